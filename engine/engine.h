@@ -1,0 +1,115 @@
+/* The engine: a loaded plan, its packed weights, its KV pool, and one thread that turns submitted
+ * sessions into tokens.
+ *
+ *     loop thread                         engine thread
+ *     session_submit ──── inbox ────────▶ admits it, batches its rows into steps, samples
+ *     session_take   ◀─── its own ring ── one event a token, then one with the finish reason
+ *                    ◀─── wake() ──────── after a step that put something into a ring that was
+ * empty session_release ─── flag ─────────▶ frees its pages within one step, if it was still
+ * running
+ *
+ * A session's ring is bounded: when its reader is slow the session is paused until there is room,
+ * the others go on.
+ *
+ * Threads: engine_open and engine_close on one thread; session_* from any one thread per session
+ * (the loop thread); wake is called on the engine thread and must only signal (uv_async_send, a
+ * condition variable). */
+#ifndef QUERN_ENGINE_ENGINE_H
+#define QUERN_ENGINE_ENGINE_H
+
+#include "engine/error.h"
+#include "engine/kernels/kernels.h"
+#include "engine/plan.h"
+#include "engine/sampler.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+struct session;
+
+struct engine_options {
+    bool exact; /* f32 activations, f32 scales */
+    enum kv_type kv_type;
+    size_t threads; /* compute threads, the engine thread included; 0: one a processor */
+    bool pin_threads;
+    const char *kernels;  /* name of a kernel table, or NULL for the best */
+    size_t kv_positions;  /* KV pool: room for this many positions of full context, shared by all
+                             sessions;  0: enough for one sequence of the full context and at least
+                             8192 */
+    size_t sessions_max;  /* sessions that run together */
+    size_t queue_max;     /* sessions that wait; beyond that session_submit says ERROR_BUSY */
+    size_t step_rows_max; /* rows of one step: bounds memory, and how long a prompt delays others */
+    void (*wake)(void *context);
+    void *wake_context;
+};
+
+/* The defaults of all of the above. */
+struct engine_options engine_options_default(void);
+
+/* `plan` must outlive the engine. Packs the weights, reserves the KV pool, starts the threads. */
+bool engine_open(struct engine **out, const struct plan *plan, const struct engine_options *options,
+                 struct error *err);
+
+/* Stops the threads and frees everything. Sessions still running finish with FINISH_CANCELLED; they
+ * must be released before this is called. */
+void engine_close(struct engine *engine);
+
+enum finish_reason {
+    FINISH_NONE,
+    FINISH_STOP,      /* a stop token was sampled */
+    FINISH_LENGTH,    /* max_tokens, or the context is full */
+    FINISH_CANCELLED, /* released, or the engine closed */
+    FINISH_ERROR,
+};
+
+struct session_request {
+    const int32_t *prompt; /* copied; at least one token, each within the vocabulary */
+    size_t prompt_length;
+    size_t max_tokens;
+    const int32_t
+        *stop_tokens; /* copied: sampling one of these ends the session; it is not delivered */
+    size_t stop_token_count;
+    struct sampling sampling; /* copied, logit_bias included */
+    void *user;               /* for session_user */
+};
+
+struct session_event {
+    int32_t token;             /* meaningful if finish == FINISH_NONE */
+    enum finish_reason finish; /* the last event of a session has one, and no token */
+};
+
+/* Queues a session. ERROR_INVALID for a bad request, ERROR_TOO_LARGE with both numbers for a prompt
+ * that leaves no room in the context or can never fit into the pool, ERROR_BUSY when the queue is
+ * full. */
+bool session_submit(struct session **out, struct engine *engine,
+                    const struct session_request *request, struct error *err);
+
+/* Takes the next event, if there is one. Never blocks. */
+bool session_take(struct session *session, struct session_event *event);
+
+void *session_user(const struct session *session);
+
+/* Gives the session back; if it still runs, it stops and its pages are free within one step. */
+void session_release(struct session *session);
+
+/* A snapshot for /health, logs and metrics; any thread. */
+struct engine_status {
+    size_t running;
+    size_t waiting;
+    size_t pages_used;
+    size_t pages_total;
+    uint64_t steps;
+    uint64_t prompt_tokens;
+    uint64_t generated_tokens;
+    uint64_t preemptions;
+};
+void engine_get_status(const struct engine *engine, struct engine_status *status);
+
+/* The kernel table in use ("avx512"), and the bytes of packed weights and of the KV pool. */
+const char *engine_kernels_name(const struct engine *engine);
+size_t engine_weights_bytes(const struct engine *engine);
+size_t engine_kv_bytes(const struct engine *engine);
+
+#endif

@@ -1,0 +1,47 @@
+#include "engine/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool error_set(struct error *err, enum error_code code, const char *format, ...) {
+    if (err == NULL) {
+        return false;
+    }
+    err->code = code;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(err->text, sizeof err->text, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool error_prefix(struct error *err, const char *format, ...) {
+    if (err == NULL || err->code == ERROR_NONE) {
+        return false;
+    }
+    char sentence[sizeof err->text];
+    memcpy(sentence, err->text, sizeof sentence);
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(err->text, sizeof err->text, format, arguments);
+    va_end(arguments);
+    if (length >= 0 && (size_t)length < sizeof err->text) {
+        snprintf(err->text + length, sizeof err->text - (size_t)length, ": %s", sentence);
+    }
+    return false;
+}
+
+const char *error_code_name(enum error_code code) {
+    static const char *const names[] = {
+        [ERROR_NONE] = "none",
+        [ERROR_OUT_OF_MEMORY] = "out of memory",
+        [ERROR_IO] = "input/output",
+        [ERROR_BAD_FILE] = "bad file",
+        [ERROR_UNSUPPORTED] = "unsupported",
+        [ERROR_INVALID] = "invalid",
+        [ERROR_TOO_LARGE] = "too large",
+        [ERROR_BUSY] = "busy",
+    };
+    return names[code];
+}

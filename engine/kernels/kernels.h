@@ -1,0 +1,146 @@
+/* Kernels: the arithmetic, once per instruction set, behind one table of function pointers.
+ *
+ * Every instruction set computes the same sums in the same order with the same fused multiply-adds,
+ * so that a row's bits depend neither on the batch it is in nor on which kernel variant (one row,
+ * many rows) served it; the tests compare each table bit by bit with the scalar one, which is the
+ * specification.
+ *
+ *   dot products   for each block of 32 inputs (or of the weight's block, if that is smaller):
+ * exact integer sum, then one f32 multiply-add per output; blocks in ascending order. attention 16
+ * positions (one page) a step, chunks of KV_CHUNK_PAGES pages from a fresh online softmax, chunks
+ *                  merged in ascending order.
+ *
+ * A kernel never allocates, never locks and knows nothing of threads: it gets a range. Pointers to
+ * activations are 64-byte aligned unless said otherwise. */
+#ifndef QUERN_ENGINE_KERNELS_H
+#define QUERN_ENGINE_KERNELS_H
+
+#include "engine/plan.h"
+#include "engine/weights.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ACTIVATION_BLOCK =
+        32, /* inputs that share one activation scale, as accuracy_level 4 means it */
+    KV_PAGE_POSITIONS = 16,   /* positions of a page: the f32 lanes of an AVX-512 register */
+    KV_CHUNK_PAGES = 16,      /* pages whose attention is one unit of work: 256 positions */
+    ATTENTION_ROWS_MAX = 8,   /* rows of one sequence that share a pass over K and V */
+    ATTENTION_GROUP_MAX = 64, /* query heads per KV head */
+    HEAD_DIM_MAX = 512,
+};
+
+/* Rows quantized to int8 in blocks of 32: x = code * scale, scale = max|x| / 127 over the block,
+ * codes rounded to nearest even. Columns are padded with zeros to a multiple of ACTIVATION_BLOCK:
+ * `blocks` per row. */
+struct quantized_rows {
+    int8_t *codes; /* (rows, blocks * 32) */
+    float *scales; /* (rows, blocks) */
+    int32_t
+        *sums; /* (rows, blocks, 2): sums of the codes of either half of a block, for zero points */
+    size_t blocks;
+};
+
+enum kv_type { KV_F32, KV_F16, KV_INT8, KV_TYPE_COUNT };
+
+/* Keys and values of one layer and one KV head within a page:
+ *
+ *     keys    (head_dim, 16): dimension-major, so that 16 positions fill a register and scores need
+ * no reduction values  (16, head_dim) KV_INT8 only, after each of the two: 16 f32 scales, one a
+ * position (max|x| / 127)
+ *
+ * kv_head_bytes() is the size of the two together (a multiple of 64). */
+size_t kv_head_bytes(enum kv_type type, size_t head_dim);
+
+/* The state of an online softmax over positions, one for each row and query head: m = greatest
+ * score so far, l = sum exp(score - m), a[head_dim] = sum exp(score - m) * v. Laid out as head_dim
+ * floats a, then m, then l, padded to attention_state_floats(). Empty state: m = -infinity, l = 0,
+ * a = 0. */
+size_t attention_state_floats(size_t head_dim);
+
+/* One chunk of positions for up to ATTENTION_ROWS_MAX consecutive rows of one sequence and all
+ * query heads of one KV head. Row r sees positions [first_visible[r], end_visible[r]) of the
+ * chunk's [chunk_begin, chunk_end); both are absolute, and a row that sees nothing of the chunk
+ * keeps an empty state. */
+struct attention_task {
+    const float
+        *queries; /* row r, head g at queries + r * query_stride + g * head_dim; not scaled */
+    size_t query_stride; /* floats */
+    size_t rows;
+    size_t group; /* query heads */
+    size_t head_dim;
+    float scale;
+    float softcap; /* 0: none */
+    enum kv_type kv_type;
+    const uint8_t *const *pages; /* the keys of this layer and head in each page of the chunk; NULL
+                                    where no row sees the page */
+    size_t chunk_begin;          /* position, a multiple of KV_PAGE_POSITIONS * KV_CHUNK_PAGES */
+    size_t first_visible[ATTENTION_ROWS_MAX];
+    size_t end_visible[ATTENTION_ROWS_MAX];
+    float *states; /* row r, head g at (r * group + g) * attention_state_floats(); overwritten */
+};
+
+struct kernels {
+    const char *name; /* "scalar", "avx2", "avx512" */
+
+    /* ---- Rows: x and y are one row ---- */
+
+    /* One row of `columns` numbers to codes (padded), scales and sums; pointers are those of that
+     * row. */
+    void (*quantize)(const float *x, size_t columns, int8_t *codes, float *scales, int32_t *sums);
+    /* s = x + residual (residual may be NULL); sum = s (may be NULL; may be x or residual itself);
+     * y = s / sqrt(mean(s^2) + epsilon) * weight. */
+    void (*rms_norm)(const float *x, const float *residual, float *sum, const float *weight,
+                     float epsilon, size_t n, float *y);
+    /* The same with the mean subtracted and, unless NULL, a bias added. */
+    void (*layer_norm)(const float *x, const float *residual, float *sum, const float *weight,
+                       const float *bias, float epsilon, size_t n, float *y);
+    /* y = activation(gate) * up */
+    void (*gate[PLAN_ACTIVATION_COUNT])(const float *gate, const float *up, size_t n, float *y);
+    /* Rotates one head in place; cosines and sines have `half` elements. */
+    void (*rope)(float *head, const float *cosines, const float *sines, size_t half,
+                 bool interleaved);
+
+    /* ---- Linear ---- */
+
+    /* y[r][n] = bias[n] + sum_k x[r][k] W[n][k] for output rows n of tiles [first_tile, end_tile).
+     * y is (rows, y_stride); columns at and beyond matrix->rows are not written; bias may be
+     * NULL. linear_int8 exists for Q4 and Q8 only. */
+    void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
+                                             size_t end_tile, const struct quantized_rows *x,
+                                             size_t rows, const float *bias, float *y,
+                                             size_t y_stride);
+    void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
+                                            size_t end_tile, const float *x, size_t x_stride,
+                                            size_t rows, const float *bias, float *y,
+                                            size_t y_stride);
+
+    /* ---- Attention ---- */
+
+    /* Stores one position's key and value (head_dim floats each) of one head into its page, at slot
+     * 0..15. */
+    void (*kv_store[KV_TYPE_COUNT])(uint8_t *page_head, size_t head_dim, size_t slot,
+                                    const float *key, const float *value);
+    void (*attention_chunk)(const struct attention_task *task);
+    /* state = state merged with next (positions of `next` come after those of `state`). */
+    void (*attention_merge)(float *state, const float *next, size_t head_dim);
+    /* y[0..head_dim) = a / l; zeros if the state is empty. */
+    void (*attention_finish)(const float *state, size_t head_dim, float *y);
+
+    /* ---- Sampling ---- */
+
+    /* The index of the greatest of n numbers, the lowest of equals; NaN counts as less than
+     * everything. */
+    size_t (*argmax)(const float *x, size_t n);
+};
+
+/* The best table for this processor, or the one called `name` ("scalar", "avx2", "avx512"); NULL
+ * where this processor cannot run it or no table has that name. */
+const struct kernels *kernels_select(const char *name);
+
+/* The names of all tables that this processor can run, best first, NULL-terminated. */
+const char *const *kernels_available(void);
+
+#endif

@@ -1,0 +1,279 @@
+/* The plan: the one contract between importer and engine.
+ *
+ * A decoder is a straight list of instructions over virtual registers of shape (rows, width), f32.
+ * A row is one token of one sequence at one position; a step runs the list once on any mix of rows
+ * (prompts and decodes of many sequences). Every instruction works row by row, except attention,
+ * which also reads its sequence's KV pages; so batching and chunked prefill need no special case.
+ *
+ *     embed        ids                         -> r0            (rows, hidden)
+ *     norm         r0                          -> r1
+ *     linear       r1  x {Wq, Wk, Wv}          -> r2 r3 r4      one input, several weights
+ *     attention    r2 r3 r4 + KV pages         -> r5
+ *     ...
+ *     select_rows                                               only rows whose logits are wanted
+ *     ...
+ *     linear       rN  x {lm_head}             -> logits        (wanted rows, vocabulary)
+ *
+ * A register is written by exactly one instruction and read only by later ones (plan_verify proves
+ * it); which registers share memory is the executor's business.
+ *
+ * Ownership: the plan owns its lists and names (one arena). The bytes of weights and RoPE tables
+ * are borrowed from whoever built the plan (the mapped model files) and must outlive it. A plan is
+ * built by one thread; once verified it is constant, and any thread may read it. */
+#ifndef QUERN_ENGINE_PLAN_H
+#define QUERN_ENGINE_PLAN_H
+
+#include "engine/arena.h"
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    PLAN_NONE = -1,              /* an optional register, weight, vector or table that is absent */
+    PLAN_LINEAR_OUTPUTS_MAX = 4, /* q, k, v and one to spare */
+};
+
+/* ---- What the model file holds, described but not copied ---- */
+
+enum element_type {
+    ELEMENT_F32,
+    ELEMENT_F16,
+    ELEMENT_BF16,
+    ELEMENT_U8,
+};
+
+size_t element_type_bytes(enum element_type type);
+const char *element_type_name(enum element_type type);
+
+/* A matrix of `rows` outputs by `columns` inputs, y[n] = sum_k x[k] * W[n][k], as the model file
+ * stores it. `data` may have any alignment.
+ *
+ *   bits == 0: numbers of `type`, W[n][k] at element n * columns + k, or k * rows + n if
+ *   `transposed`.
+ *
+ *   bits == 4 or 8: codes in blocks of `block_size` along k, as com.microsoft MatMulNBits packs
+ *   them, with blocks = ceil(columns / block_size) and b = k / block_size:
+ *
+ *       W[n][k] = (code[n][k] - zero_point[n][b]) * scale[n][b]
+ *
+ *       data:        (rows, blocks, block_size * bits / 8) bytes, low bits first; codes at and
+ *                    past `columns` mean nothing
+ *       scales:      (rows, blocks) of `scale_type`, any alignment; may be negative
+ *       zero_points: (rows, ceil(blocks * bits / 8)) bytes packed like the codes; NULL means
+ *                    2^(bits - 1) everywhere */
+struct plan_weight {
+    const char *name;
+    size_t rows;
+    size_t columns;
+    unsigned bits;
+    enum element_type type; /* bits == 0 only */
+    bool transposed;        /* bits == 0 only */
+    size_t block_size;      /* bits > 0 only, a power of two, at least 16 */
+    const uint8_t *data;
+    const uint8_t *scales;
+    enum element_type scale_type;
+    const uint8_t *zero_points;
+};
+
+/* A small vector (norm weights, biases), converted to f32 and copied into the plan. */
+struct plan_vector {
+    const char *name;
+    size_t length;
+    const float *values;
+};
+
+/* cos and sin of position x frequency: (positions, half) of `type`, any alignment. 2 * half dims
+ * are rotated. */
+struct plan_rope {
+    const char *name;
+    size_t positions;
+    size_t half;
+    enum element_type type;
+    const uint8_t *cosines;
+    const uint8_t *sines;
+};
+
+/* What one attention instruction keeps per position, and for how long. */
+struct plan_kv_layer {
+    size_t kv_heads;
+    size_t head_dim;
+    size_t window; /* a row sees the last `window` positions, itself included; 0: all of them */
+};
+
+/* ---- Instructions ---- */
+
+/* Columns [first, first + n) of a register; n follows from the instruction. Packed QKV is one
+ * register read at three places. */
+struct plan_operand {
+    int reg;
+    size_t first;
+};
+
+/* output[r] = scale * table[id of row r]. A table that a linear instruction uses too (tied
+ * embedding) is one weight. */
+struct plan_embed {
+    int table; /* weight (vocabulary, hidden) */
+    float scale;
+    int output;
+};
+
+enum plan_norm_kind { PLAN_NORM_RMS, PLAN_NORM_LAYER };
+
+/* s = input + residual (residual may be PLAN_NONE); sum = s if wanted; output = norm(s) * weight +
+ * bias. RMS:    norm(s) = s / sqrt(mean(s^2) + epsilon) layer:  norm(s) = (s - mean(s)) /
+ * sqrt(variance(s) + epsilon) over each run of `group` columns: the whole row, or one head. weight
+ * and bias have `group` elements. */
+struct plan_norm {
+    enum plan_norm_kind kind;
+    int input;
+    int residual;
+    int sum; /* register, or PLAN_NONE */
+    int output;
+    int weight; /* vector */
+    int bias;   /* vector, or PLAN_NONE */
+    size_t group;
+    float epsilon;
+};
+
+/* output_i = input W_i^T + bias_i for each i, sharing one (quantized) input. */
+struct plan_linear {
+    int input;
+    size_t count;
+    struct {
+        int weight;
+        int bias; /* vector, or PLAN_NONE */
+        int output;
+    } outputs[PLAN_LINEAR_OUTPUTS_MAX];
+};
+
+/* Grouped-query attention with everything around it, for the row at position p:
+ *   q, k <- per-head RMS norm (if q_norm / k_norm) ; q, k <- rotated by RoPE at p (if rope) ; k, v
+ * -> KV cache at p score_j = scale * q . k_j ; if softcap > 0: softcap * tanh(score_j / softcap)
+ *   output = sum_j softmax(score)_j v_j over visible j: j <= p, and j > p - window where the layer
+ * has one. Query head h reads KV head h / (heads / kv_heads). RoPE pairs (i, i + half), or (2i, 2i
+ * + 1) if interleaved; dims from 2 * half on pass through. (com.microsoft GroupQueryAttention) */
+struct plan_attention {
+    struct plan_operand query; /* heads x head_dim columns */
+    struct plan_operand key;   /* kv_heads x head_dim columns */
+    struct plan_operand value; /* kv_heads x head_dim columns */
+    int output;                /* heads x head_dim columns */
+    size_t layer;              /* index into plan.kv_layers: window, kv_heads, head_dim */
+    size_t heads;
+    float scale;
+    float softcap; /* 0: none */
+    int rope;      /* RoPE table, or PLAN_NONE */
+    bool rope_interleaved;
+    int q_norm; /* vector of head_dim, or PLAN_NONE */
+    int k_norm;
+    float qk_norm_epsilon;
+};
+
+enum plan_activation {
+    PLAN_ACTIVATION_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    PLAN_ACTIVATION_GELU_ERF,  /* 0.5 x (1 + erf(x / sqrt 2)) */
+    PLAN_ACTIVATION_SILU,      /* x / (1 + exp(-x)) */
+    PLAN_ACTIVATION_COUNT,
+};
+
+/* output = activation(gate) * up */
+struct plan_gate {
+    enum plan_activation activation;
+    int gate;
+    int up;
+    int output;
+};
+
+/* Nothing after this needs rows whose logits nobody wants: every register that is read later keeps
+ * the wanted rows only, in their order. At most one in a plan. */
+struct plan_select_rows {
+    int unused;
+};
+
+enum plan_kind {
+    PLAN_EMBED,
+    PLAN_NORM,
+    PLAN_LINEAR,
+    PLAN_ATTENTION,
+    PLAN_GATE,
+    PLAN_SELECT_ROWS,
+    PLAN_KIND_COUNT,
+};
+
+struct plan_instruction {
+    enum plan_kind kind;
+    const char *name; /* of the node it came from, for inspect and for messages */
+    union {
+        struct plan_embed embed;
+        struct plan_norm norm;
+        struct plan_linear linear;
+        struct plan_attention attention;
+        struct plan_gate gate;
+    };
+};
+
+struct plan_register {
+    size_t width;
+};
+
+struct plan {
+    struct arena arena;
+    struct plan_instruction *instructions;
+    size_t instruction_count;
+    struct plan_register *registers;
+    size_t register_count;
+    struct plan_weight *weights;
+    size_t weight_count;
+    struct plan_vector *vectors;
+    size_t vector_count;
+    struct plan_rope *ropes;
+    size_t rope_count;
+    struct plan_kv_layer *kv_layers;
+    size_t kv_layer_count;
+    int logits; /* the register of width vocabulary_size that the last instruction writes */
+    size_t vocabulary_size;
+    size_t context_length; /* positions a sequence may have: the least that configuration and RoPE
+                              tables allow */
+    bool full_precision; /* the file asks for f32 activations (accuracy_level 1): fast mode must not
+                            quantize them */
+};
+
+/* ---- Building (importer) ---- */
+
+void plan_init(struct plan *plan);
+void plan_deinit(struct plan *plan);
+
+/* Each copies what it is given (names included; not weight and table bytes) and returns the new
+ * index, or PLAN_NONE when memory is out. plan_add_vector leaves it to the caller to fill values
+ * (length floats, arena memory). */
+int plan_add_register(struct plan *plan, size_t width);
+int plan_add_weight(struct plan *plan, const struct plan_weight *weight);
+int plan_add_vector(struct plan *plan, const char *name, size_t length, float **values);
+int plan_add_rope(struct plan *plan, const struct plan_rope *rope);
+int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer);
+bool plan_append(struct plan *plan, const struct plan_instruction *instruction);
+
+/* Calls visit once for each register that the instruction reads (written = false), then writes
+ * (true). */
+typedef void plan_visit_register(void *context, int reg, bool written);
+void plan_instruction_registers(const struct plan_instruction *instruction,
+                                plan_visit_register *visit, void *context);
+
+/* Inserts select_rows behind the last attention, so that for a prompt only its last row passes the
+ * rest of the last layer, the final norm and the lm_head. */
+bool plan_insert_select_rows(struct plan *plan);
+
+/* Checks every index, width and order, so that the executor need not. ERROR_BAD_FILE names the
+ * instruction. */
+bool plan_verify(const struct plan *plan, struct error *err);
+
+/* ---- Reading ---- */
+
+const char *plan_activation_name(enum plan_activation activation);
+
+/* One line an instruction, for `quern inspect`. */
+void plan_print(const struct plan *plan, FILE *out);
+
+#endif

@@ -1,0 +1,82 @@
+/* Packed weights: the model's matrices in the form that the kernels stream.
+ *
+ * A matrix is cut into tiles of 16 output rows, interleaved so that one 64-byte load feeds a
+ * dot-product instruction for 16 rows at once. Tiles lie one behind the other; within a tile, k
+ * runs upwards, with the scales of a block of inputs just before its codes. So a thread that takes
+ * a run of tiles reads one sequential stream.
+ *
+ *   Q4 tile, one block of `block` inputs (block = 16, or a multiple of 32):
+ *
+ *     [scales: 16 x f16 or f32, lane n = output row n]
+ *     [zero points: 16 x u8, only if the matrix has them; otherwise 8]
+ *     [codes: block / 8 groups of 64 bytes; a group holds 8 inputs of 16 rows:
+ *         byte 4 n + i  =  code[n][8 g + i]  |  code[n][8 g + 4 + i] << 4,  n = 0..15, i = 0..3 ]
+ *
+ *   Q8 tile: the same with block / 4 groups of 64 bytes; byte 4 n + i = code[n][4 g + i]; the
+ *   default zero point is 128.
+ *
+ *   F32, F16 tile: for each input k, 16 numbers: lane n = W[n][k].
+ *
+ * Padding: rows up to a multiple of 16 have scale 0 (numbers 0); inputs up to a multiple of the
+ * block have code = zero point. Every tile starts 64-byte aligned.
+ *
+ * In fast mode scales are f16, unless one of the matrix does not fit into a normal f16; in exact
+ * mode they stay f32. Which matrices are packed: those that a linear instruction uses. A table that
+ * only an embed instruction reads stays in the mapped file (see weights_embed_row).
+ *
+ * weights_open is called once; after it everything is constant, and any thread may read. */
+#ifndef QUERN_ENGINE_WEIGHTS_H
+#define QUERN_ENGINE_WEIGHTS_H
+
+#include "engine/error.h"
+#include "engine/plan.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TILE_ROWS = 16 }; /* f32 lanes of an AVX-512 register */
+
+enum weight_format {
+    WEIGHT_Q4,
+    WEIGHT_Q8,
+    WEIGHT_F16,
+    WEIGHT_F32,
+    WEIGHT_FORMAT_COUNT,
+};
+
+struct packed_matrix {
+    enum weight_format format;
+    size_t rows;    /* outputs, before padding */
+    size_t columns; /* inputs, before padding */
+    size_t tiles;
+    size_t tile_bytes;
+    size_t block;     /* inputs that share a scale (Q4, Q8) */
+    size_t blocks;    /* ceil(columns / block) */
+    bool wide_scales; /* scales are f32 instead of f16 */
+    bool has_zero_points;
+    const uint8_t *bytes; /* tile t at bytes + t * tile_bytes; NULL if this weight is not packed */
+};
+
+struct weights;
+struct workers;
+
+/* Packs the matrices of `plan`, split over the threads of `workers` (NULL: on this thread alone).
+ * Source pages are given back to the system as they are consumed, so that nothing is held twice.
+ * ERROR_BAD_FILE for a scale that is not finite. */
+bool weights_open(struct weights **out, const struct plan *plan, bool exact,
+                  struct workers *workers, struct error *err);
+void weights_close(struct weights *weights);
+
+/* The packed form of plan weight `index`. */
+const struct packed_matrix *weights_matrix(const struct weights *weights, int index);
+
+/* output[0..columns) = row `row` of plan weight `index`, times scale: decoded from the packed
+ * tiles, or from the mapped file if the weight is not packed. */
+void weights_embed_row(const struct weights *weights, int index, size_t row, float scale,
+                       float *output);
+
+/* Bytes of packed memory in all, and those that one decoded row reads. */
+size_t weights_bytes(const struct weights *weights);
+
+#endif

@@ -1,0 +1,43 @@
+/* A model as the server meets it: the plan, the tokenizer, and what the folder's configuration
+ * says.
+ *
+ * model_open reads a folder (genai_config.json or config.json, the ONNX file with its external
+ * data, tokenizer.json) or, for a NULL path, the demo model embedded in the program. It owns the
+ * mapped files from which the plan borrows: close whatever uses the plan first. Constant once open;
+ * any thread may read. */
+#ifndef QUERN_IMPORTER_MODEL_H
+#define QUERN_IMPORTER_MODEL_H
+
+#include "engine/error.h"
+#include "engine/plan.h"
+#include "engine/text/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct model_dir;
+struct graph;
+
+struct model {
+    char *id;   /* the folder's name; "demo" for the embedded one */
+    char *type; /* genai_config's model.type or config.json's model_type, for people only */
+    struct plan plan;
+    struct tokenizer *tokenizer; /* NULL if the folder has no tokenizer.json */
+    int32_t *stop_tokens;        /* eos_token_id, one or several */
+    size_t stop_token_count;
+    struct model_dir *directory;
+    struct graph *graph; /* as the passes left it, for inspect */
+};
+
+/* ERROR_UNSUPPORTED lists every reason, one a line, in *reasons (caller frees) if reasons is not
+ * NULL, and the first with their number in err. */
+bool model_open(struct model **out, const char *path, char **reasons, struct error *err);
+void model_close(struct model *model);
+
+/* What `quern inspect` prints: files, inputs, outputs, opsets, operators, passes with what they
+ * changed, the plan, memory. */
+void model_inspect(const struct model *model, FILE *out);
+
+#endif
