@@ -5,10 +5,10 @@
  * many rows) served it; the tests compare each table bit by bit with the scalar one, which is the
  * specification.
  *
- *   dot products   for each block of 32 inputs (or of the weight's block, if that is smaller):
- * exact integer sum, then one f32 multiply-add per output; blocks in ascending order. attention 16
- * positions (one page) a step, chunks of KV_CHUNK_PAGES pages from a fresh online softmax, chunks
- *                  merged in ascending order.
+ *   dot products   for each block of 32 inputs (or of the weight's block, if that is smaller): exact
+ *                  integer sum, then one f32 multiply-add per output; blocks in ascending order.
+ *   attention      16 positions (one page) a step, chunks of KV_CHUNK_PAGES pages from a fresh
+ *                  online softmax, chunks merged in ascending order.
  *
  * A kernel never allocates, never locks and knows nothing of threads: it gets a range. Pointers to
  * activations are 64-byte aligned unless said otherwise. */
@@ -23,8 +23,7 @@
 #include <stdint.h>
 
 enum {
-    ACTIVATION_BLOCK =
-        32, /* inputs that share one activation scale, as accuracy_level 4 means it */
+    ACTIVATION_BLOCK = 32,    /* inputs that share a scale, as accuracy_level 4 means it */
     KV_PAGE_POSITIONS = 16,   /* positions of a page: the f32 lanes of an AVX-512 register */
     KV_CHUNK_PAGES = 16,      /* pages whose attention is one unit of work: 256 positions */
     ATTENTION_ROWS_MAX = 8,   /* rows of one sequence that share a pass over K and V */
@@ -38,25 +37,32 @@ enum {
 struct quantized_rows {
     int8_t *codes; /* (rows, blocks * 32) */
     float *scales; /* (rows, blocks) */
-    int32_t
-        *sums; /* (rows, blocks, 2): sums of the codes of either half of a block, for zero points */
+    int32_t *sums; /* (rows, blocks, 2): sums of the codes of either half of a block, for zero
+                      points */
     size_t blocks;
 };
 
 enum kv_type { KV_F32, KV_F16, KV_INT8, KV_TYPE_COUNT };
 
-/* Keys and values of one layer and one KV head within a page:
+/* Keys and values of one layer and one KV head within a page, each part starting 64-byte aligned:
  *
- *     keys    (head_dim, 16): dimension-major, so that 16 positions fill a register and scores need
- * no reduction values  (16, head_dim) KV_INT8 only, after each of the two: 16 f32 scales, one a
- * position (max|x| / 127)
+ *     keys          (head_dim, 16): dimension-major, so that the scores of 16 positions are the
+ *                   lanes of one register and need no reduction
+ *     key scales    (16) f32, KV_INT8 only: max|x| / 127 of each position's key
+ *     values        (16, head_dim rounded up to 16), padded with zeros
+ *     value scales  (16) f32, KV_INT8 only
  *
- * kv_head_bytes() is the size of the two together (a multiple of 64). */
+ * kv_head_bytes() is the size of all together, a multiple of 64. Slots not yet stored to may hold
+ * anything: they are never used. */
 size_t kv_head_bytes(enum kv_type type, size_t head_dim);
 
-/* The state of an online softmax over positions, one for each row and query head: m = greatest
- * score so far, l = sum exp(score - m), a[head_dim] = sum exp(score - m) * v. Laid out as head_dim
- * floats a, then m, then l, padded to attention_state_floats(). Empty state: m = -infinity, l = 0,
+/* The state of an online softmax over positions, one for each row and query head:
+ *
+ *     a[head_dim rounded up to 16] = sum exp(score - m) v
+ *     m = greatest score so far
+ *     l = sum exp(score - m)
+ *
+ * padded to attention_state_floats(head_dim), a multiple of 16. Empty state: m = -infinity, l = 0,
  * a = 0. */
 size_t attention_state_floats(size_t head_dim);
 
@@ -65,9 +71,8 @@ size_t attention_state_floats(size_t head_dim);
  * chunk's [chunk_begin, chunk_end); both are absolute, and a row that sees nothing of the chunk
  * keeps an empty state. */
 struct attention_task {
-    const float
-        *queries; /* row r, head g at queries + r * query_stride + g * head_dim; not scaled */
-    size_t query_stride; /* floats */
+    const float *queries; /* row r, head g at r * query_stride + g * head_dim; not scaled */
+    size_t query_stride;  /* floats */
     size_t rows;
     size_t group; /* query heads */
     size_t head_dim;
@@ -134,6 +139,12 @@ struct kernels {
     /* The index of the greatest of n numbers, the lowest of equals; NaN counts as less than
      * everything. */
     size_t (*argmax)(const float *x, size_t n);
+    /* The indices of all numbers above `threshold`, ascending, and the numbers; returns how many.
+     * Both arrays have room for n. */
+    size_t (*find_above)(const float *x, size_t n, float threshold, int32_t *indices,
+                         float *values);
+    /* y = e^((x - origin) / divisor); 0 below e^-87. */
+    void (*exponentials)(const float *x, size_t n, float origin, float divisor, float *y);
 };
 
 /* The best table for this processor, or the one called `name` ("scalar", "avx2", "avx512"); NULL

@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LANES = 16 };
+enum {
+    LANES = 16,
+    LANES_REGISTERS = 8, /* 16 registers, two for each */
+};
 
 typedef struct {
     __m256 low;  /* lanes 0..7 */

@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LANES = 16 };
+enum {
+    LANES = 16,
+    LANES_REGISTERS = 32,
+};
 
 typedef __m512 lanes;
 typedef __m512i int_lanes;

@@ -21,7 +21,11 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 16 };
+enum {
+    LANES = 16,
+    LANES_REGISTERS =
+        8, /* how many lanes a kernel should keep at once: as on the least processor */
+};
 
 typedef struct {
     float at[LANES];

@@ -1,0 +1,57 @@
+#include "engine/kernels/kernels.h"
+
+#include "engine/kernels/tables.h"
+
+#include <string.h>
+
+static bool runs_always(void) {
+    return true;
+}
+
+#ifdef __x86_64__
+static bool runs_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool runs_avx512(void) {
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+/* Best first. */
+static const struct {
+    const struct kernels *kernels;
+    bool (*runs)(void);
+} tables[] = {
+#ifdef __x86_64__
+    {&kernels_avx512, runs_avx512},
+    {&kernels_avx2, runs_avx2}, /* every processor with AVX2 has F16C */
+#endif
+    {&kernels_scalar, runs_always},
+};
+
+enum { TABLE_COUNT = sizeof tables / sizeof tables[0] };
+
+const struct kernels *kernels_select(const char *name) {
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        bool meant = name == NULL || strcmp(name, tables[i].kernels->name) == 0;
+        if (meant && tables[i].runs()) {
+            return tables[i].kernels;
+        }
+    }
+    return NULL;
+}
+
+const char *const *kernels_available(void) {
+    static _Thread_local const char *names[TABLE_COUNT + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        if (tables[i].runs()) {
+            names[count++] = tables[i].kernels->name;
+        }
+    }
+    names[count] = NULL;
+    return names;
+}

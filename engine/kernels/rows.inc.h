@@ -1,0 +1,240 @@
+/* Row kernels, written once over lanes: each instruction set's file includes its lanes_*.h, then
+ * this. The last lanes of a row whose length is no multiple of 16 are loaded as zeros and never
+ * stored. */
+
+#include "engine/kernels/kernels.h"
+
+#include <float.h>
+#include <math.h>
+
+/* 16 numbers of x[n] from index i on; those past the end are 0. */
+static inline lanes row_load(const float *x, size_t i, size_t n) {
+    return n - i >= LANES ? lanes_load(x + i) : lanes_load_first(x + i, n - i);
+}
+
+static inline void row_store(float *y, size_t i, size_t n, lanes value) {
+    if (n - i >= LANES) {
+        lanes_store(y + i, value);
+    } else {
+        lanes_store_first(y + i, value, n - i);
+    }
+}
+
+/* ---- Quantization ---- */
+
+static void quantize(const float *x, size_t columns, int8_t *codes, float *scales, int32_t *sums) {
+    const size_t half = ACTIVATION_BLOCK / 2;
+    for (size_t i = 0; i < columns; i += ACTIVATION_BLOCK) {
+        lanes low = row_load(x, i, columns);
+        lanes high = columns - i > half ? row_load(x, i + half, columns) : lanes_zero();
+        float greatest = lanes_greatest(lanes_max(lanes_abs(low), lanes_abs(high)));
+
+        /* A block of numbers too small for 127 / greatest to be finite counts as zeros, and so
+         * does one whose greatest is NaN. */
+        bool empty = !(greatest > 127.0f / FLT_MAX);
+        lanes inverse = lanes_set(empty ? 0.0f : 127.0f / greatest);
+        int_lanes low_codes = lanes_round_to_int(lanes_mul(low, inverse));
+        int_lanes high_codes = lanes_round_to_int(lanes_mul(high, inverse));
+        int_lanes_store_int8(codes + i, low_codes);
+        int_lanes_store_int8(codes + i + half, high_codes);
+
+        size_t block = i / ACTIVATION_BLOCK;
+        scales[block] = empty ? 0.0f : greatest / 127.0f;
+        sums[2 * block] = int_lanes_sum(low_codes);
+        sums[2 * block + 1] = int_lanes_sum(high_codes);
+    }
+}
+
+/* ---- Norms ---- */
+
+/* x + residual from index i on; the sum is kept where someone wants it. */
+static inline lanes add_residual(const float *x, const float *residual, float *sum, size_t i,
+                                 size_t n) {
+    lanes s = row_load(x, i, n);
+    if (residual != NULL) {
+        s = lanes_add(s, row_load(residual, i, n));
+    }
+    if (sum != NULL) {
+        row_store(sum, i, n, s);
+    }
+    return s;
+}
+
+/* Both norms walk over the row twice or more. Where the sum is kept, x and residual may be gone
+ * after the first walk, as sum may be one of them; then the later walks read the sum. */
+struct norm_input {
+    const float *x;
+    const float *residual;
+};
+
+static inline struct norm_input norm_input_again(const float *x, const float *residual,
+                                                 const float *sum) {
+    struct norm_input again = {x, residual};
+    if (sum != NULL) {
+        again.x = sum;
+        again.residual = NULL;
+    }
+    return again;
+}
+
+static void rms_norm(const float *x, const float *residual, float *sum, const float *weight,
+                     float epsilon, size_t n, float *y) {
+    lanes squares = lanes_zero();
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes s = add_residual(x, residual, sum, i, n);
+        squares = lanes_fma(s, s, squares);
+    }
+    lanes factor = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + epsilon));
+
+    struct norm_input again = norm_input_again(x, residual, sum);
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes s = add_residual(again.x, again.residual, NULL, i, n);
+        row_store(y, i, n, lanes_mul(lanes_mul(s, factor), row_load(weight, i, n)));
+    }
+}
+
+static void layer_norm(const float *x, const float *residual, float *sum, const float *weight,
+                       const float *bias, float epsilon, size_t n, float *y) {
+    lanes total = lanes_zero();
+    for (size_t i = 0; i < n; i += LANES) {
+        total = lanes_add(total, add_residual(x, residual, sum, i, n));
+    }
+    lanes mean = lanes_set(lanes_sum(total) / (float)n);
+
+    struct norm_input again = norm_input_again(x, residual, sum);
+    lanes squares = lanes_zero();
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes s = lanes_sub(add_residual(again.x, again.residual, NULL, i, n), mean);
+        if (n - i < LANES) {
+            s = lanes_select(lanes_mask_range(0, n - i), s, lanes_zero());
+        }
+        squares = lanes_fma(s, s, squares);
+    }
+    lanes factor = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + epsilon));
+
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes s = lanes_sub(add_residual(again.x, again.residual, NULL, i, n), mean);
+        lanes shift = bias != NULL ? row_load(bias, i, n) : lanes_zero();
+        row_store(y, i, n, lanes_fma(lanes_mul(s, factor), row_load(weight, i, n), shift));
+    }
+}
+
+/* ---- Gated activations ---- */
+
+/* 0.5 x (1 + tanh(u)) is x / (1 + e^-2u), which does not cancel for negative u. */
+static inline lanes gelu_tanh(lanes x) {
+    lanes cubic = lanes_fma(lanes_mul(x, x), lanes_set(0.044715f), lanes_set(1.0f));
+    lanes twice_u = lanes_mul(lanes_mul(x, lanes_set(1.595769122f)), cubic);
+    return lanes_mul(x, lanes_sigmoid(twice_u));
+}
+
+static void gate_gelu_tanh(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        row_store(y, i, n, lanes_mul(gelu_tanh(row_load(gate, i, n)), row_load(up, i, n)));
+    }
+}
+
+static void gate_gelu_erf(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes x = row_load(gate, i, n);
+        lanes activated = lanes_mul(x, lanes_normal_distribution(x));
+        row_store(y, i, n, lanes_mul(activated, row_load(up, i, n)));
+    }
+}
+
+static void gate_silu(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes x = row_load(gate, i, n);
+        row_store(y, i, n, lanes_mul(lanes_mul(x, lanes_sigmoid(x)), row_load(up, i, n)));
+    }
+}
+
+/* ---- Rotary position embedding ---- */
+
+static void rope_halves(float *head, const float *cosines, const float *sines, size_t half) {
+    for (size_t i = 0; i < half; i += LANES) {
+        lanes a = row_load(head, i, half);
+        lanes b = row_load(head + half, i, half);
+        lanes cosine = row_load(cosines, i, half);
+        lanes sine = row_load(sines, i, half);
+        row_store(head, i, half, lanes_sub(lanes_mul(a, cosine), lanes_mul(b, sine)));
+        row_store(head + half, i, half, lanes_add(lanes_mul(b, cosine), lanes_mul(a, sine)));
+    }
+}
+
+static void rope(float *head, const float *cosines, const float *sines, size_t half,
+                 bool interleaved) {
+    if (!interleaved) {
+        rope_halves(head, cosines, sines, half);
+        return;
+    }
+    for (size_t i = 0; i < half; i++) {
+        float a = head[2 * i];
+        float b = head[2 * i + 1];
+        head[2 * i] = a * cosines[i] - b * sines[i];
+        head[2 * i + 1] = b * cosines[i] + a * sines[i];
+    }
+}
+
+/* ---- Sampling ---- */
+
+/* One walk finds the first block that holds the greatest number; only that block is searched. */
+static size_t argmax(const float *x, size_t n) {
+    const size_t block = 64 * LANES;
+    const lanes least = lanes_set(-INFINITY);
+    float greatest = -INFINITY;
+    size_t candidate = 0;
+    for (size_t begin = 0; begin < n; begin += block) {
+        size_t end = n - begin < block ? n : begin + block;
+        lanes most = least;
+        size_t i = begin;
+        for (; end - i >= LANES; i += LANES) {
+            most = lanes_max(lanes_load(x + i), most); /* a NaN leaves it as it is */
+        }
+        if (i < end) {
+            lanes rest = lanes_select(lanes_mask_range(0, end - i), row_load(x, i, end), least);
+            most = lanes_max(rest, most);
+        }
+        if (lanes_greatest(most) > greatest) {
+            greatest = lanes_greatest(most);
+            candidate = begin;
+        }
+    }
+    for (size_t i = candidate; i < n; i++) {
+        if (x[i] == greatest) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static size_t find_above(const float *x, size_t n, float threshold, int32_t *indices,
+                         float *values) {
+    lanes limit = lanes_set(threshold);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i += LANES) {
+        unsigned above = lanes_mask_bits(lanes_greater(row_load(x, i, n), limit));
+        above &= n - i < LANES ? (1u << (n - i)) - 1 : 0xffff;
+        for (; above != 0; above &= above - 1) {
+            size_t index = i + (size_t)__builtin_ctz(above);
+            indices[count] = (int32_t)index;
+            values[count] = x[index];
+            count++;
+        }
+    }
+    return count;
+}
+
+static void exponentials(const float *x, size_t n, float origin, float divisor, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes distance = lanes_sub(row_load(x, i, n), lanes_set(origin));
+        row_store(y, i, n, lanes_exp(lanes_div(distance, lanes_set(divisor))));
+    }
+}
+
+#define ROW_KERNELS                                                                                \
+    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm,                          \
+    .gate = {[PLAN_ACTIVATION_GELU_TANH] = gate_gelu_tanh,                                         \
+             [PLAN_ACTIVATION_GELU_ERF] = gate_gelu_erf,                                           \
+             [PLAN_ACTIVATION_SILU] = gate_silu},                                                  \
+    .rope = rope, .argmax = argmax, .find_above = find_above, .exponentials = exponentials

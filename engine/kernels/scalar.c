@@ -1,0 +1,14 @@
+/* The kernel table in plain C, the specification of the others. */
+#include "engine/kernels/lanes_scalar.h"
+
+#include "engine/kernels/rows.inc.h"
+
+#include "engine/kernels/attention.inc.h"
+
+#include "engine/kernels/tables.h"
+
+const struct kernels kernels_scalar = {
+    .name = "scalar",
+    ROW_KERNELS,
+    ATTENTION_KERNELS,
+};
