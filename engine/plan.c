@@ -1,0 +1,193 @@
+#include "engine/plan.h"
+
+#include <string.h>
+
+size_t element_type_bytes(enum element_type type) {
+    static const unsigned char bytes[] = {
+        [ELEMENT_F32] = 4, [ELEMENT_F16] = 2, [ELEMENT_BF16] = 2, [ELEMENT_U8] = 1};
+    return bytes[type];
+}
+
+const char *element_type_name(enum element_type type) {
+    static const char *const names[] = {
+        [ELEMENT_F32] = "f32", [ELEMENT_F16] = "f16", [ELEMENT_BF16] = "bf16", [ELEMENT_U8] = "u8"};
+    return names[type];
+}
+
+const char *plan_activation_name(enum plan_activation activation) {
+    static const char *const names[PLAN_ACTIVATION_COUNT] = {
+        [PLAN_ACTIVATION_GELU_TANH] = "gelu_tanh",
+        [PLAN_ACTIVATION_GELU_ERF] = "gelu_erf",
+        [PLAN_ACTIVATION_SILU] = "silu",
+    };
+    return names[activation];
+}
+
+/* ---- Building ---- */
+
+void plan_init(struct plan *plan) {
+    *plan = (struct plan){.logits = PLAN_NONE};
+    arena_init(&plan->arena);
+}
+
+void plan_deinit(struct plan *plan) {
+    arena_deinit(&plan->arena);
+    plan_init(plan);
+}
+
+/* `items` with room for one more. A list's capacity is the least power of two that holds it, so it
+ * need not be stored: it is full when its count is a power of two. NULL when memory is out. */
+static void *with_room(struct plan *plan, void *items, size_t count, size_t size) {
+    bool full = (count & (count - 1)) == 0;
+    if (!full) {
+        return items;
+    }
+    void *larger = arena_allocate(&plan->arena, count == 0 ? 1 : count * 2, size);
+    if (larger != NULL && count > 0) {
+        memcpy(larger, items, count * size);
+    }
+    return larger;
+}
+
+static const char *copy_name(struct plan *plan, const char *name) {
+    return arena_copy_text(&plan->arena, name, strlen(name));
+}
+
+int plan_add_register(struct plan *plan, size_t width) {
+    struct plan_register *registers =
+        with_room(plan, plan->registers, plan->register_count, sizeof *registers);
+    if (registers == NULL) {
+        return PLAN_NONE;
+    }
+    plan->registers = registers;
+    registers[plan->register_count].width = width;
+    return (int)plan->register_count++;
+}
+
+int plan_add_weight(struct plan *plan, const struct plan_weight *weight) {
+    struct plan_weight *weights =
+        with_room(plan, plan->weights, plan->weight_count, sizeof *weights);
+    const char *name = copy_name(plan, weight->name);
+    if (weights == NULL || name == NULL) {
+        return PLAN_NONE;
+    }
+    plan->weights = weights;
+    weights[plan->weight_count] = *weight;
+    weights[plan->weight_count].name = name;
+    return (int)plan->weight_count++;
+}
+
+int plan_add_vector(struct plan *plan, const char *name, size_t length, float **values) {
+    struct plan_vector *vectors =
+        with_room(plan, plan->vectors, plan->vector_count, sizeof *vectors);
+    const char *copy = copy_name(plan, name);
+    *values = arena_allocate(&plan->arena, length, sizeof **values);
+    if (vectors == NULL || copy == NULL || *values == NULL) {
+        return PLAN_NONE;
+    }
+    plan->vectors = vectors;
+    vectors[plan->vector_count] =
+        (struct plan_vector){.name = copy, .length = length, .values = *values};
+    return (int)plan->vector_count++;
+}
+
+int plan_add_rope(struct plan *plan, const struct plan_rope *rope) {
+    struct plan_rope *ropes = with_room(plan, plan->ropes, plan->rope_count, sizeof *ropes);
+    const char *name = copy_name(plan, rope->name);
+    if (ropes == NULL || name == NULL) {
+        return PLAN_NONE;
+    }
+    plan->ropes = ropes;
+    ropes[plan->rope_count] = *rope;
+    ropes[plan->rope_count].name = name;
+    return (int)plan->rope_count++;
+}
+
+int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer) {
+    struct plan_kv_layer *layers =
+        with_room(plan, plan->kv_layers, plan->kv_layer_count, sizeof *layers);
+    if (layers == NULL) {
+        return PLAN_NONE;
+    }
+    plan->kv_layers = layers;
+    layers[plan->kv_layer_count] = *layer;
+    return (int)plan->kv_layer_count++;
+}
+
+bool plan_append(struct plan *plan, const struct plan_instruction *instruction) {
+    struct plan_instruction *instructions =
+        with_room(plan, plan->instructions, plan->instruction_count, sizeof *instructions);
+    const char *name = copy_name(plan, instruction->name);
+    if (instructions == NULL || name == NULL) {
+        return false;
+    }
+    plan->instructions = instructions;
+    instructions[plan->instruction_count] = *instruction;
+    instructions[plan->instruction_count++].name = name;
+    return true;
+}
+
+bool plan_insert_select_rows(struct plan *plan) {
+    size_t at = 0; /* just behind the last attention */
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        if (plan->instructions[i].kind == PLAN_ATTENTION) {
+            at = i + 1;
+        }
+    }
+    if (at == 0) {
+        return true;
+    }
+    struct plan_instruction select = {.kind = PLAN_SELECT_ROWS, .name = "select_rows"};
+    if (!plan_append(plan, &select)) {
+        return false;
+    }
+    size_t last = plan->instruction_count - 1;
+    select = plan->instructions[last];
+    memmove(&plan->instructions[at + 1], &plan->instructions[at],
+            (last - at) * sizeof *plan->instructions);
+    plan->instructions[at] = select;
+    return true;
+}
+
+/* ---- Which registers an instruction touches ---- */
+
+static void visit_present(plan_visit_register *visit, void *context, int reg, bool written) {
+    if (reg != PLAN_NONE) {
+        visit(context, reg, written);
+    }
+}
+
+void plan_instruction_registers(const struct plan_instruction *instruction,
+                                plan_visit_register *visit, void *context) {
+    switch (instruction->kind) {
+    case PLAN_EMBED:
+        visit(context, instruction->embed.output, true);
+        break;
+    case PLAN_NORM:
+        visit(context, instruction->norm.input, false);
+        visit_present(visit, context, instruction->norm.residual, false);
+        visit_present(visit, context, instruction->norm.sum, true);
+        visit(context, instruction->norm.output, true);
+        break;
+    case PLAN_LINEAR:
+        visit(context, instruction->linear.input, false);
+        for (size_t i = 0; i < instruction->linear.count; i++) {
+            visit(context, instruction->linear.outputs[i].output, true);
+        }
+        break;
+    case PLAN_ATTENTION:
+        visit(context, instruction->attention.query.reg, false);
+        visit(context, instruction->attention.key.reg, false);
+        visit(context, instruction->attention.value.reg, false);
+        visit(context, instruction->attention.output, true);
+        break;
+    case PLAN_GATE:
+        visit(context, instruction->gate.gate, false);
+        visit(context, instruction->gate.up, false);
+        visit(context, instruction->gate.output, true);
+        break;
+    case PLAN_SELECT_ROWS:
+    case PLAN_KIND_COUNT:
+        break;
+    }
+}

@@ -1,0 +1,126 @@
+/* The plan as text: one line an instruction, then what it needs. */
+#include "engine/plan.h"
+
+static void print_vector(const struct plan *plan, const char *label, int vector, FILE *out) {
+    if (vector != PLAN_NONE) {
+        fprintf(out, " %s=%s", label, plan->vectors[vector].name);
+    }
+}
+
+static void print_register(const struct plan *plan, int reg, FILE *out) {
+    fprintf(out, "r%d[%zu]", reg, plan->registers[reg].width);
+}
+
+/* "q4/32 (512, 96) zero points" or "f32 (512, 96) transposed". */
+static void print_weight(const struct plan *plan, int index, FILE *out) {
+    const struct plan_weight *weight = &plan->weights[index];
+    if (weight->bits > 0) {
+        fprintf(out, "%s q%u/%zu", weight->name, weight->bits, weight->block_size);
+    } else {
+        fprintf(out, "%s %s", weight->name, element_type_name(weight->type));
+    }
+    fprintf(out, " (%zu, %zu)%s%s", weight->rows, weight->columns,
+            weight->zero_points != NULL ? " zero points" : "",
+            weight->transposed ? " transposed" : "");
+}
+
+static void print_embed(const struct plan *plan, const struct plan_embed *embed, FILE *out) {
+    fprintf(out, "embed       ids -> ");
+    print_register(plan, embed->output, out);
+    fprintf(out, "  ");
+    print_weight(plan, embed->table, out);
+    fprintf(out, " scale=%.9g", (double)embed->scale);
+}
+
+static void print_norm(const struct plan *plan, const struct plan_norm *norm, FILE *out) {
+    fprintf(out, "norm        ");
+    print_register(plan, norm->input, out);
+    if (norm->residual != PLAN_NONE) {
+        fprintf(out, " + ");
+        print_register(plan, norm->residual, out);
+    }
+    fprintf(out, " -> ");
+    print_register(plan, norm->output, out);
+    if (norm->sum != PLAN_NONE) {
+        fprintf(out, ", sum ");
+        print_register(plan, norm->sum, out);
+    }
+    fprintf(out, "  %s group=%zu epsilon=%.9g", norm->kind == PLAN_NORM_RMS ? "rms" : "layer",
+            norm->group, (double)norm->epsilon);
+    print_vector(plan, "weight", norm->weight, out);
+    print_vector(plan, "bias", norm->bias, out);
+}
+
+static void print_linear(const struct plan *plan, const struct plan_linear *linear, FILE *out) {
+    fprintf(out, "linear      ");
+    print_register(plan, linear->input, out);
+    fprintf(out, " ->");
+    for (size_t i = 0; i < linear->count; i++) {
+        fprintf(out, i == 0 ? " " : "; ");
+        print_register(plan, linear->outputs[i].output, out);
+        fprintf(out, " ");
+        print_weight(plan, linear->outputs[i].weight, out);
+        print_vector(plan, "bias", linear->outputs[i].bias, out);
+    }
+}
+
+static void print_attention(const struct plan *plan, const struct plan_attention *attention,
+                            FILE *out) {
+    const struct plan_kv_layer *layer = &plan->kv_layers[attention->layer];
+    fprintf(out, "attention   q=r%d@%zu k=r%d@%zu v=r%d@%zu -> ", attention->query.reg,
+            attention->query.first, attention->key.reg, attention->key.first, attention->value.reg,
+            attention->value.first);
+    print_register(plan, attention->output, out);
+    fprintf(out, "  layer=%zu heads=%zu/%zu head_dim=%zu window=%zu scale=%.9g", attention->layer,
+            attention->heads, layer->kv_heads, layer->head_dim, layer->window,
+            (double)attention->scale);
+    if (attention->softcap > 0) {
+        fprintf(out, " softcap=%.9g", (double)attention->softcap);
+    }
+    if (attention->rope != PLAN_NONE) {
+        fprintf(out, " rope=%s%s", plan->ropes[attention->rope].name,
+                attention->rope_interleaved ? " interleaved" : "");
+    }
+    print_vector(plan, "q_norm", attention->q_norm, out);
+    print_vector(plan, "k_norm", attention->k_norm, out);
+}
+
+static void print_gate(const struct plan *plan, const struct plan_gate *gate, FILE *out) {
+    fprintf(out, "gate        ");
+    print_register(plan, gate->gate, out);
+    fprintf(out, " * ");
+    print_register(plan, gate->up, out);
+    fprintf(out, " -> ");
+    print_register(plan, gate->output, out);
+    fprintf(out, "  %s", plan_activation_name(gate->activation));
+}
+
+void plan_print(const struct plan *plan, FILE *out) {
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const struct plan_instruction *instruction = &plan->instructions[i];
+        fprintf(out, "%4zu  ", i);
+        switch (instruction->kind) {
+        case PLAN_EMBED:
+            print_embed(plan, &instruction->embed, out);
+            break;
+        case PLAN_NORM:
+            print_norm(plan, &instruction->norm, out);
+            break;
+        case PLAN_LINEAR:
+            print_linear(plan, &instruction->linear, out);
+            break;
+        case PLAN_ATTENTION:
+            print_attention(plan, &instruction->attention, out);
+            break;
+        case PLAN_GATE:
+            print_gate(plan, &instruction->gate, out);
+            break;
+        case PLAN_SELECT_ROWS:
+            fprintf(out, "select_rows");
+            break;
+        case PLAN_KIND_COUNT:
+            break;
+        }
+        fprintf(out, "\n");
+    }
+}

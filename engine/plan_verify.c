@@ -1,0 +1,326 @@
+/* Is a plan sound? Every index, width and order is checked here once, so that the executor and the
+ * kernels need not:
+ *
+ *   1. A register is written by one instruction, and read only by later ones.
+ *   2. Widths agree between instructions, weights, vectors, tables and KV layers.
+ *   3. At most one select_rows, and no attention behind it: every row must reach the KV cache.
+ *   4. The last instruction writes the logits, vocabulary_size wide, and an embedding has a row for
+ *      every id of the vocabulary. */
+#include "engine/plan.h"
+
+#include "engine/checked.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct check {
+    const struct plan *plan;
+    struct error *err;
+    bool *written; /* of each register */
+    size_t index;  /* of the instruction at hand */
+};
+
+static bool reject(const struct check *check, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static bool reject(const struct check *check, const char *format, ...) {
+    char sentence[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof sentence, format, arguments);
+    va_end(arguments);
+    return error_set(check->err, ERROR_BAD_FILE, "plan instruction %zu (%.150s): %s", check->index,
+                     check->plan->instructions[check->index].name, sentence);
+}
+
+/* ---- Parts ---- */
+
+static bool check_index(const struct check *check, const char *what, int index, size_t count) {
+    return (index >= 0 && (size_t)index < count) ||
+           reject(check, "%s %d does not exist (there are %zu)", what, index, count);
+}
+
+static bool check_read(const struct check *check, int reg, size_t width) {
+    if (!check_index(check, "register", reg, check->plan->register_count)) {
+        return false;
+    }
+    if (!check->written[reg]) {
+        return reject(check, "reads register %d before anything writes it", reg);
+    }
+    size_t found = check->plan->registers[reg].width;
+    return found == width ||
+           reject(check, "reads register %d of width %zu, expected %zu", reg, found, width);
+}
+
+static bool check_write(struct check *check, int reg, size_t width) {
+    if (!check_index(check, "register", reg, check->plan->register_count)) {
+        return false;
+    }
+    if (check->written[reg]) {
+        return reject(check, "writes register %d a second time", reg);
+    }
+    check->written[reg] = true;
+    size_t found = check->plan->registers[reg].width;
+    return found == width ||
+           reject(check, "writes register %d of width %zu, expected %zu", reg, found, width);
+}
+
+/* The width of a register that is read; 0 if it does not exist, which check_read then reports. */
+static size_t width_of(const struct check *check, int reg) {
+    bool exists = reg >= 0 && (size_t)reg < check->plan->register_count;
+    return exists ? check->plan->registers[reg].width : 0;
+}
+
+static bool check_vector(const struct check *check, int vector, size_t length) {
+    if (!check_index(check, "vector", vector, check->plan->vector_count)) {
+        return false;
+    }
+    size_t found = check->plan->vectors[vector].length;
+    return found == length || reject(check, "vector %s has %zu elements, expected %zu",
+                                     check->plan->vectors[vector].name, found, length);
+}
+
+static bool check_optional_vector(const struct check *check, int vector, size_t length) {
+    return vector == PLAN_NONE || check_vector(check, vector, length);
+}
+
+static bool check_weight(const struct check *check, int index) {
+    if (!check_index(check, "weight", index, check->plan->weight_count)) {
+        return false;
+    }
+    const struct plan_weight *weight = &check->plan->weights[index];
+    if (weight->rows == 0 || weight->columns == 0 || weight->data == NULL) {
+        return reject(check, "weight %s (%zu, %zu) is empty", weight->name, weight->rows,
+                      weight->columns);
+    }
+    bool power_of_two = (weight->block_size & (weight->block_size - 1)) == 0;
+    bool quantized = (weight->bits == 4 || weight->bits == 8) && weight->block_size >= 16 &&
+                     power_of_two && weight->scales != NULL && weight->scale_type != ELEMENT_U8;
+    bool plain = weight->bits == 0 && weight->type != ELEMENT_U8;
+    return quantized || plain ||
+           reject(check, "weight %s of %u bits in blocks of %zu is none that the engine knows",
+                  weight->name, weight->bits, weight->block_size);
+}
+
+static bool check_operand(const struct check *check, const char *what, struct plan_operand operand,
+                          size_t columns) {
+    size_t width = width_of(check, operand.reg);
+    if (!check_read(check, operand.reg, width)) {
+        return false;
+    }
+    return checked_range(operand.first, columns, width) ||
+           reject(check, "%s is columns %zu to %zu of register %d, which has %zu", what,
+                  operand.first, operand.first + columns, operand.reg, width);
+}
+
+/* ---- Instructions ---- */
+
+static bool check_embed(struct check *check, const struct plan_embed *embed) {
+    if (!check_weight(check, embed->table)) {
+        return false;
+    }
+    const struct plan_weight *table = &check->plan->weights[embed->table];
+    if (table->rows < check->plan->vocabulary_size) {
+        return reject(check, "the embedding has %zu rows for a vocabulary of %zu", table->rows,
+                      check->plan->vocabulary_size);
+    }
+    if (!isfinite(embed->scale)) {
+        return reject(check, "the embedding's scale is not finite");
+    }
+    return check_write(check, embed->output, table->columns);
+}
+
+static bool check_norm(struct check *check, const struct plan_norm *norm) {
+    size_t width = width_of(check, norm->input);
+    if (!check_read(check, norm->input, width) ||
+        (norm->residual != PLAN_NONE && !check_read(check, norm->residual, width))) {
+        return false;
+    }
+    if (norm->group == 0 || width % norm->group != 0) {
+        return reject(check, "rows of %zu columns cannot be normalized in groups of %zu", width,
+                      norm->group);
+    }
+    if (!(norm->epsilon >= 0) || !isfinite(norm->epsilon)) {
+        return reject(check, "epsilon is %g", (double)norm->epsilon);
+    }
+    return check_vector(check, norm->weight, norm->group) &&
+           check_optional_vector(check, norm->bias, norm->group) &&
+           (norm->sum == PLAN_NONE || check_write(check, norm->sum, width)) &&
+           check_write(check, norm->output, width);
+}
+
+static bool check_linear(struct check *check, const struct plan_linear *linear) {
+    if (linear->count == 0 || linear->count > PLAN_LINEAR_OUTPUTS_MAX) {
+        return reject(check, "%zu outputs, expected 1 to %d", linear->count,
+                      PLAN_LINEAR_OUTPUTS_MAX);
+    }
+    for (size_t i = 0; i < linear->count; i++) {
+        if (!check_weight(check, linear->outputs[i].weight)) {
+            return false;
+        }
+        const struct plan_weight *weight = &check->plan->weights[linear->outputs[i].weight];
+        /* All inputs first: an instruction must not read what it writes. */
+        if (i == 0 && !check_read(check, linear->input, weight->columns)) {
+            return false;
+        }
+        if (weight->columns != width_of(check, linear->input)) {
+            return reject(check, "weight %s has %zu columns for an input of %zu", weight->name,
+                          weight->columns, width_of(check, linear->input));
+        }
+        if (!check_optional_vector(check, linear->outputs[i].bias, weight->rows) ||
+            !check_write(check, linear->outputs[i].output, weight->rows)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_rope(const struct check *check, int index, size_t head_dim) {
+    if (index == PLAN_NONE) {
+        return true;
+    }
+    if (!check_index(check, "rope table", index, check->plan->rope_count)) {
+        return false;
+    }
+    const struct plan_rope *rope = &check->plan->ropes[index];
+    if (rope->half == 0 || rope->half > head_dim / 2) {
+        return reject(check, "rope table %s rotates %zu of %zu dimensions", rope->name,
+                      rope->half * 2, head_dim);
+    }
+    return rope->positions >= check->plan->context_length ||
+           reject(check, "rope table %s has %zu positions for a context of %zu", rope->name,
+                  rope->positions, check->plan->context_length);
+}
+
+static bool check_attention(struct check *check, const struct plan_attention *attention) {
+    if (attention->layer >= check->plan->kv_layer_count) {
+        return reject(check, "KV layer %zu does not exist (there are %zu)", attention->layer,
+                      check->plan->kv_layer_count);
+    }
+    const struct plan_kv_layer *layer = &check->plan->kv_layers[attention->layer];
+    if (layer->kv_heads == 0 || layer->head_dim == 0 || attention->heads == 0 ||
+        attention->heads % layer->kv_heads != 0) {
+        return reject(check, "%zu heads over %zu KV heads of %zu dimensions", attention->heads,
+                      layer->kv_heads, layer->head_dim);
+    }
+    size_t query_width;
+    size_t kv_width;
+    if (!checked_multiply(attention->heads, layer->head_dim, &query_width) ||
+        !checked_multiply(layer->kv_heads, layer->head_dim, &kv_width)) {
+        return reject(check, "%zu heads of %zu dimensions are too many", attention->heads,
+                      layer->head_dim);
+    }
+    if (!isfinite(attention->scale) || !(attention->softcap >= 0) ||
+        !isfinite(attention->softcap)) {
+        return reject(check, "scale %g and softcap %g must be finite", (double)attention->scale,
+                      (double)attention->softcap);
+    }
+    return check_operand(check, "query", attention->query, query_width) &&
+           check_operand(check, "key", attention->key, kv_width) &&
+           check_operand(check, "value", attention->value, kv_width) &&
+           check_rope(check, attention->rope, layer->head_dim) &&
+           check_optional_vector(check, attention->q_norm, layer->head_dim) &&
+           check_optional_vector(check, attention->k_norm, layer->head_dim) &&
+           check_write(check, attention->output, query_width);
+}
+
+static bool check_gate(struct check *check, const struct plan_gate *gate) {
+    size_t width = width_of(check, gate->gate);
+    return check_read(check, gate->gate, width) && check_read(check, gate->up, width) &&
+           check_write(check, gate->output, width);
+}
+
+static bool check_instruction(struct check *check) {
+    const struct plan_instruction *instruction = &check->plan->instructions[check->index];
+    switch (instruction->kind) {
+    case PLAN_EMBED:
+        return check_embed(check, &instruction->embed);
+    case PLAN_NORM:
+        return check_norm(check, &instruction->norm);
+    case PLAN_LINEAR:
+        return check_linear(check, &instruction->linear);
+    case PLAN_ATTENTION:
+        return check_attention(check, &instruction->attention);
+    case PLAN_GATE:
+        return check_gate(check, &instruction->gate);
+    case PLAN_SELECT_ROWS:
+        return true;
+    case PLAN_KIND_COUNT:
+        break;
+    }
+    return reject(check, "instruction kind %d does not exist", (int)instruction->kind);
+}
+
+/* ---- The whole ---- */
+
+struct written_by {
+    int reg;
+    bool found;
+};
+
+static void note_write(void *context, int reg, bool written) {
+    struct written_by *note = context;
+    note->found = note->found || (written && reg == note->reg);
+}
+
+static bool check_logits(const struct check *check) {
+    const struct plan *plan = check->plan;
+    if (plan->instruction_count == 0 || plan->vocabulary_size == 0 || plan->context_length == 0) {
+        return error_set(check->err, ERROR_BAD_FILE,
+                         "plan: %zu instructions, a vocabulary of %zu and a context of %zu; none "
+                         "of them may be 0",
+                         plan->instruction_count, plan->vocabulary_size, plan->context_length);
+    }
+    struct written_by note = {.reg = plan->logits};
+    plan_instruction_registers(&plan->instructions[plan->instruction_count - 1], note_write, &note);
+    if (!note.found || plan->registers[plan->logits].width != plan->vocabulary_size) {
+        return error_set(check->err, ERROR_BAD_FILE,
+                         "plan: the last instruction does not write logits of width %zu into "
+                         "register %d",
+                         plan->vocabulary_size, plan->logits);
+    }
+    return true;
+}
+
+/* Each KV layer belongs to exactly one attention, so that no layer is written twice at a position. */
+static bool check_order(struct check *check, bool *layer_used, bool *selected) {
+    const struct plan_instruction *instruction = &check->plan->instructions[check->index];
+    if (instruction->kind == PLAN_SELECT_ROWS) {
+        if (*selected) {
+            return reject(check, "a second select_rows");
+        }
+        *selected = true;
+    }
+    if (instruction->kind != PLAN_ATTENTION) {
+        return true;
+    }
+    if (*selected) {
+        return reject(check, "attention behind select_rows would miss rows");
+    }
+    bool *used = &layer_used[instruction->attention.layer];
+    if (*used) {
+        return reject(check, "KV layer %zu belongs to another attention",
+                      instruction->attention.layer);
+    }
+    *used = true;
+    return true;
+}
+
+bool plan_verify(const struct plan *plan, struct error *err) {
+    struct check check = {.plan = plan, .err = err};
+    check.written = calloc(plan->register_count + 1, sizeof *check.written);
+    bool *layer_used = calloc(plan->kv_layer_count + 1, sizeof *layer_used);
+    bool selected = false;
+    bool sound = check.written != NULL && layer_used != NULL;
+    if (!sound) {
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory to verify a plan");
+    }
+    for (check.index = 0; sound && check.index < plan->instruction_count; check.index++) {
+        sound = check_instruction(&check) && check_order(&check, layer_used, &selected);
+    }
+    sound = sound && check_logits(&check);
+    free(check.written);
+    free(layer_used);
+    return sound;
+}
