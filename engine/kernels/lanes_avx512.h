@@ -163,7 +163,10 @@ static inline int_lanes int_lanes_mul(int_lanes a, int_lanes b) {
 }
 
 static inline int32_t int_lanes_sum(int_lanes x) {
-    return _mm512_reduce_add_epi32(x);
+    __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti32x8_epi32(x, 1));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
 static inline void int_lanes_store_int8(int8_t *to, int_lanes x) {
