@@ -6,6 +6,13 @@
  * reply): a draw depends on nothing else, so a preempted and recomputed session, or one in another
  * batch, says the same.
  *
+ *     candidates   the tokens within 30 temperatures of the greatest logit; NaN is never one
+ *     top_k        the k greatest of them; of equal logits the lower ids
+ *     top_p        of those, the fewest whose probabilities reach top_p, in the same order
+ *     min_p        of those, the ones with p >= min_p * p_max
+ *     draw         u in [0, 1) from (seed, index): the token in whose share of the summed weights u
+ *                  falls, shares in ascending order of ids
+ *
  * No sort of the vocabulary anywhere: candidates are cut by a threshold found from a histogram of
  * logits, so that a draw costs a few linear passes.
  *
