@@ -31,15 +31,18 @@ enum {
     HEAD_DIM_MAX = 512,
 };
 
-/* Rows quantized to int8 in blocks of 32: x = code * scale, scale = max|x| / 127 over the block,
- * codes rounded to nearest even. Columns are padded with zeros to a multiple of ACTIVATION_BLOCK:
- * `blocks` per row. */
-struct quantized_rows {
-    int8_t *codes; /* (rows, blocks * 32) */
-    float *scales; /* (rows, blocks) */
-    int32_t *sums; /* (rows, blocks, 2): sums of the codes of either half of a block, for zero
-                      points */
-    size_t blocks;
+/* 32 inputs of a row quantized to int8: x = code * scale. A row is ceil(columns / 32) blocks, padded
+ * with zeros. Everything that a dot product needs of the inputs lies side by side, so that a kernel
+ * keeps one pointer a row.
+ *
+ * Weight codes are unsigned, so a dot product owes sum((code - zero point) * x) - sum(code * x) =
+ * -zero point * sum(x). The offsets hold that for the zero point 8, which 4-bit weights have unless
+ * they say otherwise: their kernels start from an offset instead of from 0. */
+struct quantized_block {
+    int8_t codes[ACTIVATION_BLOCK]; /* to nearest even, -127..127 */
+    float scale;                    /* max|x| / 127 */
+    int32_t offset;                 /* -8 * the sum of the codes */
+    int32_t half_offsets[2];        /* the same for either half of the block */
 };
 
 enum kv_type { KV_F32, KV_F16, KV_INT8, KV_TYPE_COUNT };
@@ -92,9 +95,8 @@ struct kernels {
 
     /* ---- Rows: x and y are one row ---- */
 
-    /* One row of `columns` numbers to codes (padded), scales and sums; pointers are those of that
-     * row. */
-    void (*quantize)(const float *x, size_t columns, int8_t *codes, float *scales, int32_t *sums);
+    /* One row of `columns` numbers to ceil(columns / 32) blocks. */
+    void (*quantize)(const float *x, size_t columns, struct quantized_block *blocks);
     /* s = x + residual (residual may be NULL); sum = s (may be NULL; may be x or residual itself);
      * y = s / sqrt(mean(s^2) + epsilon) * weight. */
     void (*rms_norm)(const float *x, const float *residual, float *sum, const float *weight,
@@ -111,12 +113,12 @@ struct kernels {
     /* ---- Linear ---- */
 
     /* y[r][n] = bias[n] + sum_k x[r][k] W[n][k] for output rows n of tiles [first_tile, end_tile).
-     * y is (rows, y_stride); columns at and beyond matrix->rows are not written; bias may be
-     * NULL. linear_int8 exists for Q4 and Q8 only. */
+     * x is (rows, x_stride) and y (rows, y_stride), strides in elements; columns at and beyond
+     * matrix->rows are not written; bias may be NULL. linear_int8 exists for Q4 and Q8 only. */
     void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
-                                             size_t end_tile, const struct quantized_rows *x,
-                                             size_t rows, const float *bias, float *y,
-                                             size_t y_stride);
+                                             size_t end_tile, const struct quantized_block *x,
+                                             size_t x_stride, size_t rows, const float *bias,
+                                             float *y, size_t y_stride);
     void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
                                             size_t end_tile, const float *x, size_t x_stride,
                                             size_t rows, const float *bias, float *y,

@@ -22,8 +22,9 @@ static inline void row_store(float *y, size_t i, size_t n, lanes value) {
 
 /* ---- Quantization ---- */
 
-static void quantize(const float *x, size_t columns, int8_t *codes, float *scales, int32_t *sums) {
+static void quantize(const float *x, size_t columns, struct quantized_block *blocks) {
     const size_t half = ACTIVATION_BLOCK / 2;
+    const int_lanes minus_eight = int_lanes_set(-8);
     for (size_t i = 0; i < columns; i += ACTIVATION_BLOCK) {
         lanes low = row_load(x, i, columns);
         lanes high = columns - i > half ? row_load(x, i + half, columns) : lanes_zero();
@@ -35,13 +36,15 @@ static void quantize(const float *x, size_t columns, int8_t *codes, float *scale
         lanes inverse = lanes_set(empty ? 0.0f : 127.0f / greatest);
         int_lanes low_codes = lanes_round_to_int(lanes_mul(low, inverse));
         int_lanes high_codes = lanes_round_to_int(lanes_mul(high, inverse));
-        int_lanes_store_int8(codes + i, low_codes);
-        int_lanes_store_int8(codes + i + half, high_codes);
 
-        size_t block = i / ACTIVATION_BLOCK;
-        scales[block] = empty ? 0.0f : greatest / 127.0f;
-        sums[2 * block] = int_lanes_sum(low_codes);
-        sums[2 * block + 1] = int_lanes_sum(high_codes);
+        struct quantized_block *block = &blocks[i / ACTIVATION_BLOCK];
+        int_lanes_store_int8(block->codes, low_codes);
+        int_lanes_store_int8(block->codes + half, high_codes);
+        block->scale = empty ? 0.0f : greatest / 127.0f;
+        block->half_offsets[0] = int_lanes_sum(int_lanes_mul(low_codes, minus_eight));
+        block->half_offsets[1] = int_lanes_sum(int_lanes_mul(high_codes, minus_eight));
+        block->offset =
+            int_lanes_sum(int_lanes_mul(int_lanes_add(low_codes, high_codes), minus_eight));
     }
 }
 

@@ -60,15 +60,14 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
     y += n;
 
     size_t blocks = (n + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK;
-    int8_t codes[2048];
-    int32_t sums[128];
-    kernels->quantize(x, n, codes, y, sums);
-    y += blocks;
-    for (size_t i = 0; i < blocks * ACTIVATION_BLOCK; i++) {
-        *y++ = (float)codes[i];
-    }
-    for (size_t i = 0; i < 2 * blocks; i++) {
-        *y++ = (float)sums[i];
+    struct quantized_block quantized[64];
+    kernels->quantize(x, n, quantized);
+    for (size_t b = 0; b < blocks; b++) {
+        for (size_t i = 0; i < ACTIVATION_BLOCK; i++) {
+            *y++ = (float)quantized[b].codes[i];
+        }
+        *y++ = quantized[b].scale;
+        *y++ = (float)quantized[b].offset;
     }
 
     int32_t indices[2048];
@@ -110,24 +109,35 @@ Test(rows, quantized_numbers_are_within_half_a_step) {
     EACH_TABLE(kernels) {
         EACH_LENGTH(n) {
             float *x = random_row(n, 50.0f, 4);
-            int8_t codes[2048];
-            float scales[64];
-            int32_t sums[128];
-            kernels->quantize(x, n, codes, scales, sums);
-            int32_t sum = 0;
+            struct quantized_block blocks[64];
+            kernels->quantize(x, n, blocks);
             for (size_t i = 0; i < (n + 31) / 32 * 32; i++) {
+                const struct quantized_block *block = &blocks[i / 32];
                 double number = i < n ? (double)x[i] : 0.0;
-                double decoded = (double)codes[i] * (double)scales[i / 32];
-                cr_assert_leq(fabs(decoded - number), 0.50001 * (double)scales[i / 32],
+                double decoded = (double)block->codes[i % 32] * (double)block->scale;
+                cr_assert_leq(fabs(decoded - number), 0.50001 * (double)block->scale,
                               "%s: %g became %g", kernels->name, number, decoded);
-                sum += codes[i];
-                if (i % 16 == 15) {
-                    cr_assert_eq(sum, sums[i / 16], "%d != %d", sum, sums[i / 16]);
-                    sum = 0;
-                }
             }
             free(x);
         }
+    }
+}
+
+Test(rows, offsets_of_quantized_blocks_are_minus_eight_sums) {
+    EACH_TABLE(kernels) {
+        float *x = random_row(100, 50.0f, 4);
+        struct quantized_block blocks[4];
+        kernels->quantize(x, 100, blocks);
+        for (size_t b = 0; b < 4; b++) {
+            int32_t sums[2] = {0, 0};
+            for (size_t i = 0; i < 32; i++) {
+                sums[i / 16] += blocks[b].codes[i];
+            }
+            cr_assert_eq(blocks[b].half_offsets[0], -8 * sums[0]);
+            cr_assert_eq(blocks[b].half_offsets[1], -8 * sums[1]);
+            cr_assert_eq(blocks[b].offset, -8 * (sums[0] + sums[1]));
+        }
+        free(x);
     }
 }
 
@@ -137,15 +147,14 @@ Test(rows, zeros_quantize_to_zeros_and_what_is_not_finite_stays_defined) {
         x[32] = 1e-42f;
         x[64] = NAN;
         x[65] = INFINITY;
-        int8_t codes[96];
-        float scales[3];
-        int32_t sums[6];
-        kernels->quantize(x, 96, codes, scales, sums);
+        struct quantized_block blocks[3];
+        kernels->quantize(x, 96, blocks);
         for (size_t i = 0; i < 64; i++) {
-            cr_assert_eq(codes[i], 0, "%s: code %zu is %d", kernels->name, i, codes[i]);
+            int code = blocks[i / 32].codes[i % 32];
+            cr_assert_eq(code, 0, "%s: code %zu is %d", kernels->name, i, code);
         }
-        cr_assert_eq(scales[0], 0.0f);
-        cr_assert_eq(scales[1], 0.0f);
+        cr_assert_eq(blocks[0].scale, 0.0f);
+        cr_assert_eq(blocks[1].scale, 0.0f);
     }
 }
 
