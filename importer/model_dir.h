@@ -1,0 +1,42 @@
+/* What lies in a model folder, as read-only mapped files.
+ *
+ * Names may come from the model file itself, which is hostile: a name is relative, has no "..", and
+ * a symbolic link must not lead out of the folder. Files are mapped on first use and stay mapped
+ * until model_dir_close; nothing is read ahead, so a weight costs memory only once it is touched.
+ * (A file that someone truncates while it is mapped kills the process: replace model files by
+ * renaming, never in place.)
+ *
+ * A NULL path is the demo model, whose files are part of the program. Used by one thread. */
+#ifndef QUERN_IMPORTER_MODEL_DIR_H
+#define QUERN_IMPORTER_MODEL_DIR_H
+
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct model_dir;
+
+struct model_file {
+    const char *name;
+    const uint8_t *bytes;
+    size_t size;
+};
+
+bool model_dir_open(struct model_dir **out, const char *path, struct error *err);
+void model_dir_close(struct model_dir *dir);
+
+/* The folder's own name ("gemma3-int4"), or "demo". */
+const char *model_dir_name(const struct model_dir *dir);
+
+/* Is there a file of that name? (It may still fail to map.) */
+bool model_dir_has(const struct model_dir *dir, const char *name);
+
+/* The file of that name, mapped. Valid until model_dir_close; NULL with err if it cannot be had. */
+const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err);
+
+/* The files mapped so far, in the order of their first use: *count of them. */
+const struct model_file *const *model_dir_files(const struct model_dir *dir, size_t *count);
+
+#endif
