@@ -1,0 +1,49 @@
+/* A tiny reference interpreter of plain ONNX operators on small tensors.
+ *
+ * It serves two ends: folding what depends on no input, and proving what a subgraph means by running
+ * it on probe inputs instead of matching its nodes (is this seqlens_k = total - 1?). It is written
+ * to be obviously right, not fast, and refuses tensors of more than INTERPRET_ELEMENTS_MAX elements.
+ *
+ * Floats are computed in double and rounded to their type after every operator, which for one
+ * operator gives the correctly rounded result. */
+#ifndef QUERN_IMPORTER_INTERPRET_H
+#define QUERN_IMPORTER_INTERPRET_H
+
+#include "engine/arena.h"
+#include "engine/error.h"
+#include "importer/graph.h"
+#include "importer/tensor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { INTERPRET_ELEMENTS_MAX = 1 << 16 };
+
+/* Does the interpreter know the node's operator? */
+bool interpret_knows(const struct graph_node *node);
+
+/* Runs one node of one output. inputs[i] is NULL where absent; the output's bytes lie in `arena`, or
+ * are those of an input. ERROR_UNSUPPORTED for an operator or a type that it does not know,
+ * ERROR_BAD_FILE for inputs that contradict the operator. */
+bool interpret_node(const struct graph_node *node, const struct tensor *const *inputs,
+                    struct tensor *output, struct arena *arena, struct error *err);
+
+/* One run of a graph: what the caller feeds, and what was computed from it. */
+struct interpretation {
+    const struct graph *graph;
+    struct arena arena;
+    const struct tensor **values; /* of each value: fed or computed, else NULL */
+    bool *needed;                 /* of each node, while a value is computed */
+};
+
+bool interpretation_init(struct interpretation *run, const struct graph *graph, struct error *err);
+void interpretation_deinit(struct interpretation *run);
+
+/* Feeds a value; `tensor` must live as long as the run. */
+void interpretation_feed(struct interpretation *run, int value, const struct tensor *tensor);
+
+/* Computes a value, or NULL with err: it depends on something that was not fed, or on an operator
+ * that is not known. */
+const struct tensor *interpretation_value(struct interpretation *run, int value, struct error *err);
+
+#endif

@@ -1,0 +1,364 @@
+/* Operators that work element by element, with numpy broadcasting. */
+#include "importer/interpret_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Broadcasting: shapes are aligned at their last dimension, and 1 stretches ---- */
+
+static bool broadcast_dims(const struct interpret_call *call, size_t count, size_t *rank,
+                           int64_t *dims) {
+    *rank = 0;
+    for (size_t i = 0; i < count; i++) {
+        *rank = call->inputs[i]->rank > *rank ? call->inputs[i]->rank : *rank;
+    }
+    for (size_t d = 0; d < *rank; d++) {
+        dims[d] = 1;
+        for (size_t i = 0; i < count; i++) {
+            const struct tensor *input = call->inputs[i];
+            if (d + input->rank < *rank) {
+                continue;
+            }
+            int64_t dim = (int64_t)input->dims[d + input->rank - *rank];
+            if (dims[d] != 1 && dim != 1 && dim != dims[d]) {
+                return error_set(call->err, ERROR_BAD_FILE,
+                                 "dimensions %lld and %lld cannot be broadcast", (long long)dims[d],
+                                 (long long)dim);
+            }
+            dims[d] = dim == 1 ? dims[d] : dim;
+        }
+    }
+    return true;
+}
+
+/* Which element of `input` lies under element `index` of `output`. */
+static size_t under(const struct tensor *input, const struct tensor *output, size_t index) {
+    size_t offset = 0;
+    size_t stride = 1;
+    for (size_t back = 1; back <= input->rank; back++) {
+        size_t position = index % output->dims[output->rank - back];
+        index /= output->dims[output->rank - back];
+        size_t dim = input->dims[input->rank - back];
+        offset += (dim == 1 ? 0 : position) * stride;
+        stride *= dim;
+    }
+    return offset;
+}
+
+/* ---- One operand ---- */
+
+static double negate(double x) {
+    return -x;
+}
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+static double reciprocal(double x) {
+    return 1 / x;
+}
+
+static const struct {
+    const char *op;
+    double (*apply)(double x);
+} unaries[] = {
+    {"Abs", fabs},        {"Ceil", ceil},  {"Cos", cos},
+    {"Erf", erf},         {"Exp", exp},    {"Floor", floor},
+    {"Log", log},         {"Neg", negate}, {"Reciprocal", reciprocal},
+    {"Sigmoid", sigmoid}, {"Sin", sin},    {"Sqrt", sqrt},
+    {"Tanh", tanh},
+};
+
+static bool run_unary(const struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    size_t which = 0;
+    while (strcmp(unaries[which].op, call->node->op) != 0) {
+        which++;
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 1, &rank, dims) ||
+        interpret_output(call, input->type, rank, dims) == NULL) {
+        return false;
+    }
+    bool is_float = tensor_type_is_float(input->type);
+    for (size_t i = 0; i < input->count; i++) {
+        double result = unaries[which].apply(tensor_number(input, i));
+        if (is_float) {
+            interpret_store_number(call->output, i, result);
+        } else {
+            interpret_store_integer(call->output, i, tensor_truncate(result));
+        }
+    }
+    return true;
+}
+
+static bool run_not(const struct interpret_call *call) {
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 1, &rank, dims) ||
+        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < call->inputs[0]->count; i++) {
+        interpret_store_integer(call->output, i, tensor_integer(call->inputs[0], i) == 0);
+    }
+    return true;
+}
+
+/* ---- Two operands ---- */
+
+/* Integers wrap as two's complement; a division by zero gives 0 instead of a trap. */
+static int64_t add_integers(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+static int64_t subtract_integers(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+static int64_t multiply_integers(int64_t a, int64_t b) {
+    return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+static int64_t divide_integers(int64_t a, int64_t b) {
+    return b == 0 ? 0 : b == -1 ? subtract_integers(0, a) : a / b;
+}
+static int64_t modulo_integers(int64_t a, int64_t b) {
+    if (b == 0 || b == -1) {
+        return 0;
+    }
+    int64_t rest = a % b; /* ONNX Mod has the sign of the divisor */
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
+static int64_t power_integers(int64_t a, int64_t b) {
+    return tensor_truncate(pow((double)a, (double)b));
+}
+static int64_t least_integer(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t greatest_integer(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static double add(double a, double b) {
+    return a + b;
+}
+static double subtract(double a, double b) {
+    return a - b;
+}
+static double multiply(double a, double b) {
+    return a * b;
+}
+static double divide(double a, double b) {
+    return a / b;
+}
+
+static const struct {
+    const char *op;
+    double (*numbers)(double a, double b);
+    int64_t (*integers)(int64_t a, int64_t b);
+} arithmetic[] = {
+    {"Add", add, add_integers},           {"Sub", subtract, subtract_integers},
+    {"Mul", multiply, multiply_integers}, {"Div", divide, divide_integers},
+    {"Pow", pow, power_integers},         {"Min", fmin, least_integer},
+    {"Max", fmax, greatest_integer},      {"Mod", fmod, modulo_integers},
+};
+
+static bool run_arithmetic(const struct interpret_call *call) {
+    const struct tensor *a = call->inputs[0];
+    const struct tensor *b = call->inputs[1];
+    size_t which = 0;
+    while (strcmp(arithmetic[which].op, call->node->op) != 0) {
+        which++;
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 2, &rank, dims) ||
+        interpret_output(call, a->type, rank, dims) == NULL) {
+        return false;
+    }
+    bool is_float = tensor_type_is_float(a->type);
+    for (size_t i = 0; i < call->output->count; i++) {
+        size_t at_a = under(a, call->output, i);
+        size_t at_b = under(b, call->output, i);
+        if (is_float) {
+            interpret_store_number(
+                call->output, i,
+                arithmetic[which].numbers(tensor_number(a, at_a), tensor_number(b, at_b)));
+        } else {
+            interpret_store_integer(
+                call->output, i,
+                arithmetic[which].integers(tensor_integer(a, at_a), tensor_integer(b, at_b)));
+        }
+    }
+    return true;
+}
+
+/* Each comparison as the set of orders of (a, b) for which it holds. */
+enum { LESS = 1, EQUAL = 2, GREATER = 4 };
+
+static const struct {
+    const char *op;
+    unsigned holds;
+} comparisons[] = {
+    {"Equal", EQUAL},
+    {"Less", LESS},
+    {"LessOrEqual", LESS | EQUAL},
+    {"Greater", GREATER},
+    {"GreaterOrEqual", GREATER | EQUAL},
+};
+
+static unsigned order_of(const struct tensor *a, size_t at_a, const struct tensor *b, size_t at_b) {
+    if (tensor_type_is_float(a->type)) {
+        double x = tensor_number(a, at_a);
+        double y = tensor_number(b, at_b);
+        return x < y ? LESS : x > y ? GREATER : x == y ? EQUAL : 0; /* NaN has no order */
+    }
+    int64_t x = tensor_integer(a, at_a);
+    int64_t y = tensor_integer(b, at_b);
+    return x < y ? LESS : x > y ? GREATER : EQUAL;
+}
+
+static bool run_comparison(const struct interpret_call *call) {
+    const struct tensor *a = call->inputs[0];
+    const struct tensor *b = call->inputs[1];
+    size_t which = 0;
+    while (strcmp(comparisons[which].op, call->node->op) != 0) {
+        which++;
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 2, &rank, dims) ||
+        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < call->output->count; i++) {
+        unsigned order = order_of(a, under(a, call->output, i), b, under(b, call->output, i));
+        interpret_store_integer(call->output, i, (order & comparisons[which].holds) != 0);
+    }
+    return true;
+}
+
+static bool run_logic(const struct interpret_call *call) {
+    const struct tensor *a = call->inputs[0];
+    const struct tensor *b = call->inputs[1];
+    bool both = strcmp(call->node->op, "And") == 0;
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 2, &rank, dims) ||
+        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < call->output->count; i++) {
+        bool x = tensor_integer(a, under(a, call->output, i)) != 0;
+        bool y = tensor_integer(b, under(b, call->output, i)) != 0;
+        interpret_store_integer(call->output, i, both ? x && y : x || y);
+    }
+    return true;
+}
+
+/* ---- Choice and conversion ---- */
+
+static void copy_element(const struct tensor *to, size_t i, const struct tensor *from, size_t j) {
+    if (tensor_type_is_float(to->type)) {
+        interpret_store_number(to, i, tensor_number(from, j));
+    } else {
+        interpret_store_integer(to, i, tensor_integer(from, j));
+    }
+}
+
+static bool run_where(const struct interpret_call *call) {
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 3, &rank, dims) ||
+        interpret_output(call, call->inputs[1]->type, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < call->output->count; i++) {
+        const struct tensor *condition = call->inputs[0];
+        bool first = tensor_integer(condition, under(condition, call->output, i)) != 0;
+        const struct tensor *chosen = call->inputs[first ? 1 : 2];
+        copy_element(call->output, i, chosen, under(chosen, call->output, i));
+    }
+    return true;
+}
+
+static bool run_cast(const struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    int64_t number = graph_attribute_int(call->node, "to", TENSOR_NONE);
+    enum tensor_type type = number > 0 && number < 64 ? tensor_type_of((int)number) : TENSOR_NONE;
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(call, 1, &rank, dims) || interpret_output(call, type, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < input->count; i++) {
+        if (type == TENSOR_BOOL) {
+            interpret_store_integer(call->output, i, tensor_number(input, i) != 0);
+        } else {
+            copy_element(call->output, i, input, i);
+        }
+    }
+    return true;
+}
+
+/* Expand broadcasts its input with a shape: 1 in the shape keeps the input's dimension. */
+static bool run_expand(const struct interpret_call *call) {
+    const struct tensor *shape = call->inputs[1];
+    int64_t ones[TENSOR_RANK_MAX];
+    if (shape->count > TENSOR_RANK_MAX) {
+        return error_set(call->err, ERROR_BAD_FILE, "a shape of %zu dimensions", shape->count);
+    }
+    for (size_t i = 0; i < shape->count; i++) {
+        ones[i] = tensor_integer(shape, i);
+    }
+    struct tensor target;
+    if (!tensor_set_shape(&target, call->inputs[0]->type, shape->count, ones, call->err)) {
+        return false;
+    }
+    const struct tensor *both[] = {call->inputs[0], &target};
+    struct interpret_call stretched = *call;
+    stretched.inputs = both;
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!broadcast_dims(&stretched, 2, &rank, dims) ||
+        interpret_output(call, target.type, rank, dims) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < call->output->count; i++) {
+        copy_element(call->output, i, both[0], under(both[0], call->output, i));
+    }
+    return true;
+}
+
+const struct interpret_entry interpret_elementwise[] = {
+    {"Abs", 1, run_unary},
+    {"Add", 2, run_arithmetic},
+    {"And", 2, run_logic},
+    {"Cast", 1, run_cast},
+    {"Ceil", 1, run_unary},
+    {"Cos", 1, run_unary},
+    {"Div", 2, run_arithmetic},
+    {"Equal", 2, run_comparison},
+    {"Erf", 1, run_unary},
+    {"Exp", 1, run_unary},
+    {"Expand", 2, run_expand},
+    {"Floor", 1, run_unary},
+    {"Greater", 2, run_comparison},
+    {"GreaterOrEqual", 2, run_comparison},
+    {"Less", 2, run_comparison},
+    {"LessOrEqual", 2, run_comparison},
+    {"Log", 1, run_unary},
+    {"Max", 2, run_arithmetic},
+    {"Min", 2, run_arithmetic},
+    {"Mod", 2, run_arithmetic},
+    {"Mul", 2, run_arithmetic},
+    {"Neg", 1, run_unary},
+    {"Not", 1, run_not},
+    {"Or", 2, run_logic},
+    {"Pow", 2, run_arithmetic},
+    {"Reciprocal", 1, run_unary},
+    {"Sigmoid", 1, run_unary},
+    {"Sin", 1, run_unary},
+    {"Sqrt", 1, run_unary},
+    {"Sub", 2, run_arithmetic},
+    {"Tanh", 1, run_unary},
+    {"Where", 3, run_where},
+    {NULL, 0, NULL},
+};

@@ -1,0 +1,43 @@
+/* Passes: rewrites that bring a graph closer to the plan, one a file.
+ *
+ * Each looks for a meaning, not for names: operators, attributes, constants. What it does not
+ * recognize it leaves alone, and lower.h then says what is in the way. Besides the operators of ONNX
+ * and com.microsoft they leave these, of domain "quern":
+ *
+ *   Embed (table, ids, [scales], [zero_points])   rows of a table, times a constant
+ *       transposed  1: the table is (hidden, vocabulary)
+ *       bits, block_size  as GatherBlockQuantized; bits 0: the table holds numbers
+ *       scale  float
+ *   Linear (x, weight, [bias])                    MatMul with a constant of rank 2, plus a vector
+ *   Gate (gate, up)                               activation(gate) * up
+ *       activation  an enum plan_activation
+ *
+ * and GroupQueryAttention with q_norm_weight and k_norm_weight (inputs 14 and 15). */
+#ifndef QUERN_IMPORTER_PASSES_PASSES_H
+#define QUERN_IMPORTER_PASSES_PASSES_H
+
+#include "engine/error.h"
+#include "importer/graph.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define QUERN_DOMAIN     "quern"
+#define MICROSOFT_DOMAIN "com.microsoft"
+
+/* One pass over the graph; adds to *changes what it rewrote. False only when memory is out. */
+typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err);
+
+graph_pass pass_fold_constants;
+graph_pass pass_drop_casts;
+graph_pass pass_embedding;
+graph_pass pass_embedding_scale;
+graph_pass pass_linear;
+graph_pass pass_bias;
+graph_pass pass_qk_norm;
+graph_pass pass_gate;
+
+/* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
+bool passes_run(struct graph *graph, struct error *err);
+
+#endif
