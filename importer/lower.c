@@ -1,0 +1,366 @@
+#include "importer/lower.h"
+
+#include "importer/interpret.h"
+#include "importer/lowering.h"
+#include "importer/passes/passes.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The operators that can be lowered ---- */
+
+enum { EVERY_VERSION = 0 };
+
+/* `since` and `until` bound the version of the domain's operator set, where the meaning of an
+ * operator depends on it. */
+static const struct {
+    const char *domain;
+    const char *op;
+    int64_t since;
+    int64_t until;
+    lower_operator *lower;
+} operators[] = {
+    {"", "Gather", EVERY_VERSION, INT64_MAX, lower_gather},
+    {"", "LayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
+    {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
+    {"", "Reshape", 5, INT64_MAX, lower_reshape},
+    {"", "SimplifiedLayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
+    {"", "Split", 13, INT64_MAX, lower_split},
+    {"", "Unsqueeze", 13, INT64_MAX, lower_unsqueeze},
+    {MICROSOFT_DOMAIN, "GroupQueryAttention", 1, 1, lower_attention},
+    {MICROSOFT_DOMAIN, "MatMulNBits", 1, 1, lower_matmul_nbits},
+    {MICROSOFT_DOMAIN, "SkipLayerNormalization", 1, 1, lower_norm},
+    {MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", 1, 1, lower_norm},
+    {QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, lower_embed},
+    {QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, lower_gate},
+    {QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, lower_linear},
+};
+
+enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };
+
+/* The imported version of a domain; EVERY_VERSION if the file does not say. */
+static int64_t opset_version(const struct graph *graph, const char *domain) {
+    for (size_t i = 0; i < graph->opset_count; i++) {
+        if (strcmp(graph->opsets[i].domain, domain) == 0) {
+            return graph->opsets[i].version;
+        }
+    }
+    return EVERY_VERSION;
+}
+
+static size_t find_operator(const struct graph_node *node) {
+    size_t i = 0;
+    while (i < OPERATOR_COUNT && !graph_node_is(node, operators[i].domain, operators[i].op)) {
+        i++;
+    }
+    return i;
+}
+
+/* ---- Reasons ---- */
+
+/* Nodes of one operator that are refused for the same reason share an entry, so that a model of 100
+ * layers does not give 100 lines. */
+struct reason {
+    char node[GRAPH_DESCRIPTION_BYTES]; /* the first one */
+    char text[256];
+    const char *domain;
+    const char *op;
+    size_t count;
+};
+
+enum { REASONS_MAX = 64 };
+
+struct reasons {
+    struct reason list[REASONS_MAX];
+    size_t count;
+    size_t dropped; /* beyond REASONS_MAX */
+};
+
+static void note_reason(struct reasons *reasons, const struct graph_node *node, const char *text) {
+    for (size_t i = 0; i < reasons->count; i++) {
+        struct reason *reason = &reasons->list[i];
+        if (strcmp(reason->text, text) == 0 && graph_node_is(node, reason->domain, reason->op)) {
+            reason->count++;
+            return;
+        }
+    }
+    if (reasons->count == REASONS_MAX) {
+        reasons->dropped++;
+        return;
+    }
+    struct reason *reason = &reasons->list[reasons->count++];
+    *reason = (struct reason){.domain = node->domain, .op = node->op, .count = 1};
+    graph_node_describe(node, reason->node);
+    snprintf(reason->text, sizeof reason->text, "%s", text);
+}
+
+static void print_reason(const struct reason *reason, FILE *out) {
+    fprintf(out, "%s: %s", reason->node, reason->text);
+    if (reason->count > 1) {
+        fprintf(out, " (and %zu more node%s like it)", reason->count - 1,
+                reason->count == 2 ? "" : "s");
+    }
+}
+
+/* ERROR_UNSUPPORTED with the first reason and the number of others; all of them, a line each, in
+ * *text if wanted. */
+static bool report(const struct reasons *reasons, char **text, struct error *err) {
+    char *first = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&first, &size);
+    if (out == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of reasons");
+    }
+    print_reason(&reasons->list[0], out);
+    fclose(out);
+    size_t others = reasons->count - 1 + reasons->dropped;
+    if (others > 0) {
+        error_set(err, ERROR_UNSUPPORTED, "%s; and %zu more reason%s", first, others,
+                  others == 1 ? "" : "s");
+    } else {
+        error_set(err, ERROR_UNSUPPORTED, "%s", first);
+    }
+    free(first);
+    out = text != NULL ? open_memstream(text, &size) : NULL;
+    if (out != NULL) {
+        for (size_t i = 0; i < reasons->count; i++) {
+            print_reason(&reasons->list[i], out);
+            fputc('\n', out);
+        }
+        if (reasons->dropped > 0) {
+            fprintf(out, "(%zu more)\n", reasons->dropped);
+        }
+        fclose(out);
+    }
+    return false;
+}
+
+/* ---- Shared by the operators ---- */
+
+static void break_outputs(struct lowering *lowering, const struct graph_node *node) {
+    for (size_t i = 0; i < node->output_count; i++) {
+        if (node->outputs[i] != GRAPH_NONE) {
+            lowering->rows[node->outputs[i]].state = ROW_BROKEN;
+        }
+    }
+}
+
+enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
+                         const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    note_reason(lowering->reasons, node, text);
+    break_outputs(lowering, node);
+    return LOWER_REFUSED;
+}
+
+enum lower_result out_of_memory(struct lowering *lowering) {
+    error_set(lowering->err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
+    return LOWER_FAILED;
+}
+
+const struct row_value *row_input(const struct lowering *lowering, const struct graph_node *node,
+                                  size_t slot) {
+    int input = graph_input(lowering->graph, node, slot);
+    bool is_row = input != GRAPH_NONE && lowering->rows[input].state == ROW_COLUMNS;
+    return is_row ? &lowering->rows[input] : NULL;
+}
+
+bool is_whole(const struct lowering *lowering, const struct row_value *row) {
+    return row->first == 0 && row->width == lowering->plan->registers[row->reg].width &&
+           row->view == row->width;
+}
+
+/* linear_of_register grows with the registers. */
+static bool note_register(struct lowering *lowering) {
+    size_t count = lowering->plan->register_count;
+    if (count > lowering->linear_capacity) {
+        size_t capacity = count * 2;
+        int *larger = realloc(lowering->linear_of_register, capacity * sizeof *larger);
+        if (larger == NULL) {
+            return false;
+        }
+        for (size_t i = lowering->linear_capacity; i < capacity; i++) {
+            larger[i] = PLAN_NONE;
+        }
+        lowering->linear_of_register = larger;
+        lowering->linear_capacity = capacity;
+    }
+    return true;
+}
+
+enum lower_result new_row(struct lowering *lowering, const struct graph_node *node, size_t slot,
+                          size_t width, size_t view, int *reg) {
+    *reg = plan_add_register(lowering->plan, width);
+    if (*reg == PLAN_NONE || !note_register(lowering)) {
+        return out_of_memory(lowering);
+    }
+    if (slot < node->output_count && node->outputs[slot] != GRAPH_NONE) {
+        lowering->rows[node->outputs[slot]] =
+            (struct row_value){.state = ROW_COLUMNS, .reg = *reg, .width = width, .view = view};
+    }
+    return LOWER_DONE;
+}
+
+enum lower_result append(struct lowering *lowering, const struct plan_instruction *instruction) {
+    return plan_append(lowering->plan, instruction) ? LOWER_DONE : out_of_memory(lowering);
+}
+
+/* ---- Nodes ---- */
+
+/* The most that is known of any input: rows, something broken, or neither. */
+static enum row_state state_of_inputs(const struct lowering *lowering,
+                                      const struct graph_node *node) {
+    enum row_state state = ROW_NONE;
+    for (size_t i = 0; i < node->input_count; i++) {
+        int input = graph_input(lowering->graph, node, i);
+        if (input != GRAPH_NONE && lowering->rows[input].state == ROW_BROKEN) {
+            return ROW_BROKEN;
+        }
+        if (row_input(lowering, node, i) != NULL) {
+            state = ROW_COLUMNS;
+        }
+    }
+    return state;
+}
+
+static enum lower_result lower_node(struct lowering *lowering, const struct graph_node *node) {
+    enum row_state state = state_of_inputs(lowering, node);
+    bool begins_rows = graph_node_is(node, QUERN_DOMAIN, "Embed");
+    if (state == ROW_NONE && !begins_rows && interpret_knows(node)) {
+        return LOWER_DONE; /* mask or shape arithmetic: evaluated where something depends on it */
+    }
+    size_t index = find_operator(node);
+    if (index == OPERATOR_COUNT) {
+        return refuse(lowering, node, "this operator has no instruction");
+    }
+    int64_t version = opset_version(lowering->graph, node->domain);
+    if (version != EVERY_VERSION &&
+        (version < operators[index].since || version > operators[index].until)) {
+        return refuse(lowering, node, "version %lld of its operator set is not supported",
+                      (long long)version);
+    }
+    if (state == ROW_BROKEN) {
+        break_outputs(lowering, node);
+        return LOWER_REFUSED;
+    }
+    return operators[index].lower(lowering, node);
+}
+
+/* ---- The whole ---- */
+
+/* A pass may have replaced the value that is declared an output. */
+static int find_output(const struct graph *graph, const char *name) {
+    int value = graph_find(graph, name);
+    while (value != GRAPH_NONE && graph->values[value].replaced_by != GRAPH_NONE) {
+        value = graph->values[value].replaced_by;
+    }
+    return value != GRAPH_NONE && graph->values[value].is_output ? value : GRAPH_NONE;
+}
+
+/* The register of the logits, which must be the graph's row output of the configured name. */
+static bool find_logits(struct lowering *lowering) {
+    const char *name = lowering->config->logits;
+    int output = find_output(lowering->graph, name);
+    if (output == GRAPH_NONE) {
+        return error_set(lowering->err, ERROR_BAD_FILE, "the graph has no output \"%s\"", name);
+    }
+    const struct row_value *row = &lowering->rows[output];
+    if (row->state != ROW_COLUMNS || !is_whole(lowering, row)) {
+        return error_set(lowering->err, ERROR_UNSUPPORTED,
+                         "graph output \"%s\" is not computed from the rows of \"%s\"", name,
+                         lowering->config->input_ids);
+    }
+    lowering->plan->logits = row->reg;
+    lowering->plan->vocabulary_size = row->width;
+    return true;
+}
+
+static bool contradiction(struct lowering *lowering, const char *what, size_t configured,
+                          size_t found) {
+    return configured == 0 || configured == found ||
+           error_set(lowering->err, ERROR_BAD_FILE, "%s says %s is %zu, but the graph has %zu",
+                     lowering->config->source, what, configured, found);
+}
+
+static bool check_configuration(struct lowering *lowering) {
+    const struct plan *plan = lowering->plan;
+    const struct model_config *config = lowering->config;
+    if (!contradiction(lowering, "the vocabulary size", config->vocabulary_size,
+                       plan->vocabulary_size) ||
+        !contradiction(lowering, "the number of layers", config->layers, plan->kv_layer_count)) {
+        return false;
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const struct plan_instruction *instruction = &plan->instructions[i];
+        if (instruction->kind == PLAN_EMBED &&
+            !contradiction(lowering, "the hidden size", config->hidden_size,
+                           plan->registers[instruction->embed.output].width)) {
+            return false;
+        }
+        if (instruction->kind != PLAN_ATTENTION) {
+            continue;
+        }
+        const struct plan_kv_layer *layer = &plan->kv_layers[instruction->attention.layer];
+        if (!contradiction(lowering, "the number of attention heads", config->heads,
+                           instruction->attention.heads) ||
+            !contradiction(lowering, "the number of KV heads", config->kv_heads, layer->kv_heads) ||
+            !contradiction(lowering, "the head size", config->head_dim, layer->head_dim)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The least of what configuration and tables allow. */
+static bool set_context_length(struct lowering *lowering) {
+    size_t length = lowering->config->context_length;
+    for (size_t i = 0; i < lowering->plan->rope_count; i++) {
+        size_t positions = lowering->plan->ropes[i].positions;
+        length = length == 0 || positions < length ? positions : length;
+    }
+    if (length == 0) {
+        return error_set(lowering->err, ERROR_BAD_FILE,
+                         "neither the configuration (%s) nor a RoPE table says how long a context "
+                         "may be",
+                         lowering->config->source);
+    }
+    lowering->plan->context_length = length;
+    return true;
+}
+
+static bool lower_all(struct lowering *lowering, char **reasons) {
+    const struct graph *graph = lowering->graph;
+    for (size_t n = 0; n < graph->node_count; n++) {
+        if (!graph->nodes[n].removed && lower_node(lowering, &graph->nodes[n]) == LOWER_FAILED) {
+            return false;
+        }
+    }
+    if (lowering->reasons->count > 0) {
+        return report(lowering->reasons, reasons, lowering->err);
+    }
+    return find_logits(lowering) && set_context_length(lowering) && check_configuration(lowering);
+}
+
+bool lower(struct plan *plan, const struct graph *graph, const struct model_config *config,
+           char **reasons, struct error *err) {
+    struct lowering lowering = {
+        .plan = plan,
+        .graph = graph,
+        .config = config,
+        .rows = calloc(graph->value_count + 1, sizeof *lowering.rows),
+        .proven = {GRAPH_NONE, GRAPH_NONE, GRAPH_NONE},
+        .reasons = calloc(1, sizeof *lowering.reasons),
+        .err = err,
+    };
+    bool lowered = lowering.rows != NULL && lowering.reasons != NULL;
+    lowered = lowered ? lower_all(&lowering, reasons) : out_of_memory(&lowering) == LOWER_DONE;
+    free(lowering.rows);
+    free(lowering.linear_of_register);
+    free(lowering.reasons);
+    return lowered;
+}

@@ -1,0 +1,281 @@
+/* com.microsoft GroupQueryAttention: packed or separate query, key and value, RoPE inside, KV cache,
+ * window, softcap, query and key norms. */
+#include "importer/lowering.h"
+
+#include "engine/kernels/kernels.h"
+#include "importer/probe.h"
+
+#include <math.h>
+#include <string.h>
+
+enum attention_slot {
+    SLOT_QUERY,
+    SLOT_KEY,
+    SLOT_VALUE,
+    SLOT_PAST_KEY,
+    SLOT_PAST_VALUE,
+    SLOT_SEQLENS_K,
+    SLOT_TOTAL,
+    SLOT_COSINES,
+    SLOT_SINES,
+    SLOT_POSITIONS,
+    SLOT_ATTENTION_BIAS,
+    SLOT_HEAD_SINK,
+    SLOT_K_SCALE,
+    SLOT_V_SCALE,
+    SLOT_Q_NORM,
+    SLOT_K_NORM,
+    SLOT_QUERY_SEQLENS,
+};
+
+/* ---- What has no instruction ---- */
+
+static const struct {
+    enum attention_slot slot;
+    const char *what;
+} refused_inputs[] = {
+    {SLOT_ATTENTION_BIAS, "attention_bias"},     {SLOT_HEAD_SINK, "head_sink"},
+    {SLOT_K_SCALE, "k_scale (quantized cache)"}, {SLOT_V_SCALE, "v_scale (quantized cache)"},
+    {SLOT_QUERY_SEQLENS, "query_seqlens"},
+};
+
+/* Attributes that must have one value. */
+static const struct {
+    const char *name;
+    int64_t value; /* also what an absent one means */
+    int64_t also;  /* another value that means the same */
+} fixed_attributes[] = {
+    {"smooth_softmax", 0, -1},
+    {"qk_output", 0, 0},
+    {"causal", 1, 1},
+};
+
+static enum lower_result check_extras(struct lowering *lowering, const struct graph_node *node) {
+    for (size_t i = 0; i < sizeof refused_inputs / sizeof refused_inputs[0]; i++) {
+        if (graph_input(lowering->graph, node, refused_inputs[i].slot) != GRAPH_NONE) {
+            return refuse(lowering, node, "%s has no instruction", refused_inputs[i].what);
+        }
+    }
+    for (size_t i = 0; i < sizeof fixed_attributes / sizeof fixed_attributes[0]; i++) {
+        int64_t value =
+            graph_attribute_int(node, fixed_attributes[i].name, fixed_attributes[i].value);
+        if (value != fixed_attributes[i].value && value != fixed_attributes[i].also) {
+            return refuse(lowering, node, "%s = %lld has no instruction", fixed_attributes[i].name,
+                          (long long)value);
+        }
+    }
+    if (lowering->last_row_chosen) {
+        return refuse(lowering, node, "attends to a last position that was chosen before");
+    }
+    return LOWER_DONE;
+}
+
+/* ---- Shapes ---- */
+
+static void set_operand(struct plan_operand *operand, const struct row_value *row, size_t skip) {
+    operand->reg = row->reg;
+    operand->first = row->first + skip;
+}
+
+/* Finds the columns of query, key and value and with them head_dim, which no attribute gives. */
+static enum lower_result find_operands(struct lowering *lowering, const struct graph_node *node,
+                                       struct plan_attention *attention,
+                                       struct plan_kv_layer *layer) {
+    const struct row_value *query = row_input(lowering, node, SLOT_QUERY);
+    const struct row_value *key = row_input(lowering, node, SLOT_KEY);
+    const struct row_value *value = row_input(lowering, node, SLOT_VALUE);
+    bool packed = graph_input(lowering->graph, node, SLOT_KEY) == GRAPH_NONE &&
+                  graph_input(lowering->graph, node, SLOT_VALUE) == GRAPH_NONE;
+    if (query == NULL || (!packed && (key == NULL || value == NULL))) {
+        return refuse(lowering, node, "query, key and value must be rows of activations");
+    }
+    size_t parts = attention->heads + (packed ? 2 * layer->kv_heads : 0);
+    if (query->width % parts != 0 || query->view != query->width) {
+        return refuse(lowering, node, "a query of %zu columns does not split into %zu heads",
+                      query->width, parts);
+    }
+    layer->head_dim = query->width / parts;
+    size_t kv_width = layer->kv_heads * layer->head_dim;
+    if (!packed && (key->width != kv_width || value->width != kv_width || key->view != kv_width ||
+                    value->view != kv_width)) {
+        return refuse(lowering, node, "key and value have %zu and %zu columns, expected %zu",
+                      key->width, value->width, kv_width);
+    }
+    size_t query_width = attention->heads * layer->head_dim;
+    set_operand(&attention->query, query, 0);
+    set_operand(&attention->key, packed ? query : key, packed ? query_width : 0);
+    set_operand(&attention->value, packed ? query : value, packed ? query_width + kv_width : 0);
+    return LOWER_DONE;
+}
+
+static enum lower_result read_heads(struct lowering *lowering, const struct graph_node *node,
+                                    struct plan_attention *attention, struct plan_kv_layer *layer) {
+    int64_t heads = graph_attribute_int(node, "num_heads", 0);
+    int64_t kv_heads = graph_attribute_int(node, "kv_num_heads", 0);
+    int64_t window = graph_attribute_int(node, "local_window_size", -1);
+    if (heads < 1 || kv_heads < 1 || heads > INT16_MAX || heads % kv_heads != 0) {
+        return refuse(lowering, node, "num_heads %lld and kv_num_heads %lld do not fit",
+                      (long long)heads, (long long)kv_heads);
+    }
+    if (heads / kv_heads > ATTENTION_GROUP_MAX) {
+        return refuse(lowering, node, "%lld query heads per KV head; at most %d have a kernel",
+                      (long long)(heads / kv_heads), ATTENTION_GROUP_MAX);
+    }
+    if (window == 0) {
+        return refuse(lowering, node, "local_window_size 0 sees nothing");
+    }
+    attention->heads = (size_t)heads;
+    layer->kv_heads = (size_t)kv_heads;
+    layer->window = window > 0 ? (size_t)window : 0;
+    enum lower_result result = find_operands(lowering, node, attention, layer);
+    if (result == LOWER_DONE && layer->head_dim > HEAD_DIM_MAX) {
+        return refuse(lowering, node, "head size %zu; at most %d has a kernel", layer->head_dim,
+                      HEAD_DIM_MAX);
+    }
+    return result;
+}
+
+/* ---- The cache ---- */
+
+/* One of past key, past value (graph inputs), present key, present value (graph outputs): named as
+ * the configuration says, for layer `expected`, and of the attention's shape where that is static. */
+static enum lower_result check_cache(struct lowering *lowering, const struct graph_node *node,
+                                     int id, const char *pattern, bool is_past,
+                                     const struct plan_kv_layer *layer, size_t *index) {
+    const struct graph_value *value = id != GRAPH_NONE ? &lowering->graph->values[id] : NULL;
+    const char *kind = is_past ? "graph input" : "graph output";
+    if (value == NULL || !(is_past ? value->is_input : value->is_output)) {
+        return refuse(lowering, node, "its KV cache \"%.80s\" is not a %s", pattern, kind);
+    }
+    if (!model_config_layer(pattern, value->name, index)) {
+        return refuse(lowering, node,
+                      "its KV cache is %s \"%.80s\", expected a name like \"%.80s\"", kind,
+                      value->name, pattern);
+    }
+    int64_t kv_heads = value->rank == 4 ? value->dims[1] : GRAPH_DIM_SYMBOLIC;
+    int64_t head_dim = value->rank == 4 ? value->dims[3] : GRAPH_DIM_SYMBOLIC;
+    if ((kv_heads >= 0 && (size_t)kv_heads != layer->kv_heads) ||
+        (head_dim >= 0 && (size_t)head_dim != layer->head_dim)) {
+        return refuse(lowering, node,
+                      "%s \"%.80s\" has %lld heads of %lld, but the attention %zu of %zu", kind,
+                      value->name, (long long)kv_heads, (long long)head_dim, layer->kv_heads,
+                      layer->head_dim);
+    }
+    if (value->type != TENSOR_NONE && !tensor_type_is_float(value->type)) {
+        return refuse(lowering, node, "%s \"%.80s\" is a quantized cache (%s)", kind, value->name,
+                      tensor_type_name(value->type));
+    }
+    return LOWER_DONE;
+}
+
+static enum lower_result check_caches(struct lowering *lowering, const struct graph_node *node,
+                                      const struct plan_kv_layer *layer) {
+    enum { CACHES = 4 };
+    const struct graph *graph = lowering->graph;
+    const struct model_config *config = lowering->config;
+    const struct {
+        int value;
+        const char *pattern;
+        bool is_past;
+    } caches[CACHES] = {
+        {graph_input(graph, node, SLOT_PAST_KEY), config->past_key, true},
+        {graph_input(graph, node, SLOT_PAST_VALUE), config->past_value, true},
+        {graph_used_output(graph, node, 1), config->present_key, false},
+        {graph_used_output(graph, node, 2), config->present_value, false},
+    };
+    size_t layers[CACHES];
+    for (size_t i = 0; i < CACHES; i++) {
+        enum lower_result result = check_cache(lowering, node, caches[i].value, caches[i].pattern,
+                                               caches[i].is_past, layer, &layers[i]);
+        if (result != LOWER_DONE) {
+            return result;
+        }
+        if (layers[i] != layers[0]) {
+            return refuse(lowering, node, "its KV caches belong to layers %zu and %zu", layers[0],
+                          layers[i]);
+        }
+    }
+    return LOWER_DONE;
+}
+
+/* ---- Positions ---- */
+
+static enum lower_result check_lengths(struct lowering *lowering, const struct graph_node *node) {
+    struct proven_lengths lengths = {
+        .seqlens_k = graph_input(lowering->graph, node, SLOT_SEQLENS_K),
+        .total = graph_input(lowering->graph, node, SLOT_TOTAL),
+        .positions = graph_input(lowering->graph, node, SLOT_POSITIONS),
+    };
+    if (lengths.seqlens_k == GRAPH_NONE || lengths.total == GRAPH_NONE) {
+        return refuse(lowering, node, "has no seqlens_k or no total_sequence_length");
+    }
+    /* All layers of a model share them, so one proof is enough. */
+    if (memcmp(&lengths, &lowering->proven, sizeof lengths) == 0) {
+        return LOWER_DONE;
+    }
+    struct error why = {0};
+    if (!probe_lengths(lowering->graph, lowering->config, lengths.seqlens_k, lengths.total,
+                       lengths.positions, &why)) {
+        return refuse(lowering, node, "its sequence lengths are not understood: %.200s", why.text);
+    }
+    lowering->proven = lengths;
+    return LOWER_DONE;
+}
+
+static enum lower_result read_rope(struct lowering *lowering, const struct graph_node *node,
+                                   struct plan_attention *attention) {
+    attention->rope = PLAN_NONE;
+    attention->rope_interleaved = graph_attribute_int(node, "rotary_interleaved", 0) != 0;
+    if (graph_attribute_int(node, "do_rotary", 0) == 0) {
+        return LOWER_DONE;
+    }
+    return lower_rope(lowering, node, SLOT_COSINES, SLOT_SINES, &attention->rope);
+}
+
+/* ---- All together ---- */
+
+static enum lower_result read_numbers(struct lowering *lowering, const struct graph_node *node,
+                                      struct plan_attention *attention, size_t head_dim) {
+    attention->scale = graph_attribute_float(node, "scale", 0);
+    attention->softcap = graph_attribute_float(node, "softcap", 0);
+    attention->qk_norm_epsilon = graph_attribute_float(node, "qk_norm_epsilon", 1e-6f);
+    if (!isfinite(attention->scale) || !isfinite(attention->softcap) || attention->softcap < 0) {
+        return refuse(lowering, node,
+                      "scale %g and softcap %g must be finite, softcap not negative",
+                      (double)attention->scale, (double)attention->softcap);
+    }
+    if (attention->scale == 0) {
+        attention->scale = 1 / sqrtf((float)head_dim);
+    }
+    enum lower_result result =
+        lower_vector(lowering, node, SLOT_Q_NORM, head_dim, &attention->q_norm);
+    return result != LOWER_DONE
+               ? result
+               : lower_vector(lowering, node, SLOT_K_NORM, head_dim, &attention->k_norm);
+}
+
+enum lower_result lower_attention(struct lowering *lowering, const struct graph_node *node) {
+    struct plan_attention attention = {0};
+    struct plan_kv_layer layer = {0};
+    enum lower_result result = check_extras(lowering, node);
+    result = result != LOWER_DONE ? result : read_heads(lowering, node, &attention, &layer);
+    result = result != LOWER_DONE ? result : check_caches(lowering, node, &layer);
+    result = result != LOWER_DONE ? result : check_lengths(lowering, node);
+    result = result != LOWER_DONE ? result : read_rope(lowering, node, &attention);
+    result =
+        result != LOWER_DONE ? result : read_numbers(lowering, node, &attention, layer.head_dim);
+    size_t width = attention.heads * layer.head_dim;
+    result =
+        result != LOWER_DONE ? result : new_row(lowering, node, 0, width, width, &attention.output);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    int index = plan_add_kv_layer(lowering->plan, &layer);
+    if (index == PLAN_NONE) {
+        return out_of_memory(lowering);
+    }
+    attention.layer = (size_t)index;
+    struct plan_instruction instruction = {
+        .kind = PLAN_ATTENTION, .name = node->name, .attention = attention};
+    return append(lowering, &instruction);
+}

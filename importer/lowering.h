@@ -1,0 +1,113 @@
+/* What the files that lower operators share. */
+#ifndef QUERN_IMPORTER_LOWERING_H
+#define QUERN_IMPORTER_LOWERING_H
+
+#include "importer/lower.h"
+
+#include <stddef.h>
+
+enum row_state {
+    ROW_NONE, /* not a row value: ids, masks, shapes, constants */
+    ROW_COLUMNS,
+    ROW_BROKEN, /* depends on something that has no instruction; its reason is known already */
+};
+
+/* A row value: columns [first, first + width) of a register, which the graph sees as runs of `view`
+ * elements. A Reshape to (.., heads, head_dim) or (.., -1, head_dim) moves no element: it makes the
+ * view head_dim. */
+struct row_value {
+    enum row_state state;
+    int reg;
+    size_t first;
+    size_t width;
+    size_t view;
+    bool last_row; /* Gather took the last position; an Unsqueeze is to follow */
+};
+
+/* Values that were proven to be the sequence lengths that an attention expects. */
+struct proven_lengths {
+    int seqlens_k;
+    int total;
+    int positions;
+};
+
+struct reasons;
+
+struct lowering {
+    struct plan *plan;
+    const struct graph *graph;
+    const struct model_config *config;
+    struct row_value *rows;  /* of each value */
+    int *linear_of_register; /* the latest linear instruction that reads it, or PLAN_NONE */
+    size_t linear_capacity;
+    struct proven_lengths proven;
+    bool last_row_chosen; /* no attention may follow */
+    struct reasons *reasons;
+    struct error *err;
+};
+
+enum lower_result {
+    LOWER_DONE,
+    LOWER_REFUSED, /* the reason is noted, the node's outputs are broken; lowering goes on */
+    LOWER_FAILED,  /* err is set (memory, a contradiction in the file); the import ends */
+};
+
+typedef enum lower_result lower_operator(struct lowering *lowering, const struct graph_node *node);
+
+lower_operator lower_embed; /* lower_rows.c */
+lower_operator lower_norm;
+lower_operator lower_gate;
+lower_operator lower_reshape;
+lower_operator lower_split;
+lower_operator lower_gather;
+lower_operator lower_unsqueeze;
+lower_operator lower_linear; /* lower_linear.c */
+lower_operator lower_matmul_nbits;
+lower_operator lower_attention; /* lower_attention.c */
+
+/* Notes why the node cannot be lowered and marks its outputs as broken: LOWER_REFUSED. */
+enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
+                         const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* LOWER_FAILED, with err set. */
+enum lower_result out_of_memory(struct lowering *lowering);
+
+/* The row value of input `slot`, or NULL if it is none. */
+const struct row_value *row_input(const struct lowering *lowering, const struct graph_node *node,
+                                  size_t slot);
+
+/* Is it a whole register, seen as whole rows? That is what all instructions but attention read. */
+bool is_whole(const struct lowering *lowering, const struct row_value *row);
+
+/* Makes output `slot` of the node a new register of that width, seen in runs of `view` elements. */
+enum lower_result new_row(struct lowering *lowering, const struct graph_node *node, size_t slot,
+                          size_t width, size_t view, int *reg);
+
+enum lower_result append(struct lowering *lowering, const struct plan_instruction *instruction);
+
+/* ---- lower_weights.c: constants to weights, vectors and tables of the plan ---- */
+
+/* A vector of `length` elements from input `slot`; an absent input is PLAN_NONE. */
+enum lower_result lower_vector(struct lowering *lowering, const struct graph_node *node,
+                               size_t slot, size_t length, int *vector);
+
+/* A matrix of floats, stored (outputs, inputs) or, if transposed, (inputs, outputs). A tensor that
+ * the plan has already is shared. */
+enum lower_result lower_matrix(struct lowering *lowering, const struct graph_node *node,
+                               size_t slot, bool transposed, int *weight);
+
+/* A quantized matrix of rows x columns, as MatMulNBits packs it. */
+struct quantized_slots {
+    size_t data;
+    size_t scales;
+    size_t zero_points;
+};
+enum lower_result lower_quantized(struct lowering *lowering, const struct graph_node *node,
+                                  const struct quantized_slots *slots, size_t rows, size_t columns,
+                                  int *weight);
+
+/* The RoPE table of two inputs (positions, half). */
+enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
+                             size_t cosines, size_t sines, int *rope);
+
+#endif

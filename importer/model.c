@@ -1,0 +1,81 @@
+#include "importer/model.h"
+
+#include "importer/graph.h"
+#include "importer/lower.h"
+#include "importer/model_config.h"
+#include "importer/model_dir.h"
+#include "importer/onnx_file.h"
+#include "importer/passes/passes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The graph, rewritten and lowered to a verified plan. */
+static bool build_plan(struct model *model, const struct model_config *config, char **reasons,
+                       struct error *err) {
+    if (!onnx_file_read(&model->graph, model->directory, config->onnx_file, err)) {
+        return false;
+    }
+    bool built =
+        passes_run(model->graph, err) && lower(&model->plan, model->graph, config, reasons, err);
+    if (built && !plan_insert_select_rows(&model->plan)) {
+        built = error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
+    }
+    built = built && plan_verify(&model->plan, err);
+    return built || error_prefix(err, "%s", config->onnx_file);
+}
+
+static bool keep_configuration(struct model *model, const struct model_config *config,
+                               struct error *err) {
+    size_t bytes = config->stop_token_count * sizeof *model->stop_tokens;
+    model->id = strdup(model_dir_name(model->directory));
+    model->type = strdup(config->type);
+    model->stop_tokens = malloc(bytes > 0 ? bytes : 1);
+    if (model->id == NULL || model->type == NULL || model->stop_tokens == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a model");
+    }
+    if (bytes > 0) {
+        memcpy(model->stop_tokens, config->stop_tokens, bytes);
+    }
+    model->stop_token_count = config->stop_token_count;
+    return true;
+}
+
+bool model_open(struct model **out, const char *path, char **reasons, struct error *err) {
+    struct model_config config;
+    if (reasons != NULL) {
+        *reasons = NULL;
+    }
+    struct model *model = calloc(1, sizeof *model);
+    if (model == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a model");
+    }
+    plan_init(&model->plan);
+    if (!model_dir_open(&model->directory, path, err) ||
+        !model_config_read(&config, model->directory, err)) {
+        model_close(model);
+        return false;
+    }
+    bool sound =
+        keep_configuration(model, &config, err) && build_plan(model, &config, reasons, err);
+    model_config_deinit(&config);
+    if (!sound) {
+        model_close(model);
+        return false;
+    }
+    *out = model;
+    return true;
+}
+
+void model_close(struct model *model) {
+    if (model == NULL) {
+        return;
+    }
+    plan_deinit(&model->plan);
+    graph_close(model->graph);
+    model_dir_close(model->directory);
+    free(model->stop_tokens);
+    free(model->type);
+    free(model->id);
+    free(model);
+}

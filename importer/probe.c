@@ -1,0 +1,180 @@
+#include "importer/probe.h"
+
+#include "importer/interpret.h"
+
+#include <string.h>
+
+enum { BATCH_MAX = 2 };
+
+struct batch {
+    size_t size;
+    size_t past;
+    size_t fresh;              /* tokens of this step, padding included */
+    size_t lengths[BATCH_MAX]; /* tokens of each sequence, past included, padding not */
+};
+
+static const struct batch batches[] = {
+    {.size = 1, .past = 0, .fresh = 5, .lengths = {5}},
+    {.size = 1, .past = 7, .fresh = 1, .lengths = {8}},
+    {.size = 1, .past = 3, .fresh = 4, .lengths = {7}},
+    {.size = 2, .past = 0, .fresh = 6, .lengths = {6, 4}},
+};
+
+/* ---- Inputs ---- */
+
+static struct tensor *integers(struct interpretation *run, size_t rows, size_t columns,
+                               int64_t **values, struct error *err) {
+    struct tensor *tensor = arena_allocate(&run->arena, 1, sizeof *tensor);
+    int64_t dims[] = {(int64_t)rows, (int64_t)columns};
+    if (tensor == NULL) {
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a probe");
+        return NULL;
+    }
+    *values = (int64_t *)(void *)tensor_allocate(tensor, &run->arena, TENSOR_I64, 2, dims, err);
+    return *values != NULL ? tensor : NULL;
+}
+
+/* An input by its role: ones up to the length (mask), past + s (positions), zeros (ids). */
+static bool feed_integers(struct interpretation *run, const struct batch *batch,
+                          const struct model_config *config, int input, struct error *err) {
+    const char *name = graph_value_name(run->graph, input);
+    bool is_mask = strcmp(name, config->attention_mask) == 0;
+    bool is_positions = strcmp(name, config->position_ids) == 0;
+    if (!is_mask && !is_positions && strcmp(name, config->input_ids) != 0) {
+        return true;
+    }
+    size_t columns = is_mask ? batch->past + batch->fresh : batch->fresh;
+    int64_t *values;
+    struct tensor *tensor = integers(run, batch->size, columns, &values, err);
+    if (tensor == NULL) {
+        return false;
+    }
+    for (size_t b = 0; b < batch->size; b++) {
+        for (size_t i = 0; i < columns; i++) {
+            int64_t *value = &values[b * columns + i];
+            *value = is_mask        ? i < batch->lengths[b]
+                     : is_positions ? (int64_t)(batch->past + i)
+                                    : 0;
+        }
+    }
+    interpretation_feed(run, input, tensor);
+    return true;
+}
+
+/* A past of zeros: (batch, heads, past, head_dim), of which shapes may be read. */
+static bool feed_past(struct interpretation *run, const struct batch *batch, int input,
+                      struct error *err) {
+    const struct graph_value *value = &run->graph->values[input];
+    int64_t dims[4] = {(int64_t)batch->size, 1, (int64_t)batch->past, 1};
+    for (size_t i = 1; i < 4; i += 2) {
+        dims[i] = value->dims[i] > 0 ? value->dims[i] : 1;
+    }
+    struct tensor shape;
+    if (!tensor_set_shape(&shape, value->type, 4, dims, NULL) ||
+        shape.count > INTERPRET_ELEMENTS_MAX) {
+        return true; /* not fed: whatever depends on it is refused */
+    }
+    struct tensor *tensor = arena_allocate(&run->arena, 1, sizeof *tensor);
+    if (tensor == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a probe");
+    }
+    if (tensor_allocate(tensor, &run->arena, value->type, 4, dims, err) == NULL) {
+        return false;
+    }
+    interpretation_feed(run, input, tensor);
+    return true;
+}
+
+static bool feed(struct interpretation *run, const struct batch *batch,
+                 const struct model_config *config, struct error *err) {
+    for (size_t i = 0; i < run->graph->input_count; i++) {
+        int input = run->graph->inputs[i];
+        const struct graph_value *value = &run->graph->values[input];
+        bool is_past = value->rank == 4 && tensor_type_is_float(value->type) &&
+                       value->uses > 1; /* by its attention, and for its shape */
+        if (is_past ? !feed_past(run, batch, input, err)
+                    : !feed_integers(run, batch, config, input, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Expectations ---- */
+
+static bool mismatch(const char *what, int64_t found, int64_t expected, struct error *err) {
+    return error_set(err, ERROR_UNSUPPORTED, "%s is %lld where an ordinary causal decoder has %lld",
+                     what, (long long)found, (long long)expected);
+}
+
+static bool check_seqlens(struct interpretation *run, const struct batch *batch, int value,
+                          struct error *err) {
+    const struct tensor *tensor = interpretation_value(run, value, err);
+    if (tensor == NULL) {
+        return error_prefix(err, "seqlens_k");
+    }
+    if (tensor->count != batch->size) {
+        return mismatch("the size of seqlens_k", (int64_t)tensor->count, (int64_t)batch->size, err);
+    }
+    for (size_t b = 0; b < batch->size; b++) {
+        int64_t expected = (int64_t)batch->lengths[b] - 1;
+        if (tensor_integer(tensor, b) != expected) {
+            return mismatch("seqlens_k", tensor_integer(tensor, b), expected, err);
+        }
+    }
+    return true;
+}
+
+static bool check_total(struct interpretation *run, const struct batch *batch, int value,
+                        struct error *err) {
+    const struct tensor *tensor = interpretation_value(run, value, err);
+    if (tensor == NULL) {
+        return error_prefix(err, "total_sequence_length");
+    }
+    if (tensor->count != 1) {
+        return mismatch("the size of total_sequence_length", (int64_t)tensor->count, 1, err);
+    }
+    int64_t expected = (int64_t)(batch->past + batch->fresh);
+    return tensor_integer(tensor, 0) == expected ||
+           mismatch("total_sequence_length", tensor_integer(tensor, 0), expected, err);
+}
+
+static bool check_positions(struct interpretation *run, const struct batch *batch, int value,
+                            struct error *err) {
+    const struct tensor *tensor = interpretation_value(run, value, err);
+    if (tensor == NULL) {
+        return error_prefix(err, "position_ids");
+    }
+    size_t expected_count = batch->size * batch->fresh;
+    if (tensor->count != expected_count) {
+        return mismatch("the size of position_ids", (int64_t)tensor->count, (int64_t)expected_count,
+                        err);
+    }
+    for (size_t i = 0; i < expected_count; i++) {
+        int64_t expected = (int64_t)(batch->past + i % batch->fresh);
+        if (tensor_integer(tensor, i) != expected) {
+            return mismatch("position_ids", tensor_integer(tensor, i), expected, err);
+        }
+    }
+    return true;
+}
+
+bool probe_lengths(const struct graph *graph, const struct model_config *config, int seqlens_k,
+                   int total, int positions, struct error *err) {
+    for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+        struct interpretation run;
+        if (!interpretation_init(&run, graph, err)) {
+            return false;
+        }
+        bool sound =
+            feed(&run, &batches[i], config, err) &&
+            check_seqlens(&run, &batches[i], seqlens_k, err) &&
+            check_total(&run, &batches[i], total, err) &&
+            (positions == GRAPH_NONE || check_positions(&run, &batches[i], positions, err));
+        interpretation_deinit(&run);
+        if (!sound) {
+            return false;
+        }
+    }
+    return true;
+}
