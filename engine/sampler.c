@@ -4,19 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINS = 1024 };
+enum {
+    BINS = 1024,
+    RUN = 256, /* logits or weights whose maximum or sum is taken at once */
+};
 
 /* A token further below the greatest logit than this many temperatures is never drawn. All such
  * tokens together, even 2^18 of them, weigh less than the rounding of one f32: 2^18 e^-30 < 2^-24
  * of the most probable one. */
 #define REACH 30.0f
-
-/* Candidates of one range of logits. */
-struct bin {
-    double measure;
-    float least;
-    float greatest;
-};
 
 struct sampler {
     const struct kernels *kernels;
@@ -27,8 +23,9 @@ struct sampler {
     float *logits;
     float *weights;
     size_t count;
+    int32_t *undecided;    /* see cut() */
     uint32_t *occurrences; /* of each token; all 0 between calls */
-    struct bin bins[BINS];
+    double bins[BINS];     /* the measure of the candidates in each */
 };
 
 /* ---- Parameters ---- */
@@ -92,9 +89,10 @@ bool sampler_open(struct sampler **out, size_t vocabulary_size, const struct ker
         sampler->ids = calloc(vocabulary_size, sizeof *sampler->ids);
         sampler->logits = calloc(vocabulary_size, sizeof *sampler->logits);
         sampler->weights = calloc(vocabulary_size, sizeof *sampler->weights);
+        sampler->undecided = calloc(vocabulary_size, sizeof *sampler->undecided);
         sampler->occurrences = calloc(vocabulary_size, sizeof *sampler->occurrences);
         if (sampler->ids != NULL && sampler->logits != NULL && sampler->weights != NULL &&
-            sampler->occurrences != NULL) {
+            sampler->undecided != NULL && sampler->occurrences != NULL) {
             *out = sampler;
             return true;
         }
@@ -111,6 +109,7 @@ void sampler_close(struct sampler *sampler) {
     free(sampler->ids);
     free(sampler->logits);
     free(sampler->weights);
+    free(sampler->undecided);
     free(sampler->occurrences);
     free(sampler);
 }
@@ -154,22 +153,45 @@ static double measure_of(const struct sampler *sampler, size_t i, bool by_weight
     return by_weight ? (double)sampler->weights[i] : 1.0;
 }
 
-/* Sorts the candidates with logits in [least, greatest], least < greatest, into bins of equal width,
- * highest first. */
-static void fill_bins(struct sampler *sampler, float least, float greatest, bool by_weight) {
-    for (size_t b = 0; b < BINS; b++) {
-        sampler->bins[b] = (struct bin){0.0, INFINITY, -INFINITY};
+/* The bin of a logit in [least, greatest], cut into bins of equal width, the highest first. */
+static size_t bin_of(float logit, float least, float greatest) {
+    return (size_t)(int)((greatest - logit) / (greatest - least) * (float)(BINS - 1));
+}
+
+/* Candidates whose fate a cut has not yet decided: places in the arrays of the sampler, ascending,
+ * and bounds of their logits. */
+struct undecided {
+    int32_t *places;
+    size_t count;
+    float least;
+    float greatest;
+};
+
+static void fill_bins(struct sampler *sampler, const struct undecided *some, bool by_weight) {
+    memset(sampler->bins, 0, sizeof sampler->bins);
+    for (size_t i = 0; i < some->count; i++) {
+        size_t place = (size_t)some->places[i];
+        size_t bin = bin_of(sampler->logits[place], some->least, some->greatest);
+        sampler->bins[bin] += measure_of(sampler, place, by_weight);
     }
-    for (size_t i = 0; i < sampler->count; i++) {
-        float logit = sampler->logits[i];
-        if (!(logit >= least && logit <= greatest)) {
-            continue;
-        }
-        float depth = (greatest - logit) / (greatest - least);
-        struct bin *bin = &sampler->bins[(size_t)(depth * (float)(BINS - 1))];
-        bin->measure += measure_of(sampler, i, by_weight);
-        bin->least = logit < bin->least ? logit : bin->least;
-        bin->greatest = logit > bin->greatest ? logit : bin->greatest;
+}
+
+/* Leaves those that are in `bin` undecided. Written without branches, as nobody could predict
+ * them. */
+static void enter_bin(const struct sampler *sampler, struct undecided *some, size_t bin) {
+    size_t count = 0;
+    for (size_t i = 0; i < some->count; i++) {
+        float logit = sampler->logits[some->places[i]];
+        some->places[count] = some->places[i];
+        count += bin_of(logit, some->least, some->greatest) == bin;
+    }
+    some->count = count;
+    some->least = INFINITY;
+    some->greatest = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        float logit = sampler->logits[some->places[i]];
+        some->least = fminf(logit, some->least);
+        some->greatest = fmaxf(logit, some->greatest);
     }
 }
 
@@ -178,58 +200,76 @@ static void keep(struct sampler *sampler, float threshold, size_t equals) {
     size_t kept = 0;
     for (size_t i = 0; i < sampler->count; i++) {
         float logit = sampler->logits[i];
-        bool equal = logit == threshold;
-        if (logit < threshold || (equal && equals == 0)) {
-            continue;
-        }
-        equals -= equal;
         sampler->ids[kept] = sampler->ids[i];
         sampler->logits[kept] = logit;
         sampler->weights[kept] = sampler->weights[i];
-        kept++;
+        size_t as_equal = (logit == threshold) & (equals > 0);
+        equals -= as_equal;
+        kept += (logit > threshold) | as_equal;
     }
     sampler->count = kept;
 }
 
 /* Keeps the shortest run of candidates, from the greatest logit down and lower ids first among
- * equals, whose weights (or whose number) reach `target`.
+ * equals, whose weights (or whose number) reach `target`; returns the logit at which it ends. All
+ * logits lie in [least, greatest].
  *
  * The logit at which the run ends is found in a histogram; what fell into the same bin is spread
- * over a histogram of its own, until the bin holds one value only. The least and the greatest logit
- * never share a bin, so that takes few turns, and no order of the logits makes it slow. */
-static void cut(struct sampler *sampler, bool by_weight, double target) {
-    float least = INFINITY;
-    float greatest = -INFINITY;
-    for (size_t i = 0; i < sampler->count; i++) {
-        least = sampler->logits[i] < least ? sampler->logits[i] : least;
-        greatest = sampler->logits[i] > greatest ? sampler->logits[i] : greatest;
+ * over a histogram of its own, until the bin holds one value only. From the second turn on the
+ * bounds are those of the bin's content, which never share a bin, so that this takes few turns. */
+static float cut(struct sampler *sampler, float least, float greatest, bool by_weight,
+                 double target) {
+    struct undecided some = {sampler->undecided, sampler->count, least, greatest};
+    for (size_t i = 0; i < some.count; i++) {
+        some.places[i] = (int32_t)i;
     }
-    double above = 0.0; /* the measure of all candidates above `greatest` */
-    while (least < greatest) {
-        fill_bins(sampler, least, greatest, by_weight);
-        const struct bin *bin = sampler->bins;
-        const struct bin *last = bin + BINS - 1;
-        while (bin < last && above + bin->measure < target) {
-            above += bin->measure;
+    double above = 0.0; /* the measure of all candidates above them */
+    while (some.least < some.greatest) {
+        fill_bins(sampler, &some, by_weight);
+        size_t bin = 0;
+        while (bin < BINS - 1 && above + sampler->bins[bin] < target) {
+            above += sampler->bins[bin];
             bin++;
         }
-        least = bin->least;
-        greatest = bin->greatest;
+        enter_bin(sampler, &some, bin);
     }
+    /* What is left has one logit. If rounding kept the target out of reach, nothing is left, and
+     * all candidates are above -infinity. */
     size_t equals = 0;
-    for (size_t i = 0; i < sampler->count && (equals == 0 || above < target); i++) {
-        if (sampler->logits[i] == greatest) {
-            above += measure_of(sampler, i, by_weight);
-            equals++;
-        }
+    while (equals < some.count && (equals == 0 || above < target)) {
+        above += measure_of(sampler, (size_t)some.places[equals], by_weight);
+        equals++;
     }
-    keep(sampler, greatest, equals);
+    keep(sampler, some.greatest, equals);
+    return some.greatest;
+}
+
+/* A bound that at least `count` logits reach, and not many more: the count-th greatest of the maxima
+ * of runs of logits. `least` where it would be lower, or where there are not enough runs. */
+static float bound_for_top(struct sampler *sampler, const float *logits, size_t count, float least,
+                           float greatest) {
+    const size_t runs = sampler->vocabulary_size / RUN;
+    if (count > runs) {
+        return least;
+    }
+    for (size_t i = 0; i < runs; i++) {
+        float most = sampler->kernels->greatest(logits + i * RUN, RUN);
+        sampler->logits[i] = most > least ? most : least;
+    }
+    sampler->count = runs;
+    return cut(sampler, least, greatest, false, (double)count);
+}
+
+/* The summed weights of the run of candidates that begins at i, or of what is left of it. */
+static double run_weight(const struct sampler *sampler, size_t i) {
+    size_t left = sampler->count - i;
+    return (double)sampler->kernels->sum(sampler->weights + i, left < RUN ? left : RUN);
 }
 
 static double total_weight(const struct sampler *sampler) {
     double total = 0.0;
-    for (size_t i = 0; i < sampler->count; i++) {
-        total += (double)sampler->weights[i];
+    for (size_t i = 0; i < sampler->count; i += RUN) {
+        total += run_weight(sampler, i);
     }
     return total;
 }
@@ -251,14 +291,17 @@ static double uniform(uint64_t seed, uint64_t index) {
 
 /* The candidate in whose share of [0, total) the point lies, shares in ascending order of ids. */
 static int32_t draw(const struct sampler *sampler, double point) {
-    double end = 0.0;
-    for (size_t i = 0; i + 1 < sampler->count; i++) {
-        end += (double)sampler->weights[i];
-        if (point < end) {
-            return sampler->ids[i];
-        }
+    const size_t last = sampler->count - 1;
+    size_t i = 0;
+    while (last - i > RUN && point >= run_weight(sampler, i)) {
+        point -= run_weight(sampler, i);
+        i += RUN;
     }
-    return sampler->ids[sampler->count - 1];
+    while (i < last && point >= (double)sampler->weights[i]) {
+        point -= (double)sampler->weights[i];
+        i++;
+    }
+    return sampler->ids[i];
 }
 
 int32_t sampler_choose(struct sampler *sampler, const struct sampling *sampling, float *logits,
@@ -275,16 +318,20 @@ int32_t sampler_choose(struct sampler *sampler, const struct sampling *sampling,
     if (temperature == 0.0f || !isfinite(greatest)) {
         return (int32_t)best;
     }
-    float limit = nextafterf(greatest - REACH * temperature, -INFINITY);
-    sampler->count =
-        kernels->find_above(logits, sampler->vocabulary_size, limit, sampler->ids, sampler->logits);
+    float least = greatest - REACH * temperature;
+    if (sampling->top_k != 0) {
+        least = bound_for_top(sampler, logits, sampling->top_k, least, greatest);
+    }
+    const float below_least = nextafterf(least, -INFINITY);
+    sampler->count = kernels->find_above(logits, sampler->vocabulary_size, below_least,
+                                         sampler->ids, sampler->logits);
     kernels->exponentials(sampler->logits, sampler->count, greatest, temperature, sampler->weights);
 
     if (sampling->top_k != 0 && sampling->top_k < sampler->count) {
-        cut(sampler, false, (double)sampling->top_k);
+        cut(sampler, least, greatest, false, (double)sampling->top_k);
     }
     if (sampling->top_p < 1.0f) {
-        cut(sampler, true, (double)sampling->top_p * total_weight(sampler));
+        cut(sampler, least, greatest, true, (double)sampling->top_p * total_weight(sampler));
     }
     if (sampling->min_p > 0.0f) {
         keep(sampler, greatest + temperature * logf(sampling->min_p), SIZE_MAX);

@@ -7,8 +7,7 @@
  *
  *     scores   16 positions in the lanes, one register a pair, a multiply-add for each dimension
  *     softmax  within the register: new maximum, weights, and what old sums must be scaled by
- *     values   16 dimensions in the lanes, one or more registers a pair, a multiply-add for each
- *              position
+ *     values   16 dimensions in the lanes, one register a pair, a multiply-add for each position
  *
  * A pair sees the same operations in the same order however large its block is, so its bits depend
  * on its own query and its own visible positions only. Where the visible range differs within a
@@ -49,6 +48,11 @@ EXPANDED lanes kv_load(enum kv_type type, const uint8_t *numbers, size_t index) 
     }
 }
 
+/* Where dimensions [dim, dim + 16) of a position's value lie; dim is a multiple of 16. */
+static inline size_t value_index(size_t dim, size_t slot) {
+    return dim * KV_PAGE_POSITIONS + slot * LANES;
+}
+
 /* scores[i] = q_i . k for the 16 positions of a page. */
 EXPANDED void page_scores(enum kv_type type, size_t count, const struct attention_pair *pairs,
                           size_t head_dim, const uint8_t *keys, lanes *scores) {
@@ -82,38 +86,26 @@ static inline lanes finish_scores(const struct attention_task *task, lanes score
     return scores;
 }
 
-/* a_i = corrections[i] a_i + sum_j weights[i, j] v_j over positions [first, end) of a page, for
- * `width` registers of dimensions from `dim` on. */
-EXPANDED void page_values(enum kv_type type, size_t count, size_t width,
-                          const struct attention_pair *pairs, size_t padded_dim, size_t dim,
-                          const uint8_t *values, size_t first, size_t end, const float *weights,
-                          const float *corrections) {
-    lanes sums[PAIRS_MAX]; /* (count, width) */
+/* a_i = corrections[i] a_i + sum_j weights[i, j] v_j over positions [first, end) of a page, for 16
+ * dimensions from `dim` on. */
+EXPANDED void page_values(enum kv_type type, size_t count, const struct attention_pair *pairs,
+                          size_t dim, const uint8_t *values, size_t first, size_t end,
+                          const float *weights, const float *corrections) {
+    lanes sums[PAIRS_MAX];
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++) {
-#pragma GCC unroll 8
-        for (size_t w = 0; w < width; w++) {
-            lanes before = lanes_load(pairs[i].state + dim + w * LANES);
-            sums[i * width + w] = lanes_mul(before, lanes_set(corrections[i]));
-        }
+        sums[i] = lanes_mul(lanes_load(pairs[i].state + dim), lanes_set(corrections[i]));
     }
     for (size_t j = first; j < end; j++) {
+        lanes v = kv_load(type, values, value_index(dim, j));
 #pragma GCC unroll 8
-        for (size_t w = 0; w < width; w++) {
-            lanes v = kv_load(type, values, j * padded_dim + dim + w * LANES);
-#pragma GCC unroll 8
-            for (size_t i = 0; i < count; i++) {
-                sums[i * width + w] =
-                    lanes_fma(lanes_set(weights[i * LANES + j]), v, sums[i * width + w]);
-            }
+        for (size_t i = 0; i < count; i++) {
+            sums[i] = lanes_fma(lanes_set(weights[i * LANES + j]), v, sums[i]);
         }
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++) {
-#pragma GCC unroll 8
-        for (size_t w = 0; w < width; w++) {
-            lanes_store(pairs[i].state + dim + w * LANES, sums[i * width + w]);
-        }
+        lanes_store(pairs[i].state + dim, sums[i]);
     }
 }
 
@@ -161,15 +153,8 @@ EXPANDED void attend_page(enum kv_type type, size_t count, const struct attentio
     }
 
     const uint8_t *values = page + kv_values_offset(type, head_dim);
-    const size_t width = PAIRS_MAX / count; /* so that all accumulators are in use */
-    size_t dim = 0;
-    for (; dim + width * LANES <= padded_dim; dim += width * LANES) {
-        page_values(type, count, width, pairs, padded_dim, dim, values, first, end, weights,
-                    corrections);
-    }
-    for (; dim < padded_dim; dim += LANES) {
-        page_values(type, count, 1, pairs, padded_dim, dim, values, first, end, weights,
-                    corrections);
+    for (size_t dim = 0; dim < padded_dim; dim += LANES) {
+        page_values(type, count, pairs, dim, values, first, end, weights, corrections);
     }
 }
 
@@ -346,10 +331,9 @@ EXPANDED void kv_store(enum kv_type type, uint8_t *page_head, size_t head_dim, s
     }
 
     uint8_t *values = page_head + kv_values_offset(type, head_dim);
-    values += slot * attention_padded_dim(head_dim) * element;
     for (size_t i = 0; i < head_dim; i += LANES) {
         lanes x = row_load(value, i, head_dim);
-        kv_convert(type, x, lanes_set(value_inverse), values + i * element);
+        kv_convert(type, x, lanes_set(value_inverse), values + value_index(i, slot) * element);
 
         /* A key is a column of the page. */
         _Alignas(float) uint8_t numbers[LANES * sizeof(float)];

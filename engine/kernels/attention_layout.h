@@ -8,7 +8,7 @@ static inline size_t round_up(size_t value, size_t step) {
     return (value + step - 1) / step * step;
 }
 
-/* Floats of a state's a, and numbers from one position's value to the next. */
+/* Floats of a state's a, and numbers of one position's value. */
 static inline size_t attention_padded_dim(size_t head_dim) {
     return round_up(head_dim, 16);
 }

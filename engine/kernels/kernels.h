@@ -52,7 +52,8 @@ enum kv_type { KV_F32, KV_F16, KV_INT8, KV_TYPE_COUNT };
  *     keys          (head_dim, 16): dimension-major, so that the scores of 16 positions are the
  *                   lanes of one register and need no reduction
  *     key scales    (16) f32, KV_INT8 only: max|x| / 127 of each position's key
- *     values        (16, head_dim rounded up to 16), padded with zeros
+ *     values        (head_dim / 16 rounded up, 16 positions, 16), padded with zeros: 16 dimensions
+ *                   are the lanes; attention reads this, too, from the first byte to the last
  *     value scales  (16) f32, KV_INT8 only
  *
  * kv_head_bytes() is the size of all together, a multiple of 64. Slots not yet stored to may hold
@@ -138,9 +139,13 @@ struct kernels {
 
     /* ---- Sampling ---- */
 
+    /* The greatest of n numbers; NaN counts as less than everything, of nothing else it is
+     * -infinity. */
+    float (*greatest)(const float *x, size_t n);
     /* The index of the greatest of n numbers, the lowest of equals; NaN counts as less than
      * everything. */
     size_t (*argmax)(const float *x, size_t n);
+    float (*sum)(const float *x, size_t n);
     /* The indices of all numbers above `threshold`, ascending, and the numbers; returns how many.
      * Both arrays have room for n. */
     size_t (*find_above)(const float *x, size_t n, float threshold, int32_t *indices,

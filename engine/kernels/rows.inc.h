@@ -181,43 +181,65 @@ static void rope(float *head, const float *cosines, const float *sines, size_t h
 
 /* ---- Sampling ---- */
 
+static float greatest(const float *x, size_t n) {
+    const lanes least = lanes_set(-INFINITY);
+    lanes most = least;
+    size_t i = 0;
+    for (; n - i >= LANES; i += LANES) {
+        most = lanes_max(lanes_load(x + i), most); /* a NaN leaves it as it is */
+    }
+    if (i < n) {
+        lanes rest = lanes_select(lanes_mask_range(0, n - i), row_load(x, i, n), least);
+        most = lanes_max(rest, most);
+    }
+    return lanes_greatest(most);
+}
+
 /* One walk finds the first block that holds the greatest number; only that block is searched. */
 static size_t argmax(const float *x, size_t n) {
     const size_t block = 64 * LANES;
-    const lanes least = lanes_set(-INFINITY);
-    float greatest = -INFINITY;
+    float most = -INFINITY;
     size_t candidate = 0;
-    for (size_t begin = 0; begin < n; begin += block) {
-        size_t end = n - begin < block ? n : begin + block;
-        lanes most = least;
-        size_t i = begin;
-        for (; end - i >= LANES; i += LANES) {
-            most = lanes_max(lanes_load(x + i), most); /* a NaN leaves it as it is */
-        }
-        if (i < end) {
-            lanes rest = lanes_select(lanes_mask_range(0, end - i), row_load(x, i, end), least);
-            most = lanes_max(rest, most);
-        }
-        if (lanes_greatest(most) > greatest) {
-            greatest = lanes_greatest(most);
-            candidate = begin;
+    for (size_t i = 0; i < n; i += block) {
+        float here = greatest(x + i, n - i < block ? n - i : block);
+        if (here > most) {
+            most = here;
+            candidate = i;
         }
     }
     for (size_t i = candidate; i < n; i++) {
-        if (x[i] == greatest) {
+        if (x[i] == most) {
             return i;
         }
     }
     return 0;
 }
 
+static float sum(const float *x, size_t n) {
+    lanes total = lanes_zero();
+    for (size_t i = 0; i < n; i += LANES) {
+        total = lanes_add(total, row_load(x, i, n));
+    }
+    return lanes_sum(total);
+}
+
 static size_t find_above(const float *x, size_t n, float threshold, int32_t *indices,
                          float *values) {
+    const unsigned all = (1u << LANES) - 1;
     lanes limit = lanes_set(threshold);
     size_t count = 0;
     for (size_t i = 0; i < n; i += LANES) {
-        unsigned above = lanes_mask_bits(lanes_greater(row_load(x, i, n), limit));
-        above &= n - i < LANES ? (1u << (n - i)) - 1 : 0xffff;
+        lanes sixteen = row_load(x, i, n);
+        unsigned above = lanes_mask_bits(lanes_greater(sixteen, limit));
+        above &= n - i < LANES ? (1u << (n - i)) - 1 : all;
+        if (above == all) {
+            lanes_store(values + count, sixteen);
+            for (size_t lane = 0; lane < LANES; lane++) {
+                indices[count + lane] = (int32_t)(i + lane);
+            }
+            count += LANES;
+            continue;
+        }
         for (; above != 0; above &= above - 1) {
             size_t index = i + (size_t)__builtin_ctz(above);
             indices[count] = (int32_t)index;
@@ -240,4 +262,5 @@ static void exponentials(const float *x, size_t n, float origin, float divisor, 
     .gate = {[PLAN_ACTIVATION_GELU_TANH] = gate_gelu_tanh,                                         \
              [PLAN_ACTIVATION_GELU_ERF] = gate_gelu_erf,                                           \
              [PLAN_ACTIVATION_SILU] = gate_silu},                                                  \
-    .rope = rope, .argmax = argmax, .find_above = find_above, .exponentials = exponentials
+    .rope = rope, .greatest = greatest, .argmax = argmax, .sum = sum, .find_above = find_above,    \
+    .exponentials = exponentials

@@ -81,6 +81,7 @@ Test(sampler, draws_from_the_candidates_of_a_full_sort_and_from_all_of_them) {
     const struct sampling samplings[] = {
         {.temperature = 1.0f, .top_p = 1.0f, .top_k = 40},
         {.temperature = 50.0f, .top_p = 1.0f, .top_k = 64},
+        {.temperature = 9.0f, .top_p = 1.0f, .top_k = 12},
         {.temperature = 1.0f, .top_p = 0.9f},
         {.temperature = 0.3f, .top_p = 0.5f},
         {.temperature = 1.0f, .top_p = 1.0f, .min_p = 0.3f},

@@ -77,6 +77,8 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
         *y++ = (float)indices[i];
     }
     *y++ = (float)kernels->argmax(x, n);
+    *y++ = kernels->greatest(x, n);
+    *y++ = kernels->sum(x, n);
     return (size_t)(y - results);
 }
 
