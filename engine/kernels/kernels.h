@@ -71,9 +71,9 @@ size_t kv_head_bytes(enum kv_type type, size_t head_dim);
 size_t attention_state_floats(size_t head_dim);
 
 /* One chunk of positions for up to ATTENTION_ROWS_MAX consecutive rows of one sequence and all
- * query heads of one KV head. Row r sees positions [first_visible[r], end_visible[r]) of the
- * chunk's [chunk_begin, chunk_end); both are absolute, and a row that sees nothing of the chunk
- * keeps an empty state. */
+ * query heads of one KV head. Of the KV_CHUNK_PAGES pages from position chunk_begin on, row r sees
+ * positions [first_visible[r], end_visible[r]); both are absolute and may lie outside the chunk. A
+ * row that sees nothing of it gets an empty state. */
 struct attention_task {
     const float *queries; /* row r, head g at r * query_stride + g * head_dim; not scaled */
     size_t query_stride;  /* floats */

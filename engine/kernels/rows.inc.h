@@ -50,7 +50,9 @@ static void quantize(const float *x, size_t columns, struct quantized_block *blo
 
 /* ---- Norms ---- */
 
-/* x + residual from index i on; the sum is kept where someone wants it. */
+/* x + residual from index i on; the sum is kept where someone wants it. Norms walk over the row
+ * twice or more: where the sum is kept, the later walks read it, as it may have replaced x or
+ * residual. */
 static inline lanes add_residual(const float *x, const float *residual, float *sum, size_t i,
                                  size_t n) {
     lanes s = row_load(x, i, n);
@@ -63,23 +65,6 @@ static inline lanes add_residual(const float *x, const float *residual, float *s
     return s;
 }
 
-/* Both norms walk over the row twice or more. Where the sum is kept, x and residual may be gone
- * after the first walk, as sum may be one of them; then the later walks read the sum. */
-struct norm_input {
-    const float *x;
-    const float *residual;
-};
-
-static inline struct norm_input norm_input_again(const float *x, const float *residual,
-                                                 const float *sum) {
-    struct norm_input again = {x, residual};
-    if (sum != NULL) {
-        again.x = sum;
-        again.residual = NULL;
-    }
-    return again;
-}
-
 static void rms_norm(const float *x, const float *residual, float *sum, const float *weight,
                      float epsilon, size_t n, float *y) {
     lanes squares = lanes_zero();
@@ -89,9 +74,10 @@ static void rms_norm(const float *x, const float *residual, float *sum, const fl
     }
     lanes factor = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + epsilon));
 
-    struct norm_input again = norm_input_again(x, residual, sum);
+    const float *again = sum != NULL ? sum : x;
+    const float *residual_again = sum != NULL ? NULL : residual;
     for (size_t i = 0; i < n; i += LANES) {
-        lanes s = add_residual(again.x, again.residual, NULL, i, n);
+        lanes s = add_residual(again, residual_again, NULL, i, n);
         row_store(y, i, n, lanes_mul(lanes_mul(s, factor), row_load(weight, i, n)));
     }
 }
@@ -104,10 +90,11 @@ static void layer_norm(const float *x, const float *residual, float *sum, const 
     }
     lanes mean = lanes_set(lanes_sum(total) / (float)n);
 
-    struct norm_input again = norm_input_again(x, residual, sum);
+    const float *again = sum != NULL ? sum : x;
+    const float *residual_again = sum != NULL ? NULL : residual;
     lanes squares = lanes_zero();
     for (size_t i = 0; i < n; i += LANES) {
-        lanes s = lanes_sub(add_residual(again.x, again.residual, NULL, i, n), mean);
+        lanes s = lanes_sub(add_residual(again, residual_again, NULL, i, n), mean);
         if (n - i < LANES) {
             s = lanes_select(lanes_mask_range(0, n - i), s, lanes_zero());
         }
@@ -116,7 +103,7 @@ static void layer_norm(const float *x, const float *residual, float *sum, const 
     lanes factor = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + epsilon));
 
     for (size_t i = 0; i < n; i += LANES) {
-        lanes s = lanes_sub(add_residual(again.x, again.residual, NULL, i, n), mean);
+        lanes s = lanes_sub(add_residual(again, residual_again, NULL, i, n), mean);
         lanes shift = bias != NULL ? row_load(bias, i, n) : lanes_zero();
         row_store(y, i, n, lanes_fma(lanes_mul(s, factor), row_load(weight, i, n), shift));
     }
