@@ -218,6 +218,13 @@ struct plan_register {
     size_t width;
 };
 
+/* A read-only mapping of a file: pages in it may be given back to the system, as they come back
+ * from the file when they are read again. Weights that lie elsewhere are left alone. */
+struct plan_mapping {
+    const uint8_t *bytes;
+    size_t size;
+};
+
 struct plan {
     struct arena arena;
     struct plan_instruction *instructions;
@@ -232,6 +239,8 @@ struct plan {
     size_t rope_count;
     struct plan_kv_layer *kv_layers;
     size_t kv_layer_count;
+    struct plan_mapping *mappings;
+    size_t mapping_count;
     int logits; /* the register of width vocabulary_size that the last instruction writes */
     size_t vocabulary_size;
     size_t context_length; /* positions a sequence may have: the least that configuration and RoPE
@@ -253,6 +262,7 @@ int plan_add_weight(struct plan *plan, const struct plan_weight *weight);
 int plan_add_vector(struct plan *plan, const char *name, size_t length, float **values);
 int plan_add_rope(struct plan *plan, const struct plan_rope *rope);
 int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer);
+bool plan_add_mapping(struct plan *plan, const uint8_t *bytes, size_t size);
 bool plan_append(struct plan *plan, const struct plan_instruction *instruction);
 
 /* Calls visit once for each register that the instruction reads (written = false), then writes

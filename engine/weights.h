@@ -17,11 +17,11 @@
  *
  *   F32, F16 tile: for each input k, 16 numbers: lane n = W[n][k].
  *
- * Padding: rows up to a multiple of 16 have scale 0 (numbers 0); inputs up to a multiple of the
- * block have code = zero point. Every tile starts 64-byte aligned.
+ * Padding: rows up to a multiple of 16 have scale 0 (numbers 0); the codes of inputs up to a
+ * multiple of the block mean nothing. Every tile starts 64-byte aligned.
  *
- * In fast mode scales are f16, unless one of the matrix does not fit into a normal f16; in exact
- * mode they stay f32. Which matrices are packed: those that a linear instruction uses. A table that
+ * Scales are f16 if the file has them so, and in fast mode if every one of the matrix is 0 or a
+ * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that a linear instruction uses. A table that
  * only an embed instruction reads stays in the mapped file (see weights_embed_row).
  *
  * weights_open is called once; after it everything is constant, and any thread may read. */
@@ -62,8 +62,9 @@ struct weights;
 struct workers;
 
 /* Packs the matrices of `plan`, split over the threads of `workers` (NULL: on this thread alone).
- * Source pages are given back to the system as they are consumed, so that nothing is held twice.
- * ERROR_BAD_FILE for a scale that is not finite. */
+ * Pages of the plan's mapped files are given back to the system as they are consumed, so that
+ * nothing is held twice. The plan must outlive the weights. ERROR_BAD_FILE for a scale that is not
+ * finite. */
 bool weights_open(struct weights **out, const struct plan *plan, bool exact,
                   struct workers *workers, struct error *err);
 void weights_close(struct weights *weights);
@@ -76,7 +77,7 @@ const struct packed_matrix *weights_matrix(const struct weights *weights, int in
 void weights_embed_row(const struct weights *weights, int index, size_t row, float scale,
                        float *output);
 
-/* Bytes of packed memory in all, and those that one decoded row reads. */
+/* Bytes of packed memory in all. */
 size_t weights_bytes(const struct weights *weights);
 
 #endif

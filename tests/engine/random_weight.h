@@ -1,0 +1,28 @@
+/* Weights of every form that a model file may have, filled with random numbers, and what they mean:
+ * straight from the definition in plan.h. */
+#ifndef QUERN_TESTS_RANDOM_WEIGHT_H
+#define QUERN_TESTS_RANDOM_WEIGHT_H
+
+#include "engine/plan.h"
+
+struct weight_form {
+    size_t rows;
+    size_t columns;
+    unsigned bits;
+    enum element_type type; /* of numbers, or of scales */
+    bool transposed;
+    size_t block_size;
+    bool zero_points;
+};
+
+/* Its bytes begin at odd addresses; free them with random_weight_free. Scales are normal f16. */
+struct plan_weight random_weight(struct weight_form form, unsigned seed);
+void random_weight_free(struct plan_weight *weight);
+
+/* W[row][k], from the file's bytes. */
+float weight_at(const struct plan_weight *weight, size_t row, size_t k);
+
+/* "Q4 f16 block 32 zeros (17, 40)", for messages; overwritten by the next call. */
+const char *weight_form_name(const struct weight_form *form);
+
+#endif

@@ -1,0 +1,192 @@
+#include "engine/weights.h"
+
+#include "engine/workers.h"
+#include "tests/engine/random_weight.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const struct weight_form forms[] = {
+    {.rows = 17, .columns = 40, .bits = 4, .type = ELEMENT_F32, .block_size = 32},
+    {.rows = 17, .columns = 40, .bits = 4, .type = ELEMENT_F16, .block_size = 16},
+    {.rows = 16,
+     .columns = 96,
+     .bits = 4,
+     .type = ELEMENT_BF16,
+     .block_size = 32,
+     .zero_points = true},
+    {.rows = 5,
+     .columns = 300,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .block_size = 64,
+     .zero_points = true},
+    {.rows = 1100, .columns = 129, .bits = 4, .type = ELEMENT_F16, .block_size = 128},
+    {.rows = 33, .columns = 1, .bits = 8, .type = ELEMENT_F32, .block_size = 32},
+    {.rows = 1,
+     .columns = 100,
+     .bits = 8,
+     .type = ELEMENT_F16,
+     .block_size = 16,
+     .zero_points = true},
+    {.rows = 40, .columns = 256, .bits = 8, .type = ELEMENT_F32, .block_size = 256},
+    {.rows = 17, .columns = 33, .type = ELEMENT_F32},
+    {.rows = 1100, .columns = 7, .type = ELEMENT_F16},
+    {.rows = 31, .columns = 64, .type = ELEMENT_BF16},
+    {.rows = 1100, .columns = 9, .type = ELEMENT_F32, .transposed = true},
+    {.rows = 20, .columns = 50, .type = ELEMENT_F16, .transposed = true},
+    {.rows = 3, .columns = 5, .type = ELEMENT_BF16, .transposed = true},
+};
+
+enum { FORM_COUNT = sizeof forms / sizeof forms[0] };
+
+/* A plan of one weight that a linear instruction uses, or only an embedding. */
+static void plan_of(struct plan *plan, const struct plan_weight *weight, bool linear) {
+    plan_init(plan);
+    int index = plan_add_weight(plan, weight);
+    struct plan_instruction embed = {
+        .kind = PLAN_EMBED, .name = "embed", .embed = {.table = index}};
+    struct plan_instruction product = {.kind = PLAN_LINEAR,
+                                       .name = "linear",
+                                       .linear = {.count = 1, .outputs = {{.weight = index}}}};
+    cr_assert(plan_append(plan, &embed));
+    cr_assert(!linear || plan_append(plan, &product));
+}
+
+static void rows_are_those_of_the_file(bool linear, bool exact, struct workers *workers) {
+    for (size_t i = 0; i < FORM_COUNT; i++) {
+        struct plan_weight weight = random_weight(forms[i], 7);
+        struct plan plan;
+        plan_of(&plan, &weight, linear);
+        struct weights *weights;
+        struct error err = {0};
+        cr_assert(weights_open(&weights, &plan, exact, workers, &err), "%s", err.text);
+        cr_assert_eq(weights_matrix(weights, 0)->bytes != NULL, linear);
+
+        float *output = malloc(weight.columns * sizeof *output);
+        for (size_t row = 0; row < weight.rows; row++) {
+            weights_embed_row(weights, 0, row, 3.0f, output);
+            for (size_t k = 0; k < weight.columns; k++) {
+                float want = weight_at(&weight, row, k) * 3.0f;
+                cr_assert_eq(output[k], want, "%s at (%zu, %zu): %g, expected %g",
+                             weight_form_name(&forms[i]), row, k, (double)output[k], (double)want);
+            }
+        }
+        free(output);
+        weights_close(weights);
+        plan_deinit(&plan);
+        random_weight_free(&weight);
+    }
+}
+
+Test(weights, packed_rows_read_back_as_the_file_has_them) {
+    rows_are_those_of_the_file(true, false, NULL);
+    rows_are_those_of_the_file(true, true, NULL);
+}
+
+Test(weights, several_threads_pack_the_same) {
+    struct workers *workers;
+    struct error err = {0};
+    cr_assert(workers_open(&workers, 3, false, &err), "%s", err.text);
+    rows_are_those_of_the_file(true, false, workers);
+    workers_close(workers);
+}
+
+Test(weights, a_table_that_only_embeds_is_read_from_the_file) {
+    rows_are_those_of_the_file(false, false, NULL);
+}
+
+/* Opens a Q4 weight of 2 blocks a row whose scales are f32, with scale `index` set. */
+static bool open_with_scale(size_t index, float scale, bool exact, struct packed_matrix *matrix,
+                            struct error *err) {
+    struct weight_form form = {
+        .rows = 2000, .columns = 64, .bits = 4, .type = ELEMENT_F32, .block_size = 32};
+    struct plan_weight weight = random_weight(form, 8);
+    memcpy((void *)(uintptr_t)(weight.scales + index * sizeof scale), &scale, sizeof scale);
+    struct plan plan;
+    plan_of(&plan, &weight, true);
+    struct weights *weights = NULL;
+    bool opened = weights_open(&weights, &plan, exact, NULL, err);
+    if (opened) {
+        *matrix = *weights_matrix(weights, 0);
+        weights_close(weights);
+    }
+    plan_deinit(&plan);
+    random_weight_free(&weight);
+    return opened;
+}
+
+Test(weights, a_scale_that_is_not_finite_is_refused_by_name) {
+    struct packed_matrix matrix;
+    struct error err = {0};
+    cr_assert(!open_with_scale(3210, INFINITY, false, &matrix, &err));
+    cr_assert_eq(err.code, ERROR_BAD_FILE);
+    cr_assert_str_eq(err.text, "weight random: scale 3210 is inf, expected a finite number");
+}
+
+Test(weights, scales_are_f16_unless_that_would_lose_one) {
+    struct packed_matrix matrix;
+    cr_assert(open_with_scale(0, 0.0f, false, &matrix, NULL) && !matrix.wide_scales);
+    cr_assert(open_with_scale(0, 65504.0f, false, &matrix, NULL) && !matrix.wide_scales);
+    cr_assert(open_with_scale(0, 1e-5f, false, &matrix, NULL) && matrix.wide_scales);
+    cr_assert(open_with_scale(3999, -1e5f, false, &matrix, NULL) && matrix.wide_scales);
+    cr_assert(open_with_scale(0, 1.0f, true, &matrix, NULL) && matrix.wide_scales);
+}
+
+/* Is the page at `address` in this process's memory? (Bit 63 of its entry in the page map.) */
+static bool page_is_present(const void *address) {
+    int map = open("/proc/self/pagemap", O_RDONLY);
+    uint64_t entry = 0;
+    off_t page = (off_t)((uintptr_t)address / (uintptr_t)sysconf(_SC_PAGESIZE));
+    cr_assert_eq(pread(map, &entry, sizeof entry, page * (off_t)sizeof entry), sizeof entry);
+    close(map);
+    return entry >> 63 != 0;
+}
+
+Test(weights, pages_of_a_mapped_file_are_given_back_and_other_memory_is_kept) {
+    struct weight_form form = {.rows = 2048, .columns = 64, .type = ELEMENT_F32};
+    struct plan_weight weight = random_weight(form, 9);
+    size_t bytes = form.rows * form.columns * sizeof(float);
+    uint8_t *copy = malloc(bytes);
+    memcpy(copy, weight.data, bytes);
+
+    int file = memfd_create("weights", 0);
+    cr_assert_eq(write(file, weight.data, bytes), (ssize_t)bytes);
+    struct plan_weight mapped = weight;
+    mapped.data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
+    const struct plan_weight *sources[] = {&weight, &mapped};
+    for (size_t i = 0; i < 2; i++) {
+        struct plan plan;
+        plan_of(&plan, sources[i], true);
+        cr_assert(plan_add_mapping(&plan, mapped.data, bytes));
+        struct weights *weights;
+        cr_assert(weights_open(&weights, &plan, false, NULL, NULL));
+        weights_close(weights);
+        plan_deinit(&plan);
+    }
+    cr_assert(!page_is_present(mapped.data + bytes / 2));
+    cr_assert_eq(memcmp(weight.data, copy, bytes), 0);
+    cr_assert_eq(memcmp(mapped.data, copy, bytes), 0);
+    munmap((void *)(uintptr_t)mapped.data, bytes);
+    close(file);
+    free(copy);
+    random_weight_free(&weight);
+}
+
+Test(weights, a_tied_embedding_is_packed_once) {
+    struct plan_weight weight = random_weight(forms[0], 10);
+    struct plan plan;
+    plan_of(&plan, &weight, true);
+    struct weights *weights;
+    cr_assert(weights_open(&weights, &plan, false, NULL, NULL));
+    const struct packed_matrix *matrix = weights_matrix(weights, 0);
+    cr_assert_eq(weights_bytes(weights), matrix->tiles * matrix->tile_bytes);
+    weights_close(weights);
+    plan_deinit(&plan);
+    random_weight_free(&weight);
+}
