@@ -38,7 +38,8 @@ static float load_number(enum element_type type, const uint8_t *bytes, size_t in
 
 /* Element `index` of codes or zero points packed with low bits first. */
 static unsigned load_code(const uint8_t *bytes, unsigned bits, size_t index) {
-    return bits == 8 ? bytes[index] : (bytes[index / 2] >> (index % 2 * 4)) & 15u;
+    unsigned byte = bytes[bits == 8 ? index : index / 2];
+    return bits == 8 ? byte : (byte >> (index % 2 * 4)) & 15;
 }
 
 /* ---- Geometry ---- */

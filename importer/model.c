@@ -10,6 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The files that weights may lie in. */
+static bool list_mappings(struct plan *plan, const struct model_dir *directory, struct error *err) {
+    size_t count;
+    const struct model_file *const *files = model_dir_files(directory, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!plan_add_mapping(plan, files[i]->bytes, files[i]->size)) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
+        }
+    }
+    return true;
+}
+
 /* The graph, rewritten and lowered to a verified plan. */
 static bool build_plan(struct model *model, const struct model_config *config, char **reasons,
                        struct error *err) {
@@ -21,7 +33,8 @@ static bool build_plan(struct model *model, const struct model_config *config, c
     if (built && !plan_insert_select_rows(&model->plan)) {
         built = error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
     }
-    built = built && plan_verify(&model->plan, err);
+    built = built && list_mappings(&model->plan, model->directory, err) &&
+            plan_verify(&model->plan, err);
     return built || error_prefix(err, "%s", config->onnx_file);
 }
 
