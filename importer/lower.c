@@ -146,16 +146,47 @@ static void break_outputs(struct lowering *lowering, const struct graph_node *no
     }
 }
 
-enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
-                         const char *format, ...) {
+static enum lower_result note_and_break(struct lowering *lowering, const struct graph_node *node,
+                                        const char *format, va_list arguments) {
     char text[256];
-    va_list arguments;
-    va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
     note_reason(lowering->reasons, node, text);
     break_outputs(lowering, node);
     return LOWER_REFUSED;
+}
+
+enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
+                         const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    enum lower_result result = note_and_break(lowering, node, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* The most that is known of any input: something broken, rows, or neither. */
+static enum row_state state_of_inputs(const struct lowering *lowering,
+                                      const struct graph_node *node) {
+    enum row_state state = ROW_NONE;
+    for (size_t i = 0; i < node->input_count; i++) {
+        int input = graph_input(lowering->graph, node, i);
+        enum row_state found = input != GRAPH_NONE ? lowering->rows[input].state : ROW_NONE;
+        state = found > state ? found : state;
+    }
+    return state;
+}
+
+enum lower_result refuse_rows(struct lowering *lowering, const struct graph_node *node,
+                              const char *format, ...) {
+    if (state_of_inputs(lowering, node) == ROW_BROKEN) {
+        break_outputs(lowering, node);
+        return LOWER_REFUSED;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    enum lower_result result = note_and_break(lowering, node, format, arguments);
+    va_end(arguments);
+    return result;
 }
 
 enum lower_result out_of_memory(struct lowering *lowering) {
@@ -212,22 +243,6 @@ enum lower_result append(struct lowering *lowering, const struct plan_instructio
 
 /* ---- Nodes ---- */
 
-/* The most that is known of any input: rows, something broken, or neither. */
-static enum row_state state_of_inputs(const struct lowering *lowering,
-                                      const struct graph_node *node) {
-    enum row_state state = ROW_NONE;
-    for (size_t i = 0; i < node->input_count; i++) {
-        int input = graph_input(lowering->graph, node, i);
-        if (input != GRAPH_NONE && lowering->rows[input].state == ROW_BROKEN) {
-            return ROW_BROKEN;
-        }
-        if (row_input(lowering, node, i) != NULL) {
-            state = ROW_COLUMNS;
-        }
-    }
-    return state;
-}
-
 static enum lower_result lower_node(struct lowering *lowering, const struct graph_node *node) {
     enum row_state state = state_of_inputs(lowering, node);
     bool begins_rows = graph_node_is(node, QUERN_DOMAIN, "Embed");
@@ -243,10 +258,6 @@ static enum lower_result lower_node(struct lowering *lowering, const struct grap
         (version < operators[index].since || version > operators[index].until)) {
         return refuse(lowering, node, "version %lld of its operator set is not supported",
                       (long long)version);
-    }
-    if (state == ROW_BROKEN) {
-        break_outputs(lowering, node);
-        return LOWER_REFUSED;
     }
     return operators[index].lower(lowering, node);
 }

@@ -87,19 +87,19 @@ static enum lower_result find_operands(struct lowering *lowering, const struct g
     bool packed = graph_input(lowering->graph, node, SLOT_KEY) == GRAPH_NONE &&
                   graph_input(lowering->graph, node, SLOT_VALUE) == GRAPH_NONE;
     if (query == NULL || (!packed && (key == NULL || value == NULL))) {
-        return refuse(lowering, node, "query, key and value must be rows of activations");
+        return refuse_rows(lowering, node, "query, key and value must be rows of activations");
     }
     size_t parts = attention->heads + (packed ? 2 * layer->kv_heads : 0);
     if (query->width % parts != 0 || query->view != query->width) {
-        return refuse(lowering, node, "a query of %zu columns does not split into %zu heads",
-                      query->width, parts);
+        return refuse_rows(lowering, node, "a query of %zu columns does not split into %zu heads",
+                           query->width, parts);
     }
     layer->head_dim = query->width / parts;
     size_t kv_width = layer->kv_heads * layer->head_dim;
     if (!packed && (key->width != kv_width || value->width != kv_width || key->view != kv_width ||
                     value->view != kv_width)) {
-        return refuse(lowering, node, "key and value have %zu and %zu columns, expected %zu",
-                      key->width, value->width, kv_width);
+        return refuse_rows(lowering, node, "key and value have %zu and %zu columns, expected %zu",
+                           key->width, value->width, kv_width);
     }
     size_t query_width = attention->heads * layer->head_dim;
     set_operand(&attention->query, query, 0);

@@ -46,11 +46,11 @@ static enum lower_result lower_with_weight(struct lowering *lowering, const stru
     const struct row_value *row = row_input(lowering, node, 0);
     const struct plan_weight *matrix = &lowering->plan->weights[weight];
     if (row == NULL || !is_whole(lowering, row)) {
-        return refuse(lowering, node, "its input is not a row of activations");
+        return refuse_rows(lowering, node, "its input is not a row of activations");
     }
     if (row->width != matrix->columns) {
-        return refuse(lowering, node, "a weight of %zu inputs meets a row of %zu", matrix->columns,
-                      row->width);
+        return refuse_rows(lowering, node, "a weight of %zu inputs meets a row of %zu",
+                           matrix->columns, row->width);
     }
     int bias;
     enum lower_result result = lower_vector(lowering, node, bias_slot, matrix->rows, &bias);

@@ -5,10 +5,11 @@
 
 enum lower_result lower_embed(struct lowering *lowering, const struct graph_node *node) {
     static const struct quantized_slots slots = {.data = 0, .scales = 2, .zero_points = 3};
-    const char *ids = graph_value_name(lowering->graph, graph_input(lowering->graph, node, 1));
-    if (strcmp(ids, lowering->config->input_ids) != 0) {
-        return refuse(lowering, node, "looks up \"%.100s\", expected \"%.100s\"", ids,
-                      lowering->config->input_ids);
+    const struct graph_value *ids = &lowering->graph->values[graph_input(lowering->graph, node, 1)];
+    if (strcmp(ids->name, lowering->config->input_ids) != 0 || ids->rank != 2) {
+        return refuse(lowering, node,
+                      "looks up \"%.100s\" of rank %zu, expected \"%.100s\" (batch, sequence)",
+                      ids->name, ids->rank, lowering->config->input_ids);
     }
     int64_t bits = graph_attribute_int(node, "bits", 0);
     struct plan_embed embed = {.scale = graph_attribute_float(node, "scale", 1)};
@@ -85,7 +86,7 @@ static enum lower_result norm_inputs(struct lowering *lowering, const struct gra
                                      const struct norm_form *form, struct plan_norm *norm) {
     const struct row_value *row = row_input(lowering, node, 0);
     if (row == NULL || row->first != 0 || row->width != lowering->plan->registers[row->reg].width) {
-        return refuse(lowering, node, "its input is not a whole row of activations");
+        return refuse_rows(lowering, node, "its input is not a whole row of activations");
     }
     norm->input = row->reg;
     norm->group = row->view;
@@ -96,7 +97,7 @@ static enum lower_result norm_inputs(struct lowering *lowering, const struct gra
     const struct row_value *skip = row_input(lowering, node, form->skip);
     if (skip == NULL || !is_whole(lowering, skip) || !is_whole(lowering, row) ||
         skip->width != row->width) {
-        return refuse(lowering, node, "the two rows to add differ in width");
+        return refuse_rows(lowering, node, "the two rows to add differ in width");
     }
     norm->residual = skip->reg;
     return LOWER_DONE;
@@ -139,7 +140,7 @@ enum lower_result lower_gate(struct lowering *lowering, const struct graph_node 
     const struct row_value *up = row_input(lowering, node, 1);
     if (gate == NULL || up == NULL || !is_whole(lowering, gate) || !is_whole(lowering, up) ||
         gate->width != up->width) {
-        return refuse(lowering, node, "its inputs are not two whole rows of one width");
+        return refuse_rows(lowering, node, "its inputs are not two whole rows of one width");
     }
     struct plan_gate instruction = {
         .activation = (enum plan_activation)graph_attribute_int(node, "activation", 0),
@@ -168,12 +169,12 @@ enum lower_result lower_reshape(struct lowering *lowering, const struct graph_no
     const struct tensor *shape =
         graph_constant(lowering->graph, graph_input(lowering->graph, node, 1));
     if (row == NULL || shape == NULL || shape->count == 0 || row->last_row) {
-        return refuse(lowering, node, "only a constant shape can be given to rows");
+        return refuse_rows(lowering, node, "only a constant shape can be given to rows");
     }
     int64_t last = tensor_integer(shape, shape->count - 1);
     if (last < 1 || (uint64_t)last > row->width || row->width % (size_t)last != 0) {
-        return refuse(lowering, node, "rows of %zu elements cannot be seen in runs of %lld",
-                      row->width, (long long)last);
+        return refuse_rows(lowering, node, "rows of %zu elements cannot be seen in runs of %lld",
+                           row->width, (long long)last);
     }
     set_view(lowering, node, 0, row)->view = (size_t)last;
     return LOWER_DONE;
@@ -186,19 +187,20 @@ enum lower_result lower_split(struct lowering *lowering, const struct graph_node
         graph_constant(lowering->graph, graph_input(lowering->graph, node, 1));
     int64_t axis = graph_attribute_int(node, "axis", 0);
     if (row == NULL || row->view != row->width || (axis != -1 && axis != 2)) {
-        return refuse(lowering, node, "only whole rows can be split, along their last dimension");
+        return refuse_rows(lowering, node,
+                           "only whole rows can be split, along their last dimension");
     }
     bool even = sizes == NULL;
     if (even ? row->width % node->output_count != 0 : sizes->count != node->output_count) {
-        return refuse(lowering, node, "a row of %zu columns does not split into %zu parts",
-                      row->width, node->output_count);
+        return refuse_rows(lowering, node, "a row of %zu columns does not split into %zu parts",
+                           row->width, node->output_count);
     }
     size_t first = 0;
     for (size_t i = 0; i < node->output_count; i++) {
         int64_t size = even ? (int64_t)(row->width / node->output_count) : tensor_integer(sizes, i);
         if (size < 1 || (uint64_t)size > row->width - first) {
-            return refuse(lowering, node, "parts do not add up to a row of %zu columns",
-                          row->width);
+            return refuse_rows(lowering, node, "parts do not add up to a row of %zu columns",
+                               row->width);
         }
         if (node->outputs[i] != GRAPH_NONE) {
             struct row_value *part = set_view(lowering, node, i, row);
@@ -220,7 +222,8 @@ enum lower_result lower_gather(struct lowering *lowering, const struct graph_nod
         graph_constant(lowering->graph, graph_input(lowering->graph, node, 1));
     if (row == NULL || index == NULL || index->rank != 0 || tensor_integer(index, 0) != -1 ||
         graph_attribute_int(node, "axis", 0) != 1 || row->view != row->width || row->last_row) {
-        return refuse(lowering, node, "of activations, only the last position can be gathered");
+        return refuse_rows(lowering, node,
+                           "of activations, only the last position can be gathered");
     }
     set_view(lowering, node, 0, row)->last_row = true;
     lowering->last_row_chosen = true;
@@ -233,7 +236,7 @@ enum lower_result lower_unsqueeze(struct lowering *lowering, const struct graph_
         graph_constant(lowering->graph, graph_input(lowering->graph, node, 1));
     if (row == NULL || !row->last_row || axes == NULL || axes->count != 1 ||
         tensor_integer(axes, 0) != 1) {
-        return refuse(lowering, node, "adds a dimension to rows");
+        return refuse_rows(lowering, node, "adds a dimension to rows");
     }
     set_view(lowering, node, 0, row)->last_row = false;
     return LOWER_DONE;

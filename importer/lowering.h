@@ -69,6 +69,11 @@ lower_operator lower_attention; /* lower_attention.c */
 enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
                          const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same for a reason that depends on the node's input rows: if one of them is broken, its reason is
+ * known already and nothing is noted. So what does not depend on rows is checked first. */
+enum lower_result refuse_rows(struct lowering *lowering, const struct graph_node *node,
+                              const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* LOWER_FAILED, with err set. */
 enum lower_result out_of_memory(struct lowering *lowering);
 

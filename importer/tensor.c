@@ -103,7 +103,7 @@ static double bfloat_to_number(uint16_t bfloat) {
     })
 
 static unsigned load_nibble(const struct tensor *tensor, size_t i) {
-    return (tensor->bytes[i / 2] >> (i % 2 * 4)) & 15u;
+    return ((unsigned)tensor->bytes[i / 2] >> (i % 2 * 4)) & 15u;
 }
 
 double tensor_number(const struct tensor *tensor, size_t i) {

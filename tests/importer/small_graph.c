@@ -1,0 +1,101 @@
+#include "small_graph.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+struct graph *small_graph(void) {
+    struct error err = {0};
+    struct graph *graph = graph_open(NULL, &err);
+    cr_assert(graph != NULL, "%s", err.text);
+    graph->inputs = arena_allocate(graph->arena, 16, sizeof(int));
+    graph->outputs = arena_allocate(graph->arena, 16, sizeof(int));
+    return graph;
+}
+
+int add_input(struct graph *graph, const char *name, enum tensor_type type, size_t rank) {
+    int id = graph_value_named(graph, name);
+    int64_t *dims = arena_allocate(graph->arena, rank, sizeof *dims);
+    for (size_t i = 0; i < rank; i++) {
+        dims[i] = GRAPH_DIM_SYMBOLIC;
+    }
+    struct graph_value *value = &graph->values[id];
+    value->is_input = true;
+    value->type = type;
+    value->rank = rank;
+    value->dims = dims;
+    graph->inputs[graph->input_count++] = id;
+    return id;
+}
+
+void add_output(struct graph *graph, const char *name) {
+    graph->outputs[graph->output_count++] = graph_value_named(graph, name);
+}
+
+static int add_constant(struct graph *graph, const char *name, enum tensor_type type, size_t rank,
+                        const int64_t *dims, const void *values) {
+    struct error err = {0};
+    struct tensor *tensor = arena_allocate(graph->arena, 1, sizeof *tensor);
+    uint8_t *bytes = tensor_allocate(tensor, graph->arena, type, rank, dims, &err);
+    cr_assert(bytes != NULL, "%s", err.text);
+    memcpy(bytes, values, tensor->size);
+    int id = graph_value_named(graph, name);
+    graph->values[id].constant = tensor;
+    return id;
+}
+
+int add_integers(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+                 const int64_t *values) {
+    return add_constant(graph, name, TENSOR_I64, rank, dims, values);
+}
+
+int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+               const float *values) {
+    return add_constant(graph, name, TENSOR_F32, rank, dims, values);
+}
+
+static size_t count_names(const char *names) {
+    size_t count = 1;
+    for (; (names = strchr(names, ',')) != NULL; names++) {
+        count++;
+    }
+    return count;
+}
+
+static void set_ids(struct graph *graph, int *ids, const char *names) {
+    for (size_t i = 0;; i++) {
+        size_t length = strcspn(names, ",");
+        char name[64];
+        memcpy(name, names, length);
+        name[length] = '\0';
+        if (length > 0) {
+            ids[i] = graph_value_named(graph, name);
+        }
+        if (names[length] == '\0') {
+            return;
+        }
+        names += length + 1;
+    }
+}
+
+struct graph_node *add_node(struct graph *graph, const char *domain, const char *op,
+                            const char *inputs, const char *outputs) {
+    struct graph_node *node =
+        graph_add_node(graph, count_names(inputs), count_names(outputs), ATTRIBUTES_MAX);
+    node->name = op;
+    node->domain = domain;
+    node->op = op;
+    set_ids(graph, node->inputs, inputs);
+    set_ids(graph, node->outputs, outputs);
+    return node;
+}
+
+const struct graph_node *find_node(const struct graph *graph, const char *op) {
+    const struct graph_node *found = NULL;
+    for (size_t n = 0; n < graph->node_count; n++) {
+        if (!graph->nodes[n].removed && strcmp(graph->nodes[n].op, op) == 0) {
+            cr_assert(found == NULL, "two nodes of %s are left", op);
+            found = &graph->nodes[n];
+        }
+    }
+    return found;
+}

@@ -1,0 +1,32 @@
+/* Small graphs for tests, written as a reader would draw them. */
+#ifndef QUERN_TESTS_IMPORTER_SMALL_GRAPH_H
+#define QUERN_TESTS_IMPORTER_SMALL_GRAPH_H
+
+#include "importer/graph.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ATTRIBUTES_MAX = 8 };
+
+struct graph *small_graph(void);
+
+/* A graph input of that type and rank, all dimensions symbolic. */
+int add_input(struct graph *graph, const char *name, enum tensor_type type, size_t rank);
+void add_output(struct graph *graph, const char *name);
+
+/* Constants whose values are copied; rank 0 is a scalar. */
+int add_integers(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+                 const int64_t *values);
+int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+               const float *values);
+
+/* A node; inputs and outputs are names with commas between, "" for an absent one. It has room for
+ * ATTRIBUTES_MAX attributes (graph_set_int, graph_set_float). */
+struct graph_node *add_node(struct graph *graph, const char *domain, const char *op,
+                            const char *inputs, const char *outputs);
+
+/* The only node of that operator that is not removed, or NULL. */
+const struct graph_node *find_node(const struct graph *graph, const char *op);
+
+#endif

@@ -1,0 +1,206 @@
+#include "importer/passes/passes.h"
+
+#include "engine/plan.h"
+#include "small_graph.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const int64_t one = 1;
+static const int64_t two = 2;
+static const float numbers[16] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+/* Finishes the graph, runs one pass and sweeps. How much it changed. */
+static size_t run_pass(struct graph *graph, graph_pass *pass) {
+    struct error err = {0};
+    size_t changes = 0;
+    add_output(graph, "y");
+    cr_assert(graph_finish(graph, &err), "%s", err.text);
+    cr_assert(pass(graph, &changes, &err), "%s", err.text);
+    graph_sweep(graph);
+    return changes;
+}
+
+static const struct graph_node *producer_of_y(const struct graph *graph) {
+    return graph_producer(graph, graph->outputs[0]);
+}
+
+Test(passes, a_reshaped_weight_keeps_its_bytes) {
+    struct graph *graph = small_graph();
+    int weight = add_floats(graph, "weight", 2, (const int64_t[]){2, 4}, numbers);
+    add_integers(graph, "shape", 1, &two, (const int64_t[]){4, 2});
+    add_node(graph, "", "Reshape", "weight,shape", "y");
+    cr_assert_eq(run_pass(graph, pass_fold_constants), 1);
+    const struct tensor *y = graph_constant(graph, graph->outputs[0]);
+    cr_assert(y != NULL);
+    cr_assert_eq(y->dims[0], 4);
+    cr_assert_eq(y->bytes, graph->values[weight].constant->bytes, "nothing was copied");
+    graph_close(graph);
+}
+
+Test(passes, shape_arithmetic_on_constants_folds_all_the_way) {
+    struct graph *graph = small_graph();
+    add_floats(graph, "x", 2, (const int64_t[]){2, 4}, numbers);
+    add_integers(graph, "index", 0, NULL, &one);
+    add_node(graph, "", "Shape", "x", "shape");
+    add_node(graph, "", "Gather", "shape,index", "columns");
+    add_node(graph, "", "Add", "columns,index", "y");
+    cr_assert_eq(run_pass(graph, pass_fold_constants), 3);
+    double y;
+    cr_assert(graph_scalar(graph, graph->outputs[0], &y));
+    cr_assert_eq((int)y, 5);
+    graph_close(graph);
+}
+
+Test(passes, float_casts_go_and_integer_casts_stay) {
+    struct graph *graph = small_graph();
+    add_input(graph, "x", TENSOR_F16, 2);
+    add_input(graph, "mask", TENSOR_I64, 2);
+    graph_set_int(add_node(graph, "", "Cast", "x", "a"), "to", TENSOR_F32);
+    graph_set_int(add_node(graph, "", "Cast", "mask", "b"), "to", TENSOR_F32);
+    add_node(graph, "", "Mul", "a,b", "y");
+    cr_assert_eq(run_pass(graph, pass_drop_casts), 1);
+    const struct graph_node *mul = producer_of_y(graph);
+    cr_assert_eq(mul->inputs[0], graph_find(graph, "x"));
+    cr_assert_eq(mul->inputs[1], graph_find(graph, "b"));
+    graph_close(graph);
+}
+
+Test(passes, a_gather_from_a_transposed_table_is_an_embedding_of_the_same_tensor) {
+    struct graph *graph = small_graph();
+    add_input(graph, "input_ids", TENSOR_I64, 2);
+    int table = add_floats(graph, "table", 2, (const int64_t[]){2, 4}, numbers);
+    add_node(graph, "", "Transpose", "table", "t");
+    add_node(graph, "", "Gather", "t,input_ids", "y");
+    cr_assert_eq(run_pass(graph, pass_embedding), 1);
+    const struct graph_node *embed = producer_of_y(graph);
+    cr_assert(graph_node_is(embed, QUERN_DOMAIN, "Embed"));
+    cr_assert_eq(embed->inputs[0], table);
+    cr_assert_eq(graph_attribute_int(embed, "transposed", 0), 1);
+    cr_assert(find_node(graph, "Transpose") == NULL);
+    graph_close(graph);
+}
+
+static struct graph *scaled_embedding(bool read_twice) {
+    struct graph *graph = small_graph();
+    add_input(graph, "input_ids", TENSOR_I64, 2);
+    add_floats(graph, "factor", 0, NULL, (const float[]){9.8f});
+    add_floats(graph, "table", 2, (const int64_t[]){4, 2}, numbers);
+    struct graph_node *embed = add_node(graph, QUERN_DOMAIN, "Embed", "table,input_ids", "e");
+    graph_set_float(embed, "scale", 1);
+    add_node(graph, "", "Mul", "factor,e", read_twice ? "scaled" : "y");
+    if (read_twice) {
+        add_node(graph, "", "Add", "scaled,e", "y");
+    }
+    return graph;
+}
+
+Test(passes, a_constant_factor_becomes_the_scale_of_the_embedding) {
+    struct graph *graph = scaled_embedding(false);
+    cr_assert_eq(run_pass(graph, pass_embedding_scale), 1);
+    const struct graph_node *embed = producer_of_y(graph);
+    cr_assert_str_eq(embed->op, "Embed");
+    cr_assert_eq(graph_attribute_float(embed, "scale", 0), 9.8f);
+    graph_close(graph);
+}
+
+Test(passes, a_factor_stays_where_unscaled_rows_are_read_too) {
+    struct graph *graph = scaled_embedding(true);
+    cr_assert_eq(run_pass(graph, pass_embedding_scale), 0);
+    graph_close(graph);
+}
+
+Test(passes, an_added_vector_becomes_the_bias_of_a_linear) {
+    struct graph *graph = small_graph();
+    add_input(graph, "x", TENSOR_F32, 3);
+    add_floats(graph, "w", 2, (const int64_t[]){2, 2}, numbers);
+    int bias = add_floats(graph, "b", 1, &two, numbers);
+    add_node(graph, QUERN_DOMAIN, "Linear", "x,w", "product");
+    add_node(graph, "", "Add", "b,product", "y");
+    cr_assert_eq(run_pass(graph, pass_bias), 1);
+    const struct graph_node *linear = producer_of_y(graph);
+    cr_assert_str_eq(linear->op, "Linear");
+    cr_assert_eq(graph_input(graph, linear, 2), bias);
+    graph_close(graph);
+}
+
+/* q and k of 2 and 1 heads of 4, each behind Reshape, norm, Reshape. */
+static struct graph *normed_attention(float key_epsilon) {
+    struct graph *graph = small_graph();
+    const int64_t three = 3;
+    const int64_t four = 4;
+    add_input(graph, "q", TENSOR_F32, 3);
+    add_input(graph, "k", TENSOR_F32, 3);
+    add_input(graph, "v", TENSOR_F32, 3);
+    add_floats(graph, "wq", 1, &four, numbers);
+    add_floats(graph, "wk", 1, &four, numbers);
+    add_integers(graph, "heads", 1, &three, (const int64_t[]){0, -1, 4});
+    add_integers(graph, "q_rows", 1, &three, (const int64_t[]){0, -1, 8});
+    add_integers(graph, "k_rows", 1, &three, (const int64_t[]){0, -1, 4});
+    add_node(graph, "", "Reshape", "q,heads", "q1");
+    add_node(graph, "", "Reshape", "k,heads", "k1");
+    graph_set_float(add_node(graph, "", "SimplifiedLayerNormalization", "q1,wq", "q2"), "epsilon",
+                    1e-6f);
+    graph_set_float(add_node(graph, "", "SimplifiedLayerNormalization", "k1,wk", "k2"), "epsilon",
+                    key_epsilon);
+    add_node(graph, "", "Reshape", "q2,q_rows", "q3");
+    add_node(graph, "", "Reshape", "k2,k_rows", "k3");
+    struct graph_node *attention =
+        add_node(graph, MICROSOFT_DOMAIN, "GroupQueryAttention", "q3,k3,v", "y");
+    graph_set_int(attention, "num_heads", 2);
+    graph_set_int(attention, "kv_num_heads", 1);
+    return graph;
+}
+
+Test(passes, head_norms_move_into_attention) {
+    struct graph *graph = normed_attention(1e-6f);
+    cr_assert_eq(run_pass(graph, pass_qk_norm), 1);
+    const struct graph_node *attention = producer_of_y(graph);
+    cr_assert_eq(graph_input(graph, attention, 0), graph_find(graph, "q"));
+    cr_assert_eq(graph_input(graph, attention, 1), graph_find(graph, "k"));
+    cr_assert_eq(graph_input(graph, attention, 14), graph_find(graph, "wq"));
+    cr_assert_eq(graph_input(graph, attention, 15), graph_find(graph, "wk"));
+    cr_assert_eq(graph_attribute_float(attention, "qk_norm_epsilon", 0), 1e-6f);
+    cr_assert(find_node(graph, "SimplifiedLayerNormalization") == NULL);
+    graph_close(graph);
+}
+
+Test(passes, head_norms_of_different_epsilon_stay) {
+    struct graph *graph = normed_attention(1e-5f);
+    cr_assert_eq(run_pass(graph, pass_qk_norm), 0);
+    graph_close(graph);
+}
+
+Test(passes, gates_are_recognized_whichever_way_round) {
+    static const struct {
+        const char *domain;
+        const char *op; /* NULL: Sigmoid and Mul */
+        const char *product;
+        enum plan_activation expected;
+    } cases[] = {
+        {"", "Gelu", "activated,u", PLAN_ACTIVATION_GELU_ERF},
+        {"", "Gelu", "u,activated", PLAN_ACTIVATION_GELU_ERF},
+        {MICROSOFT_DOMAIN, "FastGelu", "activated,u", PLAN_ACTIVATION_GELU_TANH},
+        {"", NULL, "activated,u", PLAN_ACTIVATION_SILU},
+        {"", NULL, "u,activated", PLAN_ACTIVATION_SILU},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = small_graph();
+        add_input(graph, "g", TENSOR_F32, 3);
+        add_input(graph, "u", TENSOR_F32, 3);
+        if (cases[i].op != NULL) {
+            add_node(graph, cases[i].domain, cases[i].op, "g", "activated");
+        } else {
+            add_node(graph, "", "Sigmoid", "g", "s");
+            add_node(graph, "", "Mul", i % 2 == 0 ? "g,s" : "s,g", "activated");
+        }
+        add_node(graph, "", "Mul", cases[i].product, "y");
+        cr_assert_eq(run_pass(graph, pass_gate), 1, "case %zu", i);
+        const struct graph_node *gate = producer_of_y(graph);
+        cr_assert_str_eq(gate->op, "Gate");
+        cr_assert_eq(gate->inputs[0], graph_find(graph, "g"), "case %zu", i);
+        cr_assert_eq(gate->inputs[1], graph_find(graph, "u"), "case %zu", i);
+        cr_assert_eq(graph_attribute_int(gate, "activation", -1), (int64_t)cases[i].expected);
+        graph_close(graph);
+    }
+}
