@@ -6,11 +6,10 @@
 #include <string.h>
 
 static void print_files(const struct model *model, FILE *out) {
-    size_t count;
-    const struct model_file *const *files = model_dir_files(model->directory, &count);
+    const struct model_file *file;
     fprintf(out, "files\n");
-    for (size_t i = 0; i < count; i++) {
-        fprintf(out, "  %-24s %12zu bytes\n", files[i]->name, files[i]->size);
+    for (size_t i = 0; (file = model_dir_file(model->directory, i)) != NULL; i++) {
+        fprintf(out, "  %-24s %12zu bytes\n", file->name, file->size);
     }
 }
 

@@ -37,17 +37,18 @@ bool interpret_node(const struct graph_node *node, const struct tensor *const *i
             return error_set(err, ERROR_BAD_FILE, "%s has no input %zu", text, i);
         }
     }
-    struct interpret_call call = {node, inputs, output, arena, err};
+    struct interpret_call call = {
+        .node = node, .inputs = inputs, .output = output, .arena = arena, .err = err};
     return entry->run(&call) || error_prefix(err, "%s", text);
 }
 
 /* ---- Shared by the operators ---- */
 
-const struct tensor *interpret_input(const struct interpret_call *call, size_t slot) {
+const struct tensor *interpret_input(struct interpret_call *call, size_t slot) {
     return slot < call->node->input_count ? call->inputs[slot] : NULL;
 }
 
-uint8_t *interpret_output(const struct interpret_call *call, enum tensor_type type, size_t rank,
+uint8_t *interpret_output(struct interpret_call *call, enum tensor_type type, size_t rank,
                           const int64_t *dims) {
     struct tensor shape;
     if (!interpret_can_store(type)) {
@@ -63,33 +64,30 @@ uint8_t *interpret_output(const struct interpret_call *call, enum tensor_type ty
                   shape.count);
         return NULL;
     }
-    return tensor_allocate(call->output, call->arena, type, rank, dims, call->err);
+    call->bytes = tensor_allocate(call->output, call->arena, type, rank, dims, call->err);
+    return call->bytes;
 }
 
-/* A tensor under construction lies in the arena, so its bytes may be written. */
-static uint8_t *element(const struct tensor *tensor, size_t i, size_t bytes) {
-    return (uint8_t *)(uintptr_t)tensor->bytes + i * bytes;
-}
-
-void interpret_store_number(const struct tensor *tensor, size_t i, double number) {
-    if (tensor->type == TENSOR_F32) {
+void interpret_store_number(struct interpret_call *call, size_t i, double number) {
+    if (call->output->type == TENSOR_F32) {
         float single = (float)number;
-        memcpy(element(tensor, i, sizeof single), &single, sizeof single);
+        memcpy(call->bytes + i * sizeof single, &single, sizeof single);
     } else {
-        memcpy(element(tensor, i, sizeof number), &number, sizeof number);
+        memcpy(call->bytes + i * sizeof number, &number, sizeof number);
     }
 }
 
-void interpret_store_integer(const struct tensor *tensor, size_t i, int64_t integer) {
-    if (tensor_type_is_float(tensor->type)) {
-        interpret_store_number(tensor, i, (double)integer);
+void interpret_store_integer(struct interpret_call *call, size_t i, int64_t integer) {
+    const struct tensor *output = call->output;
+    if (tensor_type_is_float(output->type)) {
+        interpret_store_number(call, i, (double)integer);
         return;
     }
-    if (tensor->type == TENSOR_BOOL) {
+    if (output->type == TENSOR_BOOL) {
         integer = integer != 0;
     }
-    size_t width = tensor->size / tensor->count; /* little-endian: the low bytes come first */
-    memcpy(element(tensor, i, width), &integer, width);
+    size_t width = output->size / output->count; /* little-endian: the low bytes come first */
+    memcpy(call->bytes + i * width, &integer, width);
 }
 
 bool interpret_can_store(enum tensor_type type) {
@@ -110,7 +108,7 @@ bool interpret_can_store(enum tensor_type type) {
 bool interpretation_init(struct interpretation *run, const struct graph *graph, struct error *err) {
     *run = (struct interpretation){
         .graph = graph,
-        .values = calloc(graph->value_count + 1, sizeof *run->values),
+        .values = calloc(graph->value_count + 1, sizeof(const struct tensor *)),
         .needed = calloc(graph->node_count + 1, sizeof *run->needed),
     };
     arena_init(&run->arena);
@@ -166,7 +164,8 @@ static bool mark_needed(struct interpretation *run, int last, struct error *err)
 }
 
 static bool run_node(struct interpretation *run, const struct graph_node *node, struct error *err) {
-    const struct tensor **inputs = arena_allocate(&run->arena, node->input_count, sizeof *inputs);
+    const struct tensor **inputs =
+        arena_allocate(&run->arena, node->input_count, sizeof(const struct tensor *));
     struct tensor *output = arena_allocate(&run->arena, 1, sizeof *output);
     if (inputs == NULL || output == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to evaluate a node");

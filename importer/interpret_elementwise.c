@@ -6,8 +6,7 @@
 
 /* ---- Broadcasting: shapes are aligned at their last dimension, and 1 stretches ---- */
 
-static bool broadcast_dims(const struct interpret_call *call, size_t count, size_t *rank,
-                           int64_t *dims) {
+static bool broadcast_dims(struct interpret_call *call, size_t count, size_t *rank, int64_t *dims) {
     *rank = 0;
     for (size_t i = 0; i < count; i++) {
         *rank = call->inputs[i]->rank > *rank ? call->inputs[i]->rank : *rank;
@@ -68,7 +67,7 @@ static const struct {
     {"Tanh", tanh},
 };
 
-static bool run_unary(const struct interpret_call *call) {
+static bool run_unary(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     size_t which = 0;
     while (strcmp(unaries[which].op, call->node->op) != 0) {
@@ -84,15 +83,15 @@ static bool run_unary(const struct interpret_call *call) {
     for (size_t i = 0; i < input->count; i++) {
         double result = unaries[which].apply(tensor_number(input, i));
         if (is_float) {
-            interpret_store_number(call->output, i, result);
+            interpret_store_number(call, i, result);
         } else {
-            interpret_store_integer(call->output, i, tensor_truncate(result));
+            interpret_store_integer(call, i, tensor_truncate(result));
         }
     }
     return true;
 }
 
-static bool run_not(const struct interpret_call *call) {
+static bool run_not(struct interpret_call *call) {
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
     if (!broadcast_dims(call, 1, &rank, dims) ||
@@ -100,7 +99,7 @@ static bool run_not(const struct interpret_call *call) {
         return false;
     }
     for (size_t i = 0; i < call->inputs[0]->count; i++) {
-        interpret_store_integer(call->output, i, tensor_integer(call->inputs[0], i) == 0);
+        interpret_store_integer(call, i, tensor_integer(call->inputs[0], i) == 0);
     }
     return true;
 }
@@ -160,7 +159,7 @@ static const struct {
     {"Max", fmax, greatest_integer},      {"Mod", fmod, modulo_integers},
 };
 
-static bool run_arithmetic(const struct interpret_call *call) {
+static bool run_arithmetic(struct interpret_call *call) {
     const struct tensor *a = call->inputs[0];
     const struct tensor *b = call->inputs[1];
     size_t which = 0;
@@ -179,11 +178,10 @@ static bool run_arithmetic(const struct interpret_call *call) {
         size_t at_b = under(b, call->output, i);
         if (is_float) {
             interpret_store_number(
-                call->output, i,
-                arithmetic[which].numbers(tensor_number(a, at_a), tensor_number(b, at_b)));
+                call, i, arithmetic[which].numbers(tensor_number(a, at_a), tensor_number(b, at_b)));
         } else {
             interpret_store_integer(
-                call->output, i,
+                call, i,
                 arithmetic[which].integers(tensor_integer(a, at_a), tensor_integer(b, at_b)));
         }
     }
@@ -215,7 +213,7 @@ static unsigned order_of(const struct tensor *a, size_t at_a, const struct tenso
     return x < y ? LESS : x > y ? GREATER : EQUAL;
 }
 
-static bool run_comparison(const struct interpret_call *call) {
+static bool run_comparison(struct interpret_call *call) {
     const struct tensor *a = call->inputs[0];
     const struct tensor *b = call->inputs[1];
     size_t which = 0;
@@ -230,12 +228,12 @@ static bool run_comparison(const struct interpret_call *call) {
     }
     for (size_t i = 0; i < call->output->count; i++) {
         unsigned order = order_of(a, under(a, call->output, i), b, under(b, call->output, i));
-        interpret_store_integer(call->output, i, (order & comparisons[which].holds) != 0);
+        interpret_store_integer(call, i, (order & comparisons[which].holds) != 0);
     }
     return true;
 }
 
-static bool run_logic(const struct interpret_call *call) {
+static bool run_logic(struct interpret_call *call) {
     const struct tensor *a = call->inputs[0];
     const struct tensor *b = call->inputs[1];
     bool both = strcmp(call->node->op, "And") == 0;
@@ -248,22 +246,23 @@ static bool run_logic(const struct interpret_call *call) {
     for (size_t i = 0; i < call->output->count; i++) {
         bool x = tensor_integer(a, under(a, call->output, i)) != 0;
         bool y = tensor_integer(b, under(b, call->output, i)) != 0;
-        interpret_store_integer(call->output, i, both ? x && y : x || y);
+        interpret_store_integer(call, i, both ? x && y : x || y);
     }
     return true;
 }
 
 /* ---- Choice and conversion ---- */
 
-static void copy_element(const struct tensor *to, size_t i, const struct tensor *from, size_t j) {
-    if (tensor_type_is_float(to->type)) {
-        interpret_store_number(to, i, tensor_number(from, j));
+static void copy_element(struct interpret_call *call, size_t i, const struct tensor *from,
+                         size_t j) {
+    if (tensor_type_is_float(call->output->type)) {
+        interpret_store_number(call, i, tensor_number(from, j));
     } else {
-        interpret_store_integer(to, i, tensor_integer(from, j));
+        interpret_store_integer(call, i, tensor_integer(from, j));
     }
 }
 
-static bool run_where(const struct interpret_call *call) {
+static bool run_where(struct interpret_call *call) {
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
     if (!broadcast_dims(call, 3, &rank, dims) ||
@@ -274,12 +273,12 @@ static bool run_where(const struct interpret_call *call) {
         const struct tensor *condition = call->inputs[0];
         bool first = tensor_integer(condition, under(condition, call->output, i)) != 0;
         const struct tensor *chosen = call->inputs[first ? 1 : 2];
-        copy_element(call->output, i, chosen, under(chosen, call->output, i));
+        copy_element(call, i, chosen, under(chosen, call->output, i));
     }
     return true;
 }
 
-static bool run_cast(const struct interpret_call *call) {
+static bool run_cast(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     int64_t number = graph_attribute_int(call->node, "to", TENSOR_NONE);
     enum tensor_type type = number > 0 && number < 64 ? tensor_type_of((int)number) : TENSOR_NONE;
@@ -290,16 +289,16 @@ static bool run_cast(const struct interpret_call *call) {
     }
     for (size_t i = 0; i < input->count; i++) {
         if (type == TENSOR_BOOL) {
-            interpret_store_integer(call->output, i, tensor_number(input, i) != 0);
+            interpret_store_integer(call, i, tensor_number(input, i) != 0);
         } else {
-            copy_element(call->output, i, input, i);
+            copy_element(call, i, input, i);
         }
     }
     return true;
 }
 
 /* Expand broadcasts its input with a shape: 1 in the shape keeps the input's dimension. */
-static bool run_expand(const struct interpret_call *call) {
+static bool run_expand(struct interpret_call *call) {
     const struct tensor *shape = call->inputs[1];
     int64_t ones[TENSOR_RANK_MAX];
     if (shape->count > TENSOR_RANK_MAX) {
@@ -322,7 +321,7 @@ static bool run_expand(const struct interpret_call *call) {
         return false;
     }
     for (size_t i = 0; i < call->output->count; i++) {
-        copy_element(call->output, i, both[0], under(both[0], call->output, i));
+        copy_element(call, i, both[0], under(both[0], call->output, i));
     }
     return true;
 }

@@ -8,11 +8,12 @@ struct interpret_call {
     const struct graph_node *node;
     const struct tensor *const *inputs; /* NULL where absent; as many as the node has */
     struct tensor *output;
+    uint8_t *bytes; /* of the output, once interpret_output has made them */
     struct arena *arena;
     struct error *err;
 };
 
-typedef bool interpret_operator(const struct interpret_call *call);
+typedef bool interpret_operator(struct interpret_call *call);
 
 struct interpret_entry {
     const char *op;
@@ -25,15 +26,15 @@ extern const struct interpret_entry interpret_elementwise[]; /* Add, Equal, Wher
 extern const struct interpret_entry interpret_shape[];       /* Reshape, Gather, ReduceSum, ... */
 
 /* Input `slot`, or NULL if it is absent. */
-const struct tensor *interpret_input(const struct interpret_call *call, size_t slot);
+const struct tensor *interpret_input(struct interpret_call *call, size_t slot);
 
 /* Output memory of that type and shape; refuses more than INTERPRET_ELEMENTS_MAX elements. */
-uint8_t *interpret_output(const struct interpret_call *call, enum tensor_type type, size_t rank,
+uint8_t *interpret_output(struct interpret_call *call, enum tensor_type type, size_t rank,
                           const int64_t *dims);
 
-/* Element i of a tensor that is being written; `number` is rounded to its type. */
-void interpret_store_number(const struct tensor *tensor, size_t i, double number);
-void interpret_store_integer(const struct tensor *tensor, size_t i, int64_t integer);
+/* Element i of the output; `number` is rounded to its type. */
+void interpret_store_number(struct interpret_call *call, size_t i, double number);
+void interpret_store_integer(struct interpret_call *call, size_t i, int64_t integer);
 
 /* Can elements of that type be stored? (4-bit and 16-bit floats cannot.) */
 bool interpret_can_store(enum tensor_type type);

@@ -5,20 +5,20 @@
 
 /* ---- Helpers ---- */
 
-static bool wrong(const struct interpret_call *call, const char *what) {
+static bool wrong(struct interpret_call *call, const char *what) {
     return error_set(call->err, ERROR_BAD_FILE, "%s", what);
 }
 
 /* Element types whose elements are whole bytes, so that they can be moved about. */
-static bool movable(const struct interpret_call *call, const struct tensor *tensor) {
+static bool movable(struct interpret_call *call, const struct tensor *tensor) {
     return (tensor->type != TENSOR_U4 && tensor->type != TENSOR_I4) ||
            error_set(call->err, ERROR_UNSUPPORTED, "elements of type %s cannot be moved",
                      tensor_type_name(tensor->type));
 }
 
 /* Memory for elements of any whole-byte type: f16 may be moved though not computed with. */
-static uint8_t *output_like(const struct interpret_call *call, const struct tensor *input,
-                            size_t rank, const int64_t *dims) {
+static uint8_t *output_like(struct interpret_call *call, const struct tensor *input, size_t rank,
+                            const int64_t *dims) {
     struct tensor shape;
     if (!movable(call, input) || !tensor_set_shape(&shape, input->type, rank, dims, call->err)) {
         return NULL;
@@ -28,7 +28,8 @@ static uint8_t *output_like(const struct interpret_call *call, const struct tens
                   shape.count);
         return NULL;
     }
-    return tensor_allocate(call->output, call->arena, input->type, rank, dims, call->err);
+    call->bytes = tensor_allocate(call->output, call->arena, input->type, rank, dims, call->err);
+    return call->bytes;
 }
 
 static size_t element_bytes(const struct tensor *tensor) {
@@ -53,7 +54,7 @@ static bool wrap_axis(int64_t axis, size_t rank, size_t *wrapped) {
 
 /* Integers that newer operator sets give as input `slot`, older ones as an attribute. None at all
  * leaves *count at 0. */
-static bool get_integers(const struct interpret_call *call, size_t slot, const char *attribute,
+static bool get_integers(struct interpret_call *call, size_t slot, const char *attribute,
                          int64_t *values, size_t *count) {
     const struct tensor *input = interpret_input(call, slot);
     const struct graph_attribute *given = graph_attribute(call->node, attribute);
@@ -68,7 +69,7 @@ static bool get_integers(const struct interpret_call *call, size_t slot, const c
     return true;
 }
 
-static bool get_axes(const struct interpret_call *call, size_t slot, size_t rank, bool *chosen,
+static bool get_axes(struct interpret_call *call, size_t slot, size_t rank, bool *chosen,
                      size_t *count) {
     int64_t axes[TENSOR_RANK_MAX];
     if (!get_integers(call, slot, "axes", axes, count)) {
@@ -86,7 +87,7 @@ static bool get_axes(const struct interpret_call *call, size_t slot, size_t rank
 }
 
 /* The same elements under another shape. */
-static bool reshape(const struct interpret_call *call, size_t rank, const int64_t *dims) {
+static bool reshape(struct interpret_call *call, size_t rank, const int64_t *dims) {
     const struct tensor *input = call->inputs[0];
     *call->output = *input;
     if (!tensor_set_shape(call->output, input->type, rank, dims, call->err)) {
@@ -97,13 +98,13 @@ static bool reshape(const struct interpret_call *call, size_t rank, const int64_
 
 /* ---- Shapes ---- */
 
-static bool run_identity(const struct interpret_call *call) {
+static bool run_identity(struct interpret_call *call) {
     *call->output = *call->inputs[0];
     return true;
 }
 
 /* Optional start and end (opset 15) are clamped like a slice. */
-static bool run_shape(const struct interpret_call *call) {
+static bool run_shape(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     int64_t rank = (int64_t)input->rank;
     int64_t start = graph_attribute_int(call->node, "start", 0);
@@ -115,12 +116,12 @@ static bool run_shape(const struct interpret_call *call) {
         return false;
     }
     for (int64_t i = 0; i < count; i++) {
-        interpret_store_integer(call->output, (size_t)i, (int64_t)input->dims[start + i]);
+        interpret_store_integer(call, (size_t)i, (int64_t)input->dims[start + i]);
     }
     return true;
 }
 
-static bool run_reshape(const struct interpret_call *call) {
+static bool run_reshape(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     const struct tensor *shape = call->inputs[1];
     bool zero_is_zero = graph_attribute_int(call->node, "allowzero", 0) != 0;
@@ -150,7 +151,7 @@ static bool run_reshape(const struct interpret_call *call) {
     return reshape(call, shape->count, dims);
 }
 
-static bool run_unsqueeze(const struct interpret_call *call) {
+static bool run_unsqueeze(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     int64_t unused[TENSOR_RANK_MAX];
     size_t added;
@@ -169,7 +170,7 @@ static bool run_unsqueeze(const struct interpret_call *call) {
     return reshape(call, rank, dims);
 }
 
-static bool run_squeeze(const struct interpret_call *call) {
+static bool run_squeeze(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     bool chosen[TENSOR_RANK_MAX];
     size_t count;
@@ -187,7 +188,7 @@ static bool run_squeeze(const struct interpret_call *call) {
     return reshape(call, rank, dims); /* refuses to drop a dimension that is not 1 */
 }
 
-static bool run_flatten(const struct interpret_call *call) {
+static bool run_flatten(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     int64_t axis = graph_attribute_int(call->node, "axis", 1);
     int64_t rank = (int64_t)input->rank;
@@ -202,7 +203,7 @@ static bool run_flatten(const struct interpret_call *call) {
     return reshape(call, 2, dims);
 }
 
-static bool run_constant_of_shape(const struct interpret_call *call) {
+static bool run_constant_of_shape(struct interpret_call *call) {
     const struct tensor *shape = call->inputs[0];
     const struct graph_attribute *value = graph_attribute(call->node, "value");
     bool given = value != NULL && value->kind == ATTRIBUTE_TENSOR && value->tensor->count == 1;
@@ -218,13 +219,12 @@ static bool run_constant_of_shape(const struct interpret_call *call) {
         return false;
     }
     for (size_t i = 0; given && i < call->output->count; i++) {
-        memcpy((uint8_t *)(uintptr_t)call->output->bytes + i * value->tensor->size,
-               value->tensor->bytes, value->tensor->size);
+        memcpy(call->bytes + i * value->tensor->size, value->tensor->bytes, value->tensor->size);
     }
     return true;
 }
 
-static bool run_range(const struct interpret_call *call) {
+static bool run_range(struct interpret_call *call) {
     const struct tensor *start = call->inputs[0];
     const struct tensor *limit = call->inputs[1];
     const struct tensor *delta = call->inputs[2];
@@ -246,10 +246,10 @@ static bool run_range(const struct interpret_call *call) {
     }
     for (int64_t i = 0; i < count; i++) {
         if (tensor_type_is_float(start->type)) {
-            interpret_store_number(call->output, (size_t)i, first + (double)i * step);
+            interpret_store_number(call, (size_t)i, first + (double)i * step);
         } else {
             uint64_t moved = (uint64_t)i * (uint64_t)tensor_integer(delta, 0);
-            interpret_store_integer(call->output, (size_t)i,
+            interpret_store_integer(call, (size_t)i,
                                     (int64_t)((uint64_t)tensor_integer(start, 0) + moved));
         }
     }
@@ -259,7 +259,7 @@ static bool run_range(const struct interpret_call *call) {
 /* ---- Moving elements ---- */
 
 /* An output element is input element sum of position[d] * stride[d], plus base. */
-static bool move_elements(const struct interpret_call *call, size_t rank, const int64_t *dims,
+static bool move_elements(struct interpret_call *call, size_t rank, const int64_t *dims,
                           int64_t base, const int64_t *strides) {
     const struct tensor *input = call->inputs[0];
     uint8_t *bytes = output_like(call, input, rank, dims);
@@ -287,7 +287,7 @@ static void get_strides(const struct tensor *tensor, int64_t *strides) {
     }
 }
 
-static bool run_transpose(const struct interpret_call *call) {
+static bool run_transpose(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     const struct graph_attribute *perm = graph_attribute(call->node, "perm");
     bool given = perm != NULL && perm->kind == ATTRIBUTE_INTS;
@@ -328,7 +328,7 @@ static bool clamp_slice(int64_t dim, int64_t *start, int64_t *end, int64_t step,
     return true;
 }
 
-static bool run_slice(const struct interpret_call *call) {
+static bool run_slice(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     int64_t starts[TENSOR_RANK_MAX];
     int64_t ends[TENSOR_RANK_MAX];
@@ -368,7 +368,7 @@ static bool run_slice(const struct interpret_call *call) {
     return move_elements(call, input->rank, dims, base, strides);
 }
 
-static bool run_gather(const struct interpret_call *call) {
+static bool run_gather(struct interpret_call *call) {
     const struct tensor *input = call->inputs[0];
     const struct tensor *indices = call->inputs[1];
     size_t axis;
@@ -408,7 +408,7 @@ static bool run_gather(const struct interpret_call *call) {
     return true;
 }
 
-static bool run_concat(const struct interpret_call *call) {
+static bool run_concat(struct interpret_call *call) {
     const struct tensor *first = call->inputs[0];
     size_t axis;
     if (!wrap_axis(graph_attribute_int(call->node, "axis", 0), first->rank, &axis)) {
@@ -456,8 +456,7 @@ static bool run_concat(const struct interpret_call *call) {
 enum reduction { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_MEAN };
 
 /* Each output element from the input elements whose target it is. */
-static void reduce_into(const struct interpret_call *call, enum reduction kind,
-                        const size_t *targets) {
+static void reduce_into(struct interpret_call *call, enum reduction kind, const size_t *targets) {
     const struct tensor *input = call->inputs[0];
     const struct tensor *output = call->output;
     for (size_t o = 0; o < output->count; o++) {
@@ -476,14 +475,14 @@ static void reduce_into(const struct interpret_call *call, enum reduction kind,
         }
         total = kind == REDUCE_MEAN && met > 0 ? total / (double)met : total;
         if (tensor_type_is_float(output->type)) {
-            interpret_store_number(output, o, total);
+            interpret_store_number(call, o, total);
         } else {
-            interpret_store_integer(output, o, tensor_truncate(total));
+            interpret_store_integer(call, o, tensor_truncate(total));
         }
     }
 }
 
-static bool run_reduction(const struct interpret_call *call) {
+static bool run_reduction(struct interpret_call *call) {
     static const char *const names[] = {"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean"};
     enum reduction kind = REDUCE_SUM;
     while (strcmp(names[kind], call->node->op) != 0) {

@@ -12,10 +12,9 @@
 
 /* The files that weights may lie in. */
 static bool list_mappings(struct plan *plan, const struct model_dir *directory, struct error *err) {
-    size_t count;
-    const struct model_file *const *files = model_dir_files(directory, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (!plan_add_mapping(plan, files[i]->bytes, files[i]->size)) {
+    const struct model_file *file;
+    for (size_t i = 0; (file = model_dir_file(directory, i)) != NULL; i++) {
+        if (!plan_add_mapping(plan, file->bytes, file->size)) {
             return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
         }
     }

@@ -3,16 +3,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A file, and what has to be given back for it: nothing for those of the demo. */
+struct mapped_file {
+    struct model_file file;
+    char *name;
+    void *mapping;
+};
+
 struct model_dir {
     char *root; /* canonical path of the folder; NULL: the embedded demo */
     const char *name;
-    struct model_file **files;
+    struct mapped_file **files;
     size_t count;
 };
 
@@ -75,19 +83,20 @@ bool model_dir_open(struct model_dir **out, const char *path, struct error *err)
     return true;
 }
 
+static void release(struct mapped_file *mapped) {
+    if (mapped->mapping != NULL) {
+        munmap(mapped->mapping, mapped->file.size);
+    }
+    free(mapped->name);
+    free(mapped);
+}
+
 void model_dir_close(struct model_dir *dir) {
     if (dir == NULL) {
         return;
     }
     for (size_t i = 0; i < dir->count; i++) {
-        struct model_file *file = dir->files[i];
-        if (dir->root != NULL) {
-            if (file->size > 0) {
-                munmap((void *)(uintptr_t)file->bytes, file->size);
-            }
-            free((void *)(uintptr_t)file->name);
-        }
-        free(file);
+        release(dir->files[i]);
     }
     free(dir->files);
     free(dir->root);
@@ -98,29 +107,34 @@ const char *model_dir_name(const struct model_dir *dir) {
     return dir->name;
 }
 
+/* root/name into path[PATH_MAX]; false if it does not fit. */
+static bool join(const struct model_dir *dir, const char *name, char *path) {
+    int length = snprintf(path, PATH_MAX, "%s/%s", dir->root, name);
+    return length > 0 && length < PATH_MAX;
+}
+
+bool model_dir_has(const struct model_dir *dir, const char *name) {
+    char path[PATH_MAX];
+    return dir->root == NULL ? demo_find(name) < DEMO_FILE_COUNT
+                             : join(dir, name, path) && access(path, F_OK) == 0;
+}
+
 /* The canonical path of `name` within the folder, which the caller frees. Links are followed first
  * and the result is compared with the folder, so that neither the name nor a link gets out. */
 static char *resolve(const struct model_dir *dir, const char *name, struct error *err) {
-    size_t root_length = strlen(dir->root);
-    size_t name_length = strlen(name);
-    if (name_length == 0 || name[0] == '/' || root_length + name_length + 2 > PATH_MAX) {
+    char path[PATH_MAX];
+    if (name[0] == '\0' || name[0] == '/' || !join(dir, name, path)) {
         error_set(err, ERROR_BAD_FILE,
                   "file name \"%.200s\" is not a relative name within the model folder", name);
         return NULL;
     }
-    char path[PATH_MAX];
-    memcpy(path, dir->root, root_length);
-    path[root_length] = '/';
-    memcpy(path + root_length + 1, name, name_length + 1);
     char *canonical = realpath(path, NULL);
     if (canonical == NULL) {
         error_set(err, ERROR_IO, "%s: %s", name, strerror(errno));
         return NULL;
     }
-    bool root_is_slash = root_length == 1;
-    bool within = root_is_slash || (strncmp(canonical, dir->root, root_length) == 0 &&
-                                    canonical[root_length] == '/');
-    if (!within) {
+    size_t length = strcmp(dir->root, "/") == 0 ? 0 : strlen(dir->root);
+    if (strncmp(canonical, dir->root, length) != 0 || canonical[length] != '/') {
         error_set(err, ERROR_BAD_FILE,
                   "file name \"%.200s\" leads out of the model folder; copy the file into it",
                   name);
@@ -130,17 +144,8 @@ static char *resolve(const struct model_dir *dir, const char *name, struct error
     return canonical;
 }
 
-bool model_dir_has(const struct model_dir *dir, const char *name) {
-    if (dir->root == NULL) {
-        return demo_find(name) < DEMO_FILE_COUNT;
-    }
-    char *path = resolve(dir, name, NULL);
-    bool found = path != NULL && access(path, F_OK) == 0;
-    free(path);
-    return found;
-}
-
-static bool map_path(struct model_file *file, const char *path, struct error *err) {
+static bool map_path(struct mapped_file *mapped, const char *path, struct error *err) {
+    struct model_file *file = &mapped->file;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     struct stat status;
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
@@ -154,13 +159,14 @@ static bool map_path(struct model_file *file, const char *path, struct error *er
     file->size = (size_t)status.st_size;
     file->bytes = (const uint8_t *)"";
     if (file->size > 0) {
-        void *bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (bytes == MAP_FAILED) {
+        void *mapping = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (mapping == MAP_FAILED) {
             error_set(err, ERROR_IO, "%s: cannot map %zu bytes: %s", file->name, file->size,
                       strerror(errno));
             goto fail;
         }
-        file->bytes = bytes;
+        mapped->mapping = mapping;
+        file->bytes = mapping;
     }
     close(descriptor);
     return true;
@@ -171,29 +177,25 @@ fail:
     return false;
 }
 
-static bool map_folder_file(struct model_dir *dir, struct model_file *file, const char *name,
-                            struct error *err) {
+static bool map_folder_file(const struct model_dir *dir, struct mapped_file *mapped,
+                            const char *name, struct error *err) {
+    mapped->name = strdup(name);
+    mapped->file.name = mapped->name;
+    if (mapped->name == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to map %s", name);
+    }
     char *path = resolve(dir, name, err);
-    if (path == NULL) {
-        return false;
-    }
-    char *copy = strdup(name);
-    file->name = copy;
-    bool mapped = copy != NULL ? map_path(file, path, err)
-                               : error_set(err, ERROR_OUT_OF_MEMORY, "no memory to map %s", name);
-    if (!mapped) {
-        free(copy);
-    }
+    bool sound = path != NULL && map_path(mapped, path, err);
     free(path);
-    return mapped;
+    return sound;
 }
 
-static bool map_demo_file(struct model_file *file, const char *name, struct error *err) {
+static bool map_demo_file(struct mapped_file *mapped, const char *name, struct error *err) {
     size_t i = demo_find(name);
     if (i == DEMO_FILE_COUNT) {
         return error_set(err, ERROR_IO, "%s: not part of the demo model", name);
     }
-    *file = (struct model_file){
+    mapped->file = (struct model_file){
         .name = demo_files[i].name,
         .bytes = demo_files[i].begin,
         .size = (size_t)(demo_files[i].end - demo_files[i].begin),
@@ -201,34 +203,37 @@ static bool map_demo_file(struct model_file *file, const char *name, struct erro
     return true;
 }
 
-const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err) {
-    for (size_t i = 0; i < dir->count; i++) {
-        if (strcmp(dir->files[i]->name, name) == 0) {
-            return dir->files[i];
-        }
-    }
-    struct model_file **files = realloc(dir->files, (dir->count + 1) * sizeof(struct model_file *));
+static bool keep(struct model_dir *dir, struct mapped_file *mapped, struct error *err) {
+    struct mapped_file **files =
+        realloc(dir->files, (dir->count + 1) * sizeof(struct mapped_file *));
     if (files == NULL) {
-        error_set(err, ERROR_OUT_OF_MEMORY, "no memory to map %s", name);
-        return NULL;
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to map %s", mapped->file.name);
     }
     dir->files = files;
-    struct model_file *file = calloc(1, sizeof *file);
-    if (file == NULL) {
+    dir->files[dir->count++] = mapped;
+    return true;
+}
+
+const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err) {
+    for (size_t i = 0; i < dir->count; i++) {
+        if (strcmp(dir->files[i]->file.name, name) == 0) {
+            return &dir->files[i]->file;
+        }
+    }
+    struct mapped_file *mapped = calloc(1, sizeof *mapped);
+    if (mapped == NULL) {
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory to map %s", name);
         return NULL;
     }
-    bool mapped =
-        dir->root != NULL ? map_folder_file(dir, file, name, err) : map_demo_file(file, name, err);
-    if (!mapped) {
-        free(file);
+    bool sound = dir->root != NULL ? map_folder_file(dir, mapped, name, err)
+                                   : map_demo_file(mapped, name, err);
+    if (!sound || !keep(dir, mapped, err)) {
+        release(mapped);
         return NULL;
     }
-    dir->files[dir->count++] = file;
-    return file;
+    return &mapped->file;
 }
 
-const struct model_file *const *model_dir_files(const struct model_dir *dir, size_t *count) {
-    *count = dir->count;
-    return (const struct model_file *const *)dir->files;
+const struct model_file *model_dir_file(const struct model_dir *dir, size_t i) {
+    return i < dir->count ? &dir->files[i]->file : NULL;
 }

@@ -1,7 +1,7 @@
 /* What lies in a model folder, as read-only mapped files.
  *
- * Names may come from the model file itself, which is hostile: a name is relative, has no "..", and
- * a symbolic link must not lead out of the folder. Files are mapped on first use and stay mapped
+ * Names may come from the model file itself, which is hostile: a name is relative, and neither
+ * ".." nor a symbolic link may lead out of the folder. Files are mapped on first use and stay mapped
  * until model_dir_close; nothing is read ahead, so a weight costs memory only once it is touched.
  * (A file that someone truncates while it is mapped kills the process: replace model files by
  * renaming, never in place.)
@@ -36,7 +36,7 @@ bool model_dir_has(const struct model_dir *dir, const char *name);
 /* The file of that name, mapped. Valid until model_dir_close; NULL with err if it cannot be had. */
 const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err);
 
-/* The files mapped so far, in the order of their first use: *count of them. */
-const struct model_file *const *model_dir_files(const struct model_dir *dir, size_t *count);
+/* The i-th file mapped so far, in the order of first use; NULL past the last. */
+const struct model_file *model_dir_file(const struct model_dir *dir, size_t i);
 
 #endif
