@@ -146,8 +146,9 @@ static void break_outputs(struct lowering *lowering, const struct graph_node *no
     }
 }
 
-static enum lower_result note_and_break(struct lowering *lowering, const struct graph_node *node,
-                                        const char *format, va_list arguments) {
+__attribute__((format(printf, 3, 0))) static enum lower_result
+note_and_break(struct lowering *lowering, const struct graph_node *node, const char *format,
+               va_list arguments) {
     char text[256];
     vsnprintf(text, sizeof text, format, arguments);
     note_reason(lowering->reasons, node, text);

@@ -28,6 +28,15 @@ enum attention_slot {
     SLOT_QUERY_SEQLENS,
 };
 
+/* What the steps below fill in, each from its part of the node. */
+struct draft {
+    struct plan_attention attention;
+    struct plan_kv_layer layer;
+};
+
+typedef enum lower_result attention_step(struct lowering *lowering, const struct graph_node *node,
+                                         struct draft *draft);
+
 /* ---- What has no instruction ---- */
 
 static const struct {
@@ -50,7 +59,9 @@ static const struct {
     {"causal", 1, 1},
 };
 
-static enum lower_result check_extras(struct lowering *lowering, const struct graph_node *node) {
+static enum lower_result check_extras(struct lowering *lowering, const struct graph_node *node,
+                                      struct draft *draft) {
+    (void)draft;
     for (size_t i = 0; i < sizeof refused_inputs / sizeof refused_inputs[0]; i++) {
         if (graph_input(lowering->graph, node, refused_inputs[i].slot) != GRAPH_NONE) {
             return refuse(lowering, node, "%s has no instruction", refused_inputs[i].what);
@@ -79,8 +90,9 @@ static void set_operand(struct plan_operand *operand, const struct row_value *ro
 
 /* Finds the columns of query, key and value and with them head_dim, which no attribute gives. */
 static enum lower_result find_operands(struct lowering *lowering, const struct graph_node *node,
-                                       struct plan_attention *attention,
-                                       struct plan_kv_layer *layer) {
+                                       struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
+    struct plan_kv_layer *layer = &draft->layer;
     const struct row_value *query = row_input(lowering, node, SLOT_QUERY);
     const struct row_value *key = row_input(lowering, node, SLOT_KEY);
     const struct row_value *value = row_input(lowering, node, SLOT_VALUE);
@@ -95,6 +107,10 @@ static enum lower_result find_operands(struct lowering *lowering, const struct g
                            query->width, parts);
     }
     layer->head_dim = query->width / parts;
+    if (layer->head_dim > HEAD_DIM_MAX) {
+        return refuse(lowering, node, "head size %zu; at most %d has a kernel", layer->head_dim,
+                      HEAD_DIM_MAX);
+    }
     size_t kv_width = layer->kv_heads * layer->head_dim;
     if (!packed && (key->width != kv_width || value->width != kv_width || key->view != kv_width ||
                     value->view != kv_width)) {
@@ -109,7 +125,7 @@ static enum lower_result find_operands(struct lowering *lowering, const struct g
 }
 
 static enum lower_result read_heads(struct lowering *lowering, const struct graph_node *node,
-                                    struct plan_attention *attention, struct plan_kv_layer *layer) {
+                                    struct draft *draft) {
     int64_t heads = graph_attribute_int(node, "num_heads", 0);
     int64_t kv_heads = graph_attribute_int(node, "kv_num_heads", 0);
     int64_t window = graph_attribute_int(node, "local_window_size", -1);
@@ -124,15 +140,10 @@ static enum lower_result read_heads(struct lowering *lowering, const struct grap
     if (window == 0) {
         return refuse(lowering, node, "local_window_size 0 sees nothing");
     }
-    attention->heads = (size_t)heads;
-    layer->kv_heads = (size_t)kv_heads;
-    layer->window = window > 0 ? (size_t)window : 0;
-    enum lower_result result = find_operands(lowering, node, attention, layer);
-    if (result == LOWER_DONE && layer->head_dim > HEAD_DIM_MAX) {
-        return refuse(lowering, node, "head size %zu; at most %d has a kernel", layer->head_dim,
-                      HEAD_DIM_MAX);
-    }
-    return result;
+    draft->attention.heads = (size_t)heads;
+    draft->layer.kv_heads = (size_t)kv_heads;
+    draft->layer.window = window > 0 ? (size_t)window : 0;
+    return LOWER_DONE;
 }
 
 /* ---- The cache ---- */
@@ -169,7 +180,7 @@ static enum lower_result check_cache(struct lowering *lowering, const struct gra
 }
 
 static enum lower_result check_caches(struct lowering *lowering, const struct graph_node *node,
-                                      const struct plan_kv_layer *layer) {
+                                      struct draft *draft) {
     enum { CACHES = 4 };
     const struct graph *graph = lowering->graph;
     const struct model_config *config = lowering->config;
@@ -186,7 +197,7 @@ static enum lower_result check_caches(struct lowering *lowering, const struct gr
     size_t layers[CACHES];
     for (size_t i = 0; i < CACHES; i++) {
         enum lower_result result = check_cache(lowering, node, caches[i].value, caches[i].pattern,
-                                               caches[i].is_past, layer, &layers[i]);
+                                               caches[i].is_past, &draft->layer, &layers[i]);
         if (result != LOWER_DONE) {
             return result;
         }
@@ -200,7 +211,9 @@ static enum lower_result check_caches(struct lowering *lowering, const struct gr
 
 /* ---- Positions ---- */
 
-static enum lower_result check_lengths(struct lowering *lowering, const struct graph_node *node) {
+static enum lower_result check_lengths(struct lowering *lowering, const struct graph_node *node,
+                                       struct draft *draft) {
+    (void)draft;
     struct proven_lengths lengths = {
         .seqlens_k = graph_input(lowering->graph, node, SLOT_SEQLENS_K),
         .total = graph_input(lowering->graph, node, SLOT_TOTAL),
@@ -223,7 +236,8 @@ static enum lower_result check_lengths(struct lowering *lowering, const struct g
 }
 
 static enum lower_result read_rope(struct lowering *lowering, const struct graph_node *node,
-                                   struct plan_attention *attention) {
+                                   struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
     attention->rope = PLAN_NONE;
     attention->rope_interleaved = graph_attribute_int(node, "rotary_interleaved", 0) != 0;
     if (graph_attribute_int(node, "do_rotary", 0) == 0) {
@@ -235,7 +249,9 @@ static enum lower_result read_rope(struct lowering *lowering, const struct graph
 /* ---- All together ---- */
 
 static enum lower_result read_numbers(struct lowering *lowering, const struct graph_node *node,
-                                      struct plan_attention *attention, size_t head_dim) {
+                                      struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
+    size_t head_dim = draft->layer.head_dim;
     attention->scale = graph_attribute_float(node, "scale", 0);
     attention->softcap = graph_attribute_float(node, "softcap", 0);
     attention->qk_norm_epsilon = graph_attribute_float(node, "qk_norm_epsilon", 1e-6f);
@@ -255,27 +271,26 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
 }
 
 enum lower_result lower_attention(struct lowering *lowering, const struct graph_node *node) {
-    struct plan_attention attention = {0};
-    struct plan_kv_layer layer = {0};
-    enum lower_result result = check_extras(lowering, node);
-    result = result != LOWER_DONE ? result : read_heads(lowering, node, &attention, &layer);
-    result = result != LOWER_DONE ? result : check_caches(lowering, node, &layer);
-    result = result != LOWER_DONE ? result : check_lengths(lowering, node);
-    result = result != LOWER_DONE ? result : read_rope(lowering, node, &attention);
-    result =
-        result != LOWER_DONE ? result : read_numbers(lowering, node, &attention, layer.head_dim);
-    size_t width = attention.heads * layer.head_dim;
-    result =
-        result != LOWER_DONE ? result : new_row(lowering, node, 0, width, width, &attention.output);
+    static attention_step *const steps[] = {
+        check_extras,  read_heads, find_operands, check_caches,
+        check_lengths, read_rope,  read_numbers,
+    };
+    struct draft draft = {0};
+    enum lower_result result = LOWER_DONE;
+    for (size_t i = 0; result == LOWER_DONE && i < sizeof steps / sizeof steps[0]; i++) {
+        result = steps[i](lowering, node, &draft);
+    }
     if (result != LOWER_DONE) {
         return result;
     }
-    int index = plan_add_kv_layer(lowering->plan, &layer);
-    if (index == PLAN_NONE) {
+    int layer = plan_add_kv_layer(lowering->plan, &draft.layer);
+    if (layer == PLAN_NONE) {
         return out_of_memory(lowering);
     }
-    attention.layer = (size_t)index;
+    draft.attention.layer = (size_t)layer;
+    size_t width = draft.attention.heads * draft.layer.head_dim;
+    result = new_row(lowering, node, 0, width, width, &draft.attention.output);
     struct plan_instruction instruction = {
-        .kind = PLAN_ATTENTION, .name = node->name, .attention = attention};
-    return append(lowering, &instruction);
+        .kind = PLAN_ATTENTION, .name = node->name, .attention = draft.attention};
+    return result != LOWER_DONE ? result : append(lowering, &instruction);
 }
