@@ -2,18 +2,6 @@
 
 #include <string.h>
 
-size_t element_type_bytes(enum element_type type) {
-    static const unsigned char bytes[] = {
-        [ELEMENT_F32] = 4, [ELEMENT_F16] = 2, [ELEMENT_BF16] = 2, [ELEMENT_U8] = 1};
-    return bytes[type];
-}
-
-const char *element_type_name(enum element_type type) {
-    static const char *const names[] = {
-        [ELEMENT_F32] = "f32", [ELEMENT_F16] = "f16", [ELEMENT_BF16] = "bf16", [ELEMENT_U8] = "u8"};
-    return names[type];
-}
-
 const char *plan_activation_name(enum plan_activation activation) {
     static const char *const names[PLAN_ACTIVATION_COUNT] = {
         [PLAN_ACTIVATION_GELU_TANH] = "gelu_tanh",

@@ -24,6 +24,7 @@
 #define QUERN_ENGINE_PLAN_H
 
 #include "engine/arena.h"
+#include "engine/element_type.h"
 #include "engine/error.h"
 
 #include <stdbool.h>
@@ -37,16 +38,6 @@ enum {
 };
 
 /* ---- What the model file holds, described but not copied ---- */
-
-enum element_type {
-    ELEMENT_F32,
-    ELEMENT_F16,
-    ELEMENT_BF16,
-    ELEMENT_U8,
-};
-
-size_t element_type_bytes(enum element_type type);
-const char *element_type_name(enum element_type type);
 
 /* A matrix of `rows` outputs by `columns` inputs, y[n] = sum_k x[k] * W[n][k], as the model file
  * stores it. `data` may have any alignment.

@@ -1,0 +1,46 @@
+/* A decoder: everything that running a plan needs, put together: kernels, worker threads, packed
+ * weights, KV pool and executor. The engine drives one with its scheduler; `quern logits` and
+ * `quern bench` drive one step by step. */
+#ifndef QUERN_ENGINE_DECODER_H
+#define QUERN_ENGINE_DECODER_H
+
+#include "engine/error.h"
+#include "engine/executor.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct decoder_options {
+    bool exact; /* f32 activations, f32 scales */
+    enum kv_type kv_type;
+    size_t threads; /* compute threads, the caller's included; 0: one for each processor */
+    bool pin_threads;
+    const char *kernels; /* name of a kernel table, or NULL for the best */
+    size_t kv_positions; /* KV pool: room for so many positions, shared by all sequences; 0: for one
+                            sequence of the full context, and for at least KV_POSITIONS_DEFAULT */
+    size_t rows_max;     /* rows of one step */
+    size_t wanted_max;   /* of them, rows whose logits are wanted */
+};
+
+enum { KV_POSITIONS_DEFAULT = 8192 };
+
+struct decoder {
+    const struct plan *plan;
+    const struct kernels *kernels;
+    struct workers *workers;
+    struct weights *weights;
+    struct kv_cache *cache;
+    struct executor *executor;
+    size_t rows_max;
+    size_t
+        context_length; /* positions that one sequence may have: what the plan and the pool allow */
+};
+
+/* The plan must outlive the decoder. */
+bool decoder_open(struct decoder *decoder, const struct plan *plan,
+                  const struct decoder_options *options, struct error *err);
+
+/* A zeroed decoder is fine. */
+void decoder_close(struct decoder *decoder);
+
+#endif

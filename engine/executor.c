@@ -1,0 +1,551 @@
+#include "engine/executor.h"
+
+#include "engine/checked.h"
+#include "engine/executor_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    LINE_BYTES = 64,
+    LANE_FLOATS = 16,
+    /* Threads take row-wise work in runs of so many rows, so that neighbours in a KV page are
+     * stored by one thread, unless that left a thread without work. */
+    ROWS_PER_ITEM_MAX = 16,
+};
+
+bool executor_quantizes(const struct executor *x, const struct packed_matrix *matrix) {
+    return !x->parts.exact && !x->parts.plan->full_precision &&
+           x->parts.kernels->linear_int8[matrix->format] != NULL;
+}
+
+/* ---- From instructions to operations ---- */
+
+static void add_op(struct executor *x, enum op_kind kind,
+                   const struct plan_instruction *instruction, int reg) {
+    x->ops[x->op_count++] = (struct op){.kind = kind, .instruction = instruction, .reg = reg};
+}
+
+static void mark_read(void *context, int reg, bool written) {
+    struct executor *x = context;
+    if (!written) {
+        x->registers[reg].wants_values = true;
+    }
+}
+
+/* Which forms of its registers an instruction reads. */
+static void mark_forms(struct executor *x, const struct plan_instruction *instruction) {
+    if (instruction->kind != PLAN_LINEAR) {
+        plan_instruction_registers(instruction, mark_read, x);
+        if (instruction->kind == PLAN_NORM && instruction->norm.sum != PLAN_NONE) {
+            x->registers[instruction->norm.sum].wants_values = true; /* scratch holds the output */
+        }
+        return;
+    }
+    const struct plan_linear *linear = &instruction->linear;
+    for (size_t i = 0; i < linear->count; i++) {
+        const struct packed_matrix *matrix =
+            weights_matrix(x->parts.weights, linear->outputs[i].weight);
+        bool quantizes = executor_quantizes(x, matrix);
+        x->registers[linear->input].wants_codes |= quantizes;
+        x->registers[linear->input].wants_values |= !quantizes;
+        x->registers[linear->outputs[i].output].wants_values = true;
+    }
+}
+
+static const enum op_kind simple_ops[PLAN_KIND_COUNT] = {
+    [PLAN_EMBED] = OP_EMBED,
+    [PLAN_NORM] = OP_NORM,
+    [PLAN_LINEAR] = OP_LINEAR,
+    [PLAN_GATE] = OP_GATE,
+    [PLAN_SELECT_ROWS] = OP_SELECT_ROWS,
+};
+
+static void add_instruction(struct executor *x, const struct plan_instruction *instruction) {
+    if (instruction->kind == PLAN_ATTENTION) {
+        add_op(x, OP_ATTENTION_PREPARE, instruction, PLAN_NONE);
+        add_op(x, OP_ATTENTION_SCORE, instruction, PLAN_NONE);
+        add_op(x, OP_ATTENTION_FINISH, instruction, PLAN_NONE);
+        return;
+    }
+    add_op(x, simple_ops[instruction->kind], instruction, PLAN_NONE);
+    if (instruction->kind == PLAN_LINEAR) {
+        for (size_t i = 0; i < instruction->linear.count; i++) {
+            int output = instruction->linear.outputs[i].output;
+            if (x->registers[output].wants_codes) {
+                add_op(x, OP_QUANTIZE, instruction, output);
+            }
+        }
+    }
+}
+
+/* Neighbouring row-wise operations share a stage. */
+static void add_stages(struct executor *x) {
+    bool selected = false;
+    for (size_t i = 0; i < x->op_count; i++) {
+        bool row_wise = executor_op_types[x->ops[i].kind].row != NULL;
+        bool joins = i > 0 && row_wise && executor_op_types[x->ops[i - 1].kind].row != NULL;
+        if (joins) {
+            x->stages[x->stage_count - 1].end = i + 1;
+        } else {
+            struct stage *stage = &x->stages[x->stage_count++];
+            stage->first = i;
+            stage->end = i + 1;
+            stage->selected = selected;
+        }
+        selected |= x->ops[i].kind == OP_SELECT_ROWS;
+    }
+}
+
+static bool compile(struct executor *x, struct error *err) {
+    const struct plan *plan = x->parts.plan;
+    size_t ops_max = 1;
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        ops_max += 3 + PLAN_LINEAR_OUTPUTS_MAX;
+    }
+    x->registers = calloc(plan->register_count + 1, sizeof *x->registers);
+    x->ops = calloc(ops_max, sizeof *x->ops);
+    x->stages = calloc(ops_max, sizeof *x->stages);
+    if (x->registers == NULL || x->ops == NULL || x->stages == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the stages of the plan");
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        mark_forms(x, &plan->instructions[i]);
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        add_instruction(x, &plan->instructions[i]);
+    }
+    add_stages(x);
+    return true;
+}
+
+/* ---- Memory ----
+ *
+ * A slot is memory for one form of one register at a time. Its rows all have the same stride, so
+ * that row r of every register in it lies at the same place: threads may be at different
+ * instructions of one row-wise stage, as long as they are at different rows. */
+
+struct slot {
+    bool holds_codes; /* rows of codes have another stride: they never share a slot with f32 rows */
+    size_t row_bytes;
+    size_t rows;
+    int user; /* the register in it, or PLAN_NONE */
+    size_t offset;
+};
+
+struct lifetime {
+    size_t written;
+    size_t last_read;
+};
+
+/* The forms of a register, each in a slot of its own. */
+struct forms {
+    int values;
+    int codes;
+};
+
+struct memory_plan {
+    struct slot *slots;
+    size_t slot_count;
+    struct lifetime *lifetimes; /* by register */
+    struct forms *forms;        /* by register */
+    size_t instruction;         /* the one being visited */
+    size_t bytes;
+};
+
+static void note_use(void *context, int reg, bool written) {
+    struct memory_plan *memory = context;
+    if (written) {
+        memory->lifetimes[reg].written = memory->instruction;
+    }
+    memory->lifetimes[reg].last_read = memory->instruction;
+}
+
+/* A free slot with that many rows, the one that grows least, or a new one. */
+static int take_slot(struct memory_plan *memory, bool codes, size_t row_bytes, size_t rows,
+                     int reg) {
+    struct slot *best = NULL;
+    size_t best_growth = 0;
+    for (size_t i = 0; i < memory->slot_count; i++) {
+        struct slot *slot = &memory->slots[i];
+        size_t growth =
+            row_bytes > slot->row_bytes ? row_bytes - slot->row_bytes : slot->row_bytes - row_bytes;
+        bool fits = slot->user == PLAN_NONE && slot->rows == rows && slot->holds_codes == codes;
+        if (fits && (best == NULL || growth < best_growth)) {
+            best = slot;
+            best_growth = growth;
+        }
+    }
+    if (best == NULL) {
+        best = &memory->slots[memory->slot_count++];
+        *best = (struct slot){.holds_codes = codes, .rows = rows};
+    }
+    best->row_bytes = row_bytes > best->row_bytes ? row_bytes : best->row_bytes;
+    best->user = reg;
+    return (int)(best - memory->slots);
+}
+
+static size_t code_blocks(size_t width) {
+    return (width + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK;
+}
+
+static size_t round_to(size_t value, size_t step) {
+    return (value + step - 1) / step * step;
+}
+
+struct placing {
+    struct executor *x;
+    struct memory_plan *memory;
+    size_t rows; /* of registers written now */
+};
+
+static void place_written(void *context, int reg, bool written) {
+    struct placing *placing = context;
+    const struct register_place *place = &placing->x->registers[reg];
+    struct forms *forms = &placing->memory->forms[reg];
+    if (!written) {
+        return;
+    }
+    size_t width = placing->x->parts.plan->registers[reg].width;
+    if (place->wants_values) {
+        size_t bytes = round_to(width, LANE_FLOATS) * sizeof(float);
+        forms->values = take_slot(placing->memory, false, bytes, placing->rows, reg);
+    }
+    if (place->wants_codes) {
+        size_t bytes = code_blocks(width) * sizeof(struct quantized_block);
+        forms->codes = take_slot(placing->memory, true, bytes, placing->rows, reg);
+    }
+}
+
+/* Slots whose register is not read after the current instruction are free again. */
+static void free_dead_slots(struct memory_plan *memory) {
+    for (size_t i = 0; i < memory->slot_count; i++) {
+        struct slot *slot = &memory->slots[i];
+        if (slot->user != PLAN_NONE &&
+            memory->lifetimes[slot->user].last_read <= memory->instruction) {
+            slot->user = PLAN_NONE;
+        }
+    }
+}
+
+static void plan_slots(struct executor *x, struct memory_plan *memory) {
+    const struct plan *plan = x->parts.plan;
+    for (memory->instruction = 0; memory->instruction < plan->instruction_count;
+         memory->instruction++) {
+        plan_instruction_registers(&plan->instructions[memory->instruction], note_use, memory);
+    }
+    memory->lifetimes[plan->logits].last_read = SIZE_MAX;
+    struct placing placing = {.x = x, .memory = memory, .rows = x->parts.rows_max};
+    size_t selection = SIZE_MAX;
+    for (memory->instruction = 0; memory->instruction < plan->instruction_count;
+         memory->instruction++) {
+        const struct plan_instruction *instruction = &plan->instructions[memory->instruction];
+        if (instruction->kind == PLAN_SELECT_ROWS) {
+            placing.rows = x->parts.wanted_max;
+            selection = memory->instruction;
+        }
+        plan_instruction_registers(instruction, place_written, &placing);
+        free_dead_slots(memory);
+    }
+    for (size_t reg = 0; reg < plan->register_count; reg++) {
+        const struct lifetime *life = &memory->lifetimes[reg];
+        x->registers[reg].crosses_selection =
+            life->written < selection && life->last_read > selection;
+    }
+}
+
+/* ---- Sizes of what is not a register ---- */
+
+struct extent {
+    size_t row;          /* widest register */
+    size_t keys;         /* kv_heads * head_dim */
+    size_t half;         /* RoPE */
+    size_t queries;      /* heads * head_dim */
+    size_t states;       /* heads * state floats: of one row */
+    size_t chunk_states; /* ATTENTION_ROWS_MAX * group * state floats */
+};
+
+static void grow(size_t *largest, size_t value) {
+    *largest = value > *largest ? value : *largest;
+}
+
+static struct extent measure(const struct plan *plan) {
+    struct extent extent = {0};
+    for (size_t i = 0; i < plan->register_count; i++) {
+        if ((int)i != plan->logits) {
+            grow(&extent.row, plan->registers[i].width);
+        }
+    }
+    for (size_t i = 0; i < plan->rope_count; i++) {
+        grow(&extent.half, plan->ropes[i].half);
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        if (plan->instructions[i].kind != PLAN_ATTENTION) {
+            continue;
+        }
+        const struct plan_attention *attention = &plan->instructions[i].attention;
+        const struct plan_kv_layer *layer = &plan->kv_layers[attention->layer];
+        size_t state = attention_state_floats(layer->head_dim);
+        grow(&extent.keys, layer->kv_heads * layer->head_dim);
+        grow(&extent.queries, attention->heads * layer->head_dim);
+        grow(&extent.states, attention->heads * state);
+        grow(&extent.chunk_states,
+             ATTENTION_ROWS_MAX * (attention->heads / layer->kv_heads) * state);
+    }
+    return extent;
+}
+
+/* Adds `count` floats, or other things of `size` bytes, to the memory that will be mapped; returns
+ * their offset. */
+static size_t take_bytes(struct memory_plan *memory, size_t count, size_t size) {
+    size_t offset = memory->bytes;
+    size_t bytes;
+    if (offset == SIZE_MAX || !checked_multiply(count, size, &bytes) ||
+        !checked_round_up(bytes, LINE_BYTES, &bytes) ||
+        !checked_add(memory->bytes, bytes, &memory->bytes)) {
+        memory->bytes = SIZE_MAX; /* map_memory refuses it */
+    }
+    return offset;
+}
+
+struct offsets {
+    size_t queries;
+    size_t states;
+    size_t wanted;
+    size_t blocks;
+    size_t scratch; /* of thread 0 */
+    size_t scratch_bytes;
+};
+
+static struct offsets plan_offsets(struct executor *x, struct memory_plan *memory,
+                                   const struct extent *extent) {
+    size_t rows = x->parts.rows_max;
+    size_t threads = workers_count(x->parts.workers);
+    size_t context = x->parts.plan->context_length;
+    size_t chunk = KV_CHUNK_PAGES * KV_PAGE_POSITIONS;
+    x->queries_stride = round_to(extent->queries, LANE_FLOATS);
+    x->chunks_max = (context + chunk - 1) / chunk + 1;
+    x->split_rows_max = 2 * threads < rows ? 2 * threads : rows;
+    size_t split_states = x->split_rows_max * x->chunks_max;
+    for (size_t i = 0; i < memory->slot_count; i++) {
+        memory->slots[i].offset =
+            take_bytes(memory, memory->slots[i].rows, memory->slots[i].row_bytes);
+    }
+    struct offsets offsets;
+    offsets.queries = take_bytes(memory, rows, x->queries_stride * sizeof(float));
+    offsets.states = take_bytes(memory, split_states > rows ? split_states : rows,
+                                extent->states * sizeof(float));
+    offsets.wanted = take_bytes(memory, x->parts.wanted_max, sizeof *x->wanted);
+    offsets.blocks = take_bytes(memory, rows, sizeof *x->blocks);
+    offsets.scratch = take_bytes(memory, 0, 1);
+    for (size_t i = 0; i < threads; i++) {
+        take_bytes(memory, extent->row, sizeof(float));
+        take_bytes(memory, extent->keys, sizeof(float));
+        take_bytes(memory, extent->half, sizeof(float));
+        take_bytes(memory, extent->half, sizeof(float));
+        take_bytes(memory, extent->chunk_states, sizeof(float));
+        offsets.scratch_bytes = (memory->bytes - offsets.scratch) / (i + 1);
+    }
+    return offsets;
+}
+
+static float *next_floats(uint8_t **cursor, size_t count) {
+    float *floats = (float *)(void *)*cursor;
+    *cursor += round_to(count * sizeof(float), LINE_BYTES);
+    return floats;
+}
+
+static void place_scratch(struct executor *x, const struct offsets *offsets,
+                          const struct extent *extent) {
+    for (size_t i = 0; i < workers_count(x->parts.workers); i++) {
+        uint8_t *cursor = x->memory + offsets->scratch + i * offsets->scratch_bytes;
+        struct thread_scratch *scratch = &x->scratch[i];
+        scratch->row = next_floats(&cursor, extent->row);
+        scratch->keys = next_floats(&cursor, extent->keys);
+        scratch->cosines = next_floats(&cursor, extent->half);
+        scratch->sines = next_floats(&cursor, extent->half);
+        scratch->states = next_floats(&cursor, extent->chunk_states);
+    }
+}
+
+static void place_registers(struct executor *x, const struct memory_plan *memory) {
+    for (size_t reg = 0; reg < x->parts.plan->register_count; reg++) {
+        struct register_place *place = &x->registers[reg];
+        if (place->wants_values) {
+            const struct slot *slot = &memory->slots[memory->forms[reg].values];
+            place->values = (float *)(void *)(x->memory + slot->offset);
+            place->stride = slot->row_bytes / sizeof(float);
+        }
+        if (place->wants_codes) {
+            const struct slot *slot = &memory->slots[memory->forms[reg].codes];
+            place->codes = (struct quantized_block *)(void *)(x->memory + slot->offset);
+            place->blocks = slot->row_bytes / sizeof(struct quantized_block);
+        }
+    }
+}
+
+static bool map_memory(struct executor *x, const struct memory_plan *memory, struct error *err) {
+    if (memory->bytes != SIZE_MAX) {
+        void *bytes = mmap(NULL, memory->bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (bytes != MAP_FAILED) {
+            x->memory = bytes;
+            x->memory_bytes = memory->bytes;
+            return true;
+        }
+    }
+    return error_set(err, ERROR_OUT_OF_MEMORY,
+                     "no memory for the activations of steps of %zu rows; ask for fewer",
+                     x->parts.rows_max);
+}
+
+static bool allocate(struct executor *x, struct error *err) {
+    const struct plan *plan = x->parts.plan;
+    struct memory_plan memory = {
+        .slots = calloc(2 * plan->register_count + 1, sizeof *memory.slots),
+        .lifetimes = calloc(plan->register_count + 1, sizeof *memory.lifetimes),
+        .forms = calloc(plan->register_count + 1, sizeof *memory.forms),
+    };
+    x->scratch = calloc(workers_count(x->parts.workers), sizeof *x->scratch);
+    bool ok = memory.slots != NULL && memory.lifetimes != NULL && memory.forms != NULL &&
+              x->scratch != NULL;
+    if (ok) {
+        struct extent extent = measure(plan);
+        plan_slots(x, &memory);
+        struct offsets offsets = plan_offsets(x, &memory, &extent);
+        ok = map_memory(x, &memory, err);
+        if (ok) {
+            x->queries = (float *)(void *)(x->memory + offsets.queries);
+            x->states = (float *)(void *)(x->memory + offsets.states);
+            x->wanted = (size_t *)(void *)(x->memory + offsets.wanted);
+            x->blocks = (struct row_block *)(void *)(x->memory + offsets.blocks);
+            place_scratch(x, &offsets, &extent);
+            place_registers(x, &memory);
+        }
+    } else {
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the registers of the plan");
+    }
+    free(memory.slots);
+    free(memory.lifetimes);
+    free(memory.forms);
+    return ok;
+}
+
+/* ---- Open, close ---- */
+
+bool executor_open(struct executor **out, const struct executor_parts *parts, struct error *err) {
+    struct executor *x = calloc(1, sizeof *x);
+    if (x == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the executor");
+    }
+    x->parts = *parts;
+    if (!compile(x, err) || !allocate(x, err)) {
+        executor_close(x);
+        return false;
+    }
+    *out = x;
+    return true;
+}
+
+void executor_close(struct executor *executor) {
+    if (executor == NULL) {
+        return;
+    }
+    if (executor->memory_bytes > 0) {
+        munmap(executor->memory, executor->memory_bytes);
+    }
+    free(executor->registers);
+    free(executor->ops);
+    free(executor->stages);
+    free(executor->scratch);
+    free(executor);
+}
+
+/* ---- A step ---- */
+
+/* Cuts the rows into blocks of neighbours of one sequence, and lists the wanted ones. */
+static void begin_step(struct executor *x, const struct executor_row *rows, size_t count) {
+    assert(count > 0 && count <= x->parts.rows_max);
+    x->rows = rows;
+    x->row_count = count;
+    x->wanted_count = 0;
+    x->block_count = 0;
+    for (size_t r = 0; r < count; r++) {
+        struct row_block *block = x->block_count > 0 ? &x->blocks[x->block_count - 1] : NULL;
+        bool joins = block != NULL && block->rows < ATTENTION_ROWS_MAX &&
+                     rows[r].sequence == rows[r - 1].sequence;
+        if (joins) {
+            assert(rows[r].position == rows[r - 1].position + 1);
+            block->rows++;
+        } else {
+            x->blocks[x->block_count++] = (struct row_block){.first_row = r, .rows = 1};
+        }
+        if (rows[r].wanted) {
+            assert(x->wanted_count < x->parts.wanted_max);
+            x->wanted[x->wanted_count++] = r;
+        }
+    }
+    for (size_t s = 0; s < x->stage_count; s++) {
+        atomic_store_explicit(&x->stages[s].next, 0, memory_order_relaxed);
+    }
+}
+
+static size_t rows_per_item(const struct executor *x, size_t rows) {
+    size_t even = rows / workers_count(x->parts.workers);
+    return even > ROWS_PER_ITEM_MAX ? ROWS_PER_ITEM_MAX : even > 0 ? even : 1;
+}
+
+static size_t take_item(struct stage *stage) {
+    return atomic_fetch_add_explicit(&stage->next, 1, memory_order_relaxed);
+}
+
+static void run_rows(struct executor *x, struct stage *stage, size_t rows, size_t thread) {
+    size_t run = rows_per_item(x, rows);
+    for (size_t first = take_item(stage) * run; first < rows; first = take_item(stage) * run) {
+        size_t end = first + run < rows ? first + run : rows;
+        for (size_t row = first; row < end; row++) {
+            for (size_t i = stage->first; i < stage->end; i++) {
+                executor_op_types[x->ops[i].kind].row(x, &x->ops[i], thread, row);
+            }
+        }
+    }
+}
+
+static void run_items(struct executor *x, struct stage *stage, size_t rows, size_t thread) {
+    const struct op *op = &x->ops[stage->first];
+    const struct op_type *type = &executor_op_types[op->kind];
+    size_t items = type->items(x, op, rows);
+    for (size_t item = take_item(stage); item < items; item = take_item(stage)) {
+        type->item(x, op, rows, thread, item);
+    }
+}
+
+static void run_stages(void *context, size_t thread) {
+    struct executor *x = context;
+    for (size_t s = 0; s < x->stage_count; s++) {
+        struct stage *stage = &x->stages[s];
+        size_t rows = stage->selected ? x->wanted_count : x->row_count;
+        if (executor_op_types[x->ops[stage->first].kind].row != NULL) {
+            run_rows(x, stage, rows, thread);
+        } else {
+            run_items(x, stage, rows, thread);
+        }
+        workers_barrier(x->parts.workers);
+    }
+}
+
+float *executor_run(struct executor *executor, const struct executor_row *rows, size_t count) {
+    begin_step(executor, rows, count);
+    workers_parallel(executor->parts.workers, run_stages, executor);
+    return executor->registers[executor->parts.plan->logits].values;
+}
+
+size_t executor_logits_stride(const struct executor *executor) {
+    return executor->registers[executor->parts.plan->logits].stride;
+}
+
+size_t executor_bytes(const struct executor *executor) {
+    return executor->memory_bytes;
+}

@@ -1,0 +1,402 @@
+#include "engine/executor_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { CHUNK_POSITIONS = KV_CHUNK_PAGES * KV_PAGE_POSITIONS };
+
+/* ---- Registers ---- */
+
+/* Where the f32 form of a row is written: its place, or scratch if only its codes are wanted. */
+static float *row_to_write(struct executor *x, int reg, size_t thread, size_t row) {
+    const struct register_place *place = &x->registers[reg];
+    return place->wants_values ? place->values + row * place->stride : x->scratch[thread].row;
+}
+
+static const float *row_to_read(const struct executor *x, int reg, size_t row) {
+    const struct register_place *place = &x->registers[reg];
+    return place->values + row * place->stride;
+}
+
+static const float *operand(const struct executor *x, const struct plan_operand *o, size_t row) {
+    return row_to_read(x, o->reg, row) + o->first;
+}
+
+static void quantize_row(const struct executor *x, int reg, const float *values, size_t row) {
+    const struct register_place *place = &x->registers[reg];
+    x->parts.kernels->quantize(values, x->parts.plan->registers[reg].width,
+                               place->codes + row * place->blocks);
+}
+
+/* To be called once a row's f32 form is complete. */
+static void row_written(const struct executor *x, int reg, const float *values, size_t row) {
+    if (x->registers[reg].wants_codes) {
+        quantize_row(x, reg, values, row);
+    }
+}
+
+static const float *vector_values(const struct executor *x, int vector) {
+    return vector == PLAN_NONE ? NULL : x->parts.plan->vectors[vector].values;
+}
+
+/* ---- Row by row ---- */
+
+static void embed_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    const struct plan_embed *embed = &op->instruction->embed;
+    float *output = row_to_write(x, embed->output, thread, row);
+    weights_embed_row(x->parts.weights, embed->table, (size_t)x->rows[row].token, embed->scale,
+                      output);
+    row_written(x, embed->output, output, row);
+}
+
+static void norm_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    const struct plan_norm *norm = &op->instruction->norm;
+    const struct kernels *kernels = x->parts.kernels;
+    size_t width = x->parts.plan->registers[norm->output].width;
+    const float *input = row_to_read(x, norm->input, row);
+    const float *residual =
+        norm->residual == PLAN_NONE ? NULL : row_to_read(x, norm->residual, row);
+    float *sum = norm->sum == PLAN_NONE ? NULL : row_to_write(x, norm->sum, thread, row);
+    const float *weight = vector_values(x, norm->weight);
+    const float *bias = vector_values(x, norm->bias);
+    float *output = row_to_write(x, norm->output, thread, row);
+    for (size_t first = 0; first < width; first += norm->group) {
+        const float *group_residual = residual == NULL ? NULL : residual + first;
+        float *group_sum = sum == NULL ? NULL : sum + first;
+        if (norm->kind == PLAN_NORM_RMS) {
+            kernels->rms_norm(input + first, group_residual, group_sum, weight, norm->epsilon,
+                              norm->group, output + first);
+        } else {
+            kernels->layer_norm(input + first, group_residual, group_sum, weight, bias,
+                                norm->epsilon, norm->group, output + first);
+        }
+    }
+    if (sum != NULL) {
+        row_written(x, norm->sum, sum, row);
+    }
+    row_written(x, norm->output, output, row);
+}
+
+static void gate_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    const struct plan_gate *gate = &op->instruction->gate;
+    float *output = row_to_write(x, gate->output, thread, row);
+    x->parts.kernels->gate[gate->activation](row_to_read(x, gate->gate, row),
+                                             row_to_read(x, gate->up, row),
+                                             x->parts.plan->registers[gate->output].width, output);
+    row_written(x, gate->output, output, row);
+}
+
+static void quantize_register_row(struct executor *x, const struct op *op, size_t thread,
+                                  size_t row) {
+    (void)thread;
+    quantize_row(x, op->reg, row_to_read(x, op->reg, row), row);
+}
+
+/* ---- Linear: items are runs of tiles ---- */
+
+/* One item streams this many tiles: enough for the one-row kernel to keep several in flight, and
+ * few enough to leave the threads even at the end of a small matrix. */
+enum { LINEAR_ITEM_TILES = 4 };
+
+static size_t matrix_items(const struct packed_matrix *matrix) {
+    return (matrix->tiles + LINEAR_ITEM_TILES - 1) / LINEAR_ITEM_TILES;
+}
+
+static size_t linear_items(const struct executor *x, const struct op *op, size_t rows) {
+    const struct plan_linear *linear = &op->instruction->linear;
+    size_t items = 0;
+    for (size_t i = 0; i < linear->count && rows > 0; i++) {
+        items += matrix_items(weights_matrix(x->parts.weights, linear->outputs[i].weight));
+    }
+    return items;
+}
+
+static void linear_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                        size_t item) {
+    (void)thread;
+    const struct plan_linear *linear = &op->instruction->linear;
+    const struct kernels *kernels = x->parts.kernels;
+    size_t i = 0;
+    const struct packed_matrix *matrix =
+        weights_matrix(x->parts.weights, linear->outputs[0].weight);
+    while (item >= matrix_items(matrix)) {
+        item -= matrix_items(matrix);
+        matrix = weights_matrix(x->parts.weights, linear->outputs[++i].weight);
+    }
+    size_t first = item * LINEAR_ITEM_TILES;
+    size_t end =
+        first + LINEAR_ITEM_TILES < matrix->tiles ? first + LINEAR_ITEM_TILES : matrix->tiles;
+    const struct register_place *input = &x->registers[linear->input];
+    const struct register_place *output = &x->registers[linear->outputs[i].output];
+    const float *bias = vector_values(x, linear->outputs[i].bias);
+    if (executor_quantizes(x, matrix)) {
+        kernels->linear_int8[matrix->format](matrix, first, end, input->codes, input->blocks, rows,
+                                             bias, output->values, output->stride);
+    } else {
+        kernels->linear_f32[matrix->format](matrix, first, end, input->values, input->stride, rows,
+                                            bias, output->values, output->stride);
+    }
+}
+
+/* ---- Attention ---- */
+
+struct visible_range {
+    size_t first;
+    size_t end;
+};
+
+static struct visible_range visible_positions(const struct plan_kv_layer *layer, size_t position) {
+    bool cut = layer->window > 0 && position + 1 > layer->window;
+    return (struct visible_range){cut ? position + 1 - layer->window : 0, position + 1};
+}
+
+/* Chunks of positions that any row of a block looks at. */
+struct chunk_range {
+    size_t first;
+    size_t end;
+};
+
+/* Rows ascend, so the first row begins and the last one ends them. */
+static struct chunk_range block_chunks(const struct executor *x,
+                                       const struct plan_attention *attention,
+                                       const struct row_block *block) {
+    const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
+    const struct executor_row *rows = x->rows + block->first_row;
+    size_t first = visible_positions(layer, rows[0].position).first;
+    size_t end = visible_positions(layer, rows[block->rows - 1].position).end;
+    return (struct chunk_range){first / CHUNK_POSITIONS, (end - 1) / CHUNK_POSITIONS + 1};
+}
+
+/* A step of few rows has less attention items than threads: then each chunk is an item of its own,
+ * and the chunks are merged when the row is finished, in the order in which one thread would have
+ * merged them. */
+static bool splits_chunks(const struct executor *x, const struct plan_attention *attention) {
+    size_t whole_items = x->block_count * x->parts.plan->kv_layers[attention->layer].kv_heads;
+    return x->row_count <= x->split_rows_max && whole_items < 2 * workers_count(x->parts.workers);
+}
+
+static float *state_at(const struct executor *x, const struct plan_attention *attention, bool split,
+                       size_t row, size_t head, size_t chunk_index) {
+    size_t floats = attention_state_floats(x->parts.plan->kv_layers[attention->layer].head_dim);
+    size_t index = row * attention->heads + head;
+    return x->states + (split ? index * x->chunks_max + chunk_index : index) * floats;
+}
+
+/* The RoPE table's row of a position, as aligned f32. */
+static void load_rope(const struct plan_rope *rope, size_t position,
+                      struct thread_scratch *scratch) {
+    size_t row_bytes = rope->half * element_type_bytes(rope->type);
+    element_type_to_f32(rope->type, rope->cosines + position * row_bytes, rope->half,
+                        scratch->cosines);
+    element_type_to_f32(rope->type, rope->sines + position * row_bytes, rope->half, scratch->sines);
+}
+
+/* Copies heads from `from` to `to`, each normalised and rotated as the instruction says. */
+static void prepare_heads(const struct executor *x, const struct plan_attention *attention,
+                          const float *from, float *to, size_t heads, size_t head_dim, int norm,
+                          const struct thread_scratch *scratch) {
+    const struct kernels *kernels = x->parts.kernels;
+    for (size_t h = 0; h < heads; h++) {
+        float *head = to + h * head_dim;
+        if (norm != PLAN_NONE) {
+            kernels->rms_norm(from + h * head_dim, NULL, NULL, vector_values(x, norm),
+                              attention->qk_norm_epsilon, head_dim, head);
+        } else {
+            memcpy(head, from + h * head_dim, head_dim * sizeof *head);
+        }
+        if (attention->rope != PLAN_NONE) {
+            kernels->rope(head, scratch->cosines, scratch->sines,
+                          x->parts.plan->ropes[attention->rope].half, attention->rope_interleaved);
+        }
+    }
+}
+
+/* Normalises and rotates the row's queries and keys, and stores keys and values in its page. */
+static void attention_prepare_row(struct executor *x, const struct op *op, size_t thread,
+                                  size_t row) {
+    const struct plan_attention *attention = &op->instruction->attention;
+    const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
+    struct thread_scratch *scratch = &x->scratch[thread];
+    size_t position = x->rows[row].position;
+    if (attention->rope != PLAN_NONE) {
+        load_rope(&x->parts.plan->ropes[attention->rope], position, scratch);
+    }
+    prepare_heads(x, attention, operand(x, &attention->query, row),
+                  x->queries + row * x->queries_stride, attention->heads, layer->head_dim,
+                  attention->q_norm, scratch);
+    prepare_heads(x, attention, operand(x, &attention->key, row), scratch->keys, layer->kv_heads,
+                  layer->head_dim, attention->k_norm, scratch);
+    const float *values = operand(x, &attention->value, row);
+    for (size_t h = 0; h < layer->kv_heads; h++) {
+        uint8_t *page = kv_sequence_head(x->rows[row].sequence, x->parts.cache, attention->layer, h,
+                                         position / KV_PAGE_POSITIONS);
+        x->parts.kernels->kv_store[x->parts.kv_type](
+            page, layer->head_dim, position % KV_PAGE_POSITIONS,
+            scratch->keys + h * layer->head_dim, values + h * layer->head_dim);
+    }
+}
+
+/* One block of rows, one KV head, one chunk of positions, into `states`. */
+static void score_chunk(const struct executor *x, const struct plan_attention *attention,
+                        const struct row_block *block, size_t kv_head, size_t chunk,
+                        float *states) {
+    const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
+    const struct executor_row *rows = x->rows + block->first_row;
+    size_t group = attention->heads / layer->kv_heads;
+    const uint8_t *pages[KV_CHUNK_PAGES] = {NULL};
+    struct attention_task task = {
+        .queries =
+            x->queries + block->first_row * x->queries_stride + kv_head * group * layer->head_dim,
+        .query_stride = x->queries_stride,
+        .rows = block->rows,
+        .group = group,
+        .head_dim = layer->head_dim,
+        .scale = attention->scale,
+        .softcap = attention->softcap,
+        .kv_type = x->parts.kv_type,
+        .pages = pages,
+        .chunk_begin = chunk * CHUNK_POSITIONS,
+        .states = states,
+    };
+    size_t first = SIZE_MAX;
+    size_t end = 0;
+    for (size_t r = 0; r < block->rows; r++) {
+        struct visible_range visible = visible_positions(layer, rows[r].position);
+        task.first_visible[r] = visible.first;
+        task.end_visible[r] = visible.end;
+        first = visible.first < first ? visible.first : first;
+        end = visible.end > end ? visible.end : end;
+    }
+    first = first > task.chunk_begin ? first : task.chunk_begin;
+    end = end < task.chunk_begin + CHUNK_POSITIONS ? end : task.chunk_begin + CHUNK_POSITIONS;
+    for (size_t page = first / KV_PAGE_POSITIONS; page * KV_PAGE_POSITIONS < end; page++) {
+        pages[page % KV_CHUNK_PAGES] =
+            kv_sequence_head(rows[0].sequence, x->parts.cache, attention->layer, kv_head, page);
+    }
+    x->parts.kernels->attention_chunk(&task);
+}
+
+static size_t attention_items(const struct executor *x, const struct op *op, size_t rows) {
+    (void)rows;
+    const struct plan_attention *attention = &op->instruction->attention;
+    size_t items = x->block_count * x->parts.plan->kv_layers[attention->layer].kv_heads;
+    if (!splits_chunks(x, attention)) {
+        return items;
+    }
+    size_t chunks = 0;
+    for (size_t b = 0; b < x->block_count; b++) {
+        struct chunk_range range = block_chunks(x, attention, &x->blocks[b]);
+        chunks = range.end - range.first > chunks ? range.end - range.first : chunks;
+    }
+    return items * chunks;
+}
+
+static void attention_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                           size_t item) {
+    (void)rows;
+    const struct plan_attention *attention = &op->instruction->attention;
+    const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
+    bool split = splits_chunks(x, attention);
+    size_t group = attention->heads / layer->kv_heads;
+    size_t floats = attention_state_floats(layer->head_dim);
+    size_t whole_items = x->block_count * layer->kv_heads;
+    size_t kv_head = item % layer->kv_heads;
+    const struct row_block *block = &x->blocks[item % whole_items / layer->kv_heads];
+    struct chunk_range chunks = block_chunks(x, attention, block);
+    size_t first =
+        chunks.first + item / whole_items; /* item / whole_items is 0 unless chunks are split */
+    size_t end = split ? first + 1 : chunks.end;
+    float *states = x->scratch[thread].states;
+    for (size_t chunk = first; chunk < end && chunk < chunks.end; chunk++) {
+        score_chunk(x, attention, block, kv_head, chunk, states);
+        for (size_t r = 0; r < block->rows; r++) {
+            for (size_t g = 0; g < group; g++) {
+                float *state = state_at(x, attention, split, block->first_row + r,
+                                        kv_head * group + g, chunk - chunks.first);
+                const float *next = states + (r * group + g) * floats;
+                if (split || chunk == first) {
+                    memcpy(state, next, floats * sizeof *state);
+                } else {
+                    x->parts.kernels->attention_merge(state, next, layer->head_dim);
+                }
+            }
+        }
+    }
+}
+
+/* Which block a row belongs to. */
+static const struct row_block *block_of_row(const struct executor *x, size_t row) {
+    size_t low = 0;
+    size_t high = x->block_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (x->blocks[middle].first_row <= row) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return &x->blocks[low];
+}
+
+/* Merges a row's chunks where they were split, and divides by the sum of the softmax. */
+static void attention_finish_row(struct executor *x, const struct op *op, size_t thread,
+                                 size_t row) {
+    const struct plan_attention *attention = &op->instruction->attention;
+    size_t head_dim = x->parts.plan->kv_layers[attention->layer].head_dim;
+    bool split = splits_chunks(x, attention);
+    struct chunk_range chunks = block_chunks(x, attention, block_of_row(x, row));
+    float *output = row_to_write(x, attention->output, thread, row);
+    for (size_t h = 0; h < attention->heads; h++) {
+        float *state = state_at(x, attention, split, row, h, 0);
+        for (size_t i = 1; split && i < chunks.end - chunks.first; i++) {
+            x->parts.kernels->attention_merge(state, state_at(x, attention, split, row, h, i),
+                                              head_dim);
+        }
+        x->parts.kernels->attention_finish(state, head_dim, output + h * head_dim);
+    }
+    row_written(x, attention->output, output, row);
+}
+
+/* ---- Selection: items are registers ---- */
+
+static size_t select_items(const struct executor *x, const struct op *op, size_t rows) {
+    (void)op;
+    return rows > 0 && x->wanted_count < x->row_count ? x->parts.plan->register_count : 0;
+}
+
+/* Moves the wanted rows of one register to the front, in their order. Row i comes from row
+ * wanted[i] >= i, so no row is overwritten before it has moved. */
+static void select_register(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                            size_t item) {
+    (void)op;
+    (void)rows;
+    (void)thread;
+    struct register_place *place = &x->registers[item];
+    for (size_t to = 0; place->crosses_selection && to < x->wanted_count; to++) {
+        size_t from = x->wanted[to];
+        if (from == to) {
+            continue;
+        }
+        if (place->wants_values) {
+            memcpy(place->values + to * place->stride, place->values + from * place->stride,
+                   x->parts.plan->registers[item].width * sizeof(float));
+        }
+        if (place->wants_codes) {
+            memcpy(place->codes + to * place->blocks, place->codes + from * place->blocks,
+                   place->blocks * sizeof *place->codes);
+        }
+    }
+}
+
+const struct op_type executor_op_types[OP_KIND_COUNT] = {
+    [OP_EMBED] = {.name = "embed", .row = embed_row},
+    [OP_NORM] = {.name = "norm", .row = norm_row},
+    [OP_GATE] = {.name = "gate", .row = gate_row},
+    [OP_QUANTIZE] = {.name = "quantize", .row = quantize_register_row},
+    [OP_LINEAR] = {.name = "linear", .items = linear_items, .item = linear_item},
+    [OP_ATTENTION_PREPARE] = {.name = "attention prepare", .row = attention_prepare_row},
+    [OP_ATTENTION_SCORE] = {.name = "attention", .items = attention_items, .item = attention_item},
+    [OP_ATTENTION_FINISH] = {.name = "attention finish", .row = attention_finish_row},
+    [OP_SELECT_ROWS] = {.name = "select rows", .items = select_items, .item = select_register},
+};
