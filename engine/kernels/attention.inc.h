@@ -15,6 +15,7 @@
  * runs of equal range. */
 
 #include "engine/kernels/attention_layout.h"
+#include "engine/kernels/expanded.h"
 #include "engine/kernels/kernels.h"
 
 #include <math.h>
@@ -24,10 +25,6 @@
 
 /* A block leaves registers for the K or V number, its conversion and broadcasts. */
 enum { PAIRS_MAX = LANES_REGISTERS >= 32 ? 8 : 4 };
-
-/* Functions that become good code only when their constant arguments (KV type, number of pairs) are
- * known where they are expanded. */
-#define EXPANDED static inline __attribute__((always_inline))
 
 struct attention_pair {
     const float *query; /* (head_dim) */

@@ -1,7 +1,10 @@
 /* The kernel table for processors with AVX2, FMA and F16C. */
+#include "engine/kernels/dots_avx2.h"
 #include "engine/kernels/lanes_avx2.h"
 
 #include "engine/kernels/rows.inc.h"
+
+#include "engine/kernels/linear.inc.h"
 
 #include "engine/kernels/attention.inc.h"
 
@@ -10,5 +13,6 @@
 const struct kernels kernels_avx2 = {
     .name = "avx2",
     ROW_KERNELS,
+    LINEAR_KERNELS,
     ATTENTION_KERNELS,
 };

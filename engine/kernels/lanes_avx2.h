@@ -233,6 +233,12 @@ static inline int_lanes int_lanes_mul(int_lanes a, int_lanes b) {
     return y;
 }
 
+static inline int_lanes int_lanes_shift_right(int_lanes x, int count) {
+    const __m128i by = _mm_cvtsi32_si128(count);
+    int_lanes y = {_mm256_sra_epi32(x.low, by), _mm256_sra_epi32(x.high, by)};
+    return y;
+}
+
 static inline int32_t int_lanes_sum(int_lanes x) {
     __m256i eight = _mm256_add_epi32(x.low, x.high);
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));

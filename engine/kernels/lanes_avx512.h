@@ -162,6 +162,10 @@ static inline int_lanes int_lanes_mul(int_lanes a, int_lanes b) {
     return _mm512_mullo_epi32(a, b);
 }
 
+static inline int_lanes int_lanes_shift_right(int_lanes x, int count) {
+    return _mm512_sra_epi32(x, _mm_cvtsi32_si128(count));
+}
+
 static inline int32_t int_lanes_sum(int_lanes x) {
     __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti32x8_epi32(x, 1));
     __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));

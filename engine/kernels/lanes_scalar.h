@@ -293,6 +293,15 @@ static inline int_lanes int_lanes_mul(int_lanes a, int_lanes b) {
     return y;
 }
 
+/* Arithmetic: the sign is kept. */
+static inline int_lanes int_lanes_shift_right(int_lanes x, int count) {
+    int_lanes y;
+    for (int i = 0; i < LANES; i++) {
+        y.at[i] = x.at[i] >> count;
+    }
+    return y;
+}
+
 static inline int32_t int_lanes_sum(int_lanes x) {
     uint32_t sum = 0;
     for (int i = 0; i < LANES; i++) {

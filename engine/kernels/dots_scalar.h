@@ -1,0 +1,80 @@
+/* The dot-product vocabulary: sums of unsigned codes times signed inputs, exact in integers. Like
+ * the lanes it exists once for each instruction set (dots_avx2.h, dots_avx512.h); this one is the
+ * specification.
+ *
+ *     codes         64 x u8: lane n of 16 holds four inputs of output row n
+ *     nibble_sums   16 running sums over codes 0..15, for at most 8 additions
+ *     byte_sums     16 running sums over codes 0..255 */
+#ifndef QUERN_ENGINE_KERNELS_DOTS_H
+#define QUERN_ENGINE_KERNELS_DOTS_H
+
+#include "engine/kernels/lanes_scalar.h"
+
+typedef struct {
+    uint8_t at[4 * LANES];
+} codes;
+
+typedef int_lanes nibble_sums;
+typedef int_lanes byte_sums;
+
+static inline codes codes_load(const uint8_t *from) {
+    codes y;
+    memcpy(y.at, from, sizeof y.at);
+    return y;
+}
+
+static inline codes codes_low_nibbles(codes x) {
+    for (int i = 0; i < 4 * LANES; i++) {
+        x.at[i] &= 15;
+    }
+    return x;
+}
+
+static inline codes codes_high_nibbles(codes x) {
+    for (int i = 0; i < 4 * LANES; i++) {
+        x.at[i] >>= 4;
+    }
+    return x;
+}
+
+/* Input i of the four of each lane. */
+static inline int_lanes codes_input(codes x, int i) {
+    int_lanes y;
+    for (int n = 0; n < LANES; n++) {
+        y.at[n] = x.at[4 * n + i];
+    }
+    return y;
+}
+
+/* sums[n] += sum_i codes[n][i] * inputs[i], i = 0..3. */
+static inline byte_sums byte_sums_add(byte_sums sums, codes x, const int8_t *inputs) {
+    for (int n = 0; n < LANES; n++) {
+        for (int i = 0; i < 4; i++) {
+            sums.at[n] += x.at[4 * n + i] * inputs[i];
+        }
+    }
+    return sums;
+}
+
+static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, const int8_t *inputs) {
+    return byte_sums_add(sums, x, inputs);
+}
+
+/* Sums begin somewhere, and end as that plus what was added. */
+static inline nibble_sums nibble_sums_begin(int_lanes start) {
+    return start;
+}
+
+static inline int_lanes nibble_sums_end(nibble_sums sums) {
+    return sums;
+}
+
+static inline byte_sums byte_sums_begin(int_lanes start) {
+    return start;
+}
+
+static inline int_lanes byte_sums_end(byte_sums sums) {
+    return sums;
+}
+
+#endif

@@ -1,0 +1,395 @@
+/* Linear kernels, written once over lanes and dots: each instruction set's file includes its
+ * lanes_*.h and dots_*.h, then this.
+ *
+ * A tile is 16 outputs, the lanes. A template passes over one tile with 1 to 8 rows of inputs, so
+ * that what is loaded, unpacked or decoded of the tile serves them all:
+ *
+ *     for each block of the tile:            scales, zero points     (16 outputs)
+ *         for each unit of it:               32 inputs, or 16 where the block is that small
+ *             for each group of codes:       4 or 8 inputs of 16 outputs
+ *                 for each row:              sums[row] += codes . inputs[row]
+ *             for each row:                  y[row] += sums[row] * (row's scale * scales)
+ *
+ * The outer loops run over tiles, then over rows: a tile is read from memory once, and stays in the
+ * nearest cache while all rows pass over it. One row alone is bound by that reading. What a row's
+ * numbers are does not depend on how many rows pass with it. */
+
+#include "engine/kernels/expanded.h"
+#include "engine/kernels/kernels.h"
+
+enum {
+    LINEAR_ROWS_MAX = 8, /* rows of a pass: 8 float sums and 8 integer sums fill half the registers
+                            of AVX-512, and unpacking is an eighth of the work */
+    LINEAR_UNIT = 32,    /* inputs whose sum is one number, as they share an activation scale */
+};
+
+/* ---- Reading tiles ---- */
+
+struct block_head {
+    lanes scales;
+    int_lanes zero_points;
+    const uint8_t *codes;
+};
+
+EXPANDED struct block_head read_block_head(const struct packed_matrix *matrix, const uint8_t *at,
+                                           const enum weight_format format) {
+    struct block_head head;
+    if (matrix->wide_scales) {
+        head.scales = lanes_load((const float *)(const void *)at);
+        at += TILE_ROWS * sizeof(float);
+    } else {
+        head.scales = lanes_load_f16(at);
+        at += TILE_ROWS * sizeof(uint16_t);
+    }
+    if (matrix->has_zero_points) {
+        head.zero_points = int_lanes_load_uint8(at);
+        at += TILE_ROWS;
+    } else {
+        head.zero_points = int_lanes_set(format == WEIGHT_Q4 ? 8 : 128);
+    }
+    head.codes = at;
+    return head;
+}
+
+/* Bytes of the codes of n inputs. */
+EXPANDED size_t code_bytes(const enum weight_format format, size_t n) {
+    return format == WEIGHT_Q4 ? n * TILE_ROWS / 2 : n * TILE_ROWS;
+}
+
+EXPANDED void store_outputs(const struct packed_matrix *matrix, size_t tile, lanes sum,
+                            const float *bias, float *y) {
+    const size_t first = tile * TILE_ROWS;
+    const size_t count = matrix->rows - first;
+    if (count >= TILE_ROWS) {
+        sum = bias != NULL ? lanes_add(sum, lanes_load(bias + first)) : sum;
+        lanes_store(y + first, sum);
+    } else {
+        sum = bias != NULL ? lanes_add(sum, lanes_load_first(bias + first, count)) : sum;
+        lanes_store_first(y + first, sum, count);
+    }
+}
+
+/* ---- int8 inputs ---- */
+
+/* What the integer sum of a row begins with, for its zero points: see struct quantized_block. */
+EXPANDED int_lanes zero_point_offset(const struct packed_matrix *matrix, int_lanes zero_points,
+                                     int32_t offset, const enum weight_format format) {
+    int_lanes start = int_lanes_set(offset);
+    if (format == WEIGHT_Q4 && !matrix->has_zero_points) {
+        return start;
+    }
+    return int_lanes_shift_right(int_lanes_mul(start, zero_points), 3);
+}
+
+/* sums[r] = start[r] + sum of codes * inputs over one unit. */
+EXPANDED void add_nibbles(const uint8_t *at, const struct quantized_block *const *inputs,
+                          size_t input, const size_t unit, const size_t rows, int_lanes *sums) {
+    nibble_sums running[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        running[r] = nibble_sums_begin(sums[r]);
+    }
+#pragma GCC unroll 8
+    for (size_t k = 0; k < unit; k += 8) {
+        codes both = codes_load(at + code_bytes(WEIGHT_Q4, k));
+        codes low = codes_low_nibbles(both);
+        codes high = codes_high_nibbles(both);
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            running[r] = nibble_sums_add(running[r], low, inputs[r]->codes + input + k);
+        }
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            running[r] = nibble_sums_add(running[r], high, inputs[r]->codes + input + k + 4);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        sums[r] = nibble_sums_end(running[r]);
+    }
+}
+
+EXPANDED void add_bytes(const uint8_t *at, const struct quantized_block *const *inputs,
+                        size_t input, const size_t unit, const size_t rows, int_lanes *sums) {
+    byte_sums running[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        running[r] = byte_sums_begin(sums[r]);
+    }
+#pragma GCC unroll 8
+    for (size_t k = 0; k < unit; k += 4) {
+        codes four = codes_load(at + code_bytes(WEIGHT_Q8, k));
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            running[r] = byte_sums_add(running[r], four, inputs[r]->codes + input + k);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        sums[r] = byte_sums_end(running[r]);
+    }
+}
+
+struct int8_task {
+    const struct packed_matrix *matrix;
+    const struct quantized_block *x;
+    size_t x_stride;
+    const float *bias;
+    float *y;
+    size_t y_stride;
+};
+
+/* Rows [row, row + rows) of one tile. */
+EXPANDED void int8_pass(const struct int8_task *task, size_t tile, size_t row,
+                        const enum weight_format format, const size_t unit, const size_t rows) {
+    const struct packed_matrix *matrix = task->matrix;
+    const uint8_t *at = matrix->bytes + tile * matrix->tile_bytes;
+    const struct quantized_block *inputs[LINEAR_ROWS_MAX];
+    lanes totals[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        inputs[r] = task->x + (row + r) * task->x_stride;
+        totals[r] = lanes_zero();
+    }
+    for (size_t k = 0; k < matrix->columns;) {
+        const struct block_head head = read_block_head(matrix, at, format);
+        const size_t end = k + matrix->block;
+        at = head.codes + code_bytes(format, matrix->block);
+        for (const uint8_t *from = head.codes; k < end && k < matrix->columns; k += unit) {
+            const size_t input = unit == ACTIVATION_BLOCK ? 0 : k % ACTIVATION_BLOCK;
+            int_lanes sums[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                int32_t offset = unit == ACTIVATION_BLOCK ? inputs[r]->offset
+                                                          : inputs[r]->half_offsets[input / unit];
+                sums[r] = zero_point_offset(matrix, head.zero_points, offset, format);
+            }
+            if (format == WEIGHT_Q4) {
+                add_nibbles(from, inputs, input, unit, rows, sums);
+            } else {
+                add_bytes(from, inputs, input, unit, rows, sums);
+            }
+            from += code_bytes(format, unit);
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                lanes scale = lanes_mul(lanes_set(inputs[r]->scale), head.scales);
+                totals[r] = lanes_fma(lanes_from_int(sums[r]), scale, totals[r]);
+                inputs[r] += (input + unit) / ACTIVATION_BLOCK;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        store_outputs(matrix, tile, totals[r], task->bias, task->y + (row + r) * task->y_stride);
+    }
+}
+
+EXPANDED void int8_tiles(const struct int8_task *task, size_t first_tile, size_t end_tile,
+                         size_t rows, const enum weight_format format, const size_t unit) {
+    for (size_t tile = first_tile; tile < end_tile; tile++) {
+        size_t row = 0;
+        for (; rows - row >= 8; row += 8) {
+            int8_pass(task, tile, row, format, unit, 8);
+        }
+        for (; rows - row >= 4; row += 4) {
+            int8_pass(task, tile, row, format, unit, 4);
+        }
+        for (; rows - row >= 2; row += 2) {
+            int8_pass(task, tile, row, format, unit, 2);
+        }
+        for (; row < rows; row++) {
+            int8_pass(task, tile, row, format, unit, 1);
+        }
+    }
+}
+
+EXPANDED void linear_int8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                          const struct quantized_block *x, size_t x_stride, size_t rows,
+                          const float *bias, float *y, size_t y_stride,
+                          const enum weight_format format) {
+    const struct int8_task task = {matrix, x, x_stride, bias, y, y_stride};
+    if (matrix->block >= LINEAR_UNIT) {
+        int8_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT);
+    } else {
+        int8_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT / 2);
+    }
+}
+
+static void linear_int8_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const struct quantized_block *x, size_t x_stride, size_t rows,
+                           const float *bias, float *y, size_t y_stride) {
+    linear_int8(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q4);
+}
+
+static void linear_int8_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const struct quantized_block *x, size_t x_stride, size_t rows,
+                           const float *bias, float *y, size_t y_stride) {
+    linear_int8(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q8);
+}
+
+/* ---- f32 inputs ---- */
+
+struct f32_task {
+    const struct packed_matrix *matrix;
+    const float *x;
+    size_t x_stride;
+    const float *bias;
+    float *y;
+    size_t y_stride;
+};
+
+/* sums[r] += W[k + i] * inputs[r][k + i] for up to `count` weights, one after the other. */
+EXPANDED void add_products(const lanes *weights, const size_t count, const float *const *inputs,
+                           size_t k, size_t columns, const size_t rows, lanes *sums) {
+#pragma GCC unroll 8
+    for (size_t i = 0; i < count; i++) {
+        if (k + i < columns) {
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                sums[r] = lanes_fma(weights[i], lanes_set(inputs[r][k + i]), sums[r]);
+            }
+        }
+    }
+}
+
+/* The weights of four inputs: (code - zero point) * scale. */
+EXPANDED void decode_codes(codes four, const struct block_head *head, lanes *weights) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        int_lanes code = int_lanes_sub(codes_input(four, i), head->zero_points);
+        weights[i] = lanes_mul(lanes_from_int(code), head->scales);
+    }
+}
+
+/* sums = products of one unit, from 0. */
+EXPANDED void quantized_unit(const struct packed_matrix *matrix, const struct block_head *head,
+                             const uint8_t *from, const float *const *inputs, size_t k,
+                             const enum weight_format format, const size_t unit, const size_t rows,
+                             lanes *sums) {
+    for (size_t end = k + unit; k < end;) {
+        codes four = codes_load(from);
+        lanes weights[4];
+        from += 4 * LANES;
+        if (format == WEIGHT_Q4) {
+            decode_codes(codes_low_nibbles(four), head, weights);
+            add_products(weights, 4, inputs, k, matrix->columns, rows, sums);
+            k += 4;
+            four = codes_high_nibbles(four);
+        }
+        decode_codes(four, head, weights);
+        add_products(weights, 4, inputs, k, matrix->columns, rows, sums);
+        k += 4;
+    }
+}
+
+EXPANDED void float_unit(const struct packed_matrix *matrix, const uint8_t *tile,
+                         const float *const *inputs, size_t k, const enum weight_format format,
+                         const size_t rows, lanes *sums) {
+    const size_t end = k + LINEAR_UNIT < matrix->columns ? k + LINEAR_UNIT : matrix->columns;
+    for (; k < end; k++) {
+        lanes weights = format == WEIGHT_F16
+                            ? lanes_load_f16(tile + k * TILE_ROWS * sizeof(uint16_t))
+                            : lanes_load((const float *)(const void *)tile + k * TILE_ROWS);
+        add_products(&weights, 1, inputs, k, matrix->columns, rows, sums);
+    }
+}
+
+EXPANDED void f32_pass(const struct f32_task *task, size_t tile, size_t row,
+                       const enum weight_format format, const size_t unit, const size_t rows) {
+    const struct packed_matrix *matrix = task->matrix;
+    const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
+    const uint8_t *at = matrix->bytes + tile * matrix->tile_bytes;
+    const float *inputs[LINEAR_ROWS_MAX];
+    lanes totals[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        inputs[r] = task->x + (row + r) * task->x_stride;
+        totals[r] = lanes_zero();
+    }
+    struct block_head head;
+    const uint8_t *from = at;
+    for (size_t k = 0; k < matrix->columns; k += unit) {
+        lanes sums[LINEAR_ROWS_MAX];
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            sums[r] = lanes_zero();
+        }
+        if (quantized) {
+            if (k % matrix->block == 0) {
+                head = read_block_head(matrix, from, format);
+                from = head.codes;
+            }
+            quantized_unit(matrix, &head, from, inputs, k, format, unit, rows, sums);
+            from += code_bytes(format, unit);
+        } else {
+            float_unit(matrix, at, inputs, k, format, rows, sums);
+        }
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            totals[r] = lanes_add(totals[r], sums[r]);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+        store_outputs(matrix, tile, totals[r], task->bias, task->y + (row + r) * task->y_stride);
+    }
+}
+
+EXPANDED void f32_tiles(const struct f32_task *task, size_t first_tile, size_t end_tile,
+                        size_t rows, const enum weight_format format, const size_t unit) {
+    for (size_t tile = first_tile; tile < end_tile; tile++) {
+        size_t row = 0;
+        for (; rows - row >= 8; row += 8) {
+            f32_pass(task, tile, row, format, unit, 8);
+        }
+        for (; rows - row >= 4; row += 4) {
+            f32_pass(task, tile, row, format, unit, 4);
+        }
+        for (; row < rows; row++) {
+            f32_pass(task, tile, row, format, unit, 1);
+        }
+    }
+}
+
+EXPANDED void linear_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                         const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
+                         size_t y_stride, const enum weight_format format) {
+    const struct f32_task task = {matrix, x, x_stride, bias, y, y_stride};
+    const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
+    if (!quantized || matrix->block >= LINEAR_UNIT) {
+        f32_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT);
+    } else {
+        f32_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT / 2);
+    }
+}
+
+static void linear_f32_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                          const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
+                          size_t y_stride) {
+    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q4);
+}
+
+static void linear_f32_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                          const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
+                          size_t y_stride) {
+    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q8);
+}
+
+static void linear_f32_f16(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const float *x, size_t x_stride, size_t rows, const float *bias,
+                           float *y, size_t y_stride) {
+    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_F16);
+}
+
+static void linear_f32_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const float *x, size_t x_stride, size_t rows, const float *bias,
+                           float *y, size_t y_stride) {
+    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_F32);
+}
+
+#define LINEAR_KERNELS                                                                             \
+    .linear_int8 = {[WEIGHT_Q4] = linear_int8_q4, [WEIGHT_Q8] = linear_int8_q8},                   \
+    .linear_f32 = {[WEIGHT_Q4] = linear_f32_q4,                                                    \
+                   [WEIGHT_Q8] = linear_f32_q8,                                                    \
+                   [WEIGHT_F16] = linear_f32_f16,                                                  \
+                   [WEIGHT_F32] = linear_f32_f32}
