@@ -61,7 +61,6 @@ enum finish_reason {
     FINISH_STOP,      /* a stop token was sampled */
     FINISH_LENGTH,    /* max_tokens, or the context is full */
     FINISH_CANCELLED, /* released, or the engine closed */
-    FINISH_ERROR,
 };
 
 struct session_request {
@@ -111,5 +110,8 @@ void engine_get_status(const struct engine *engine, struct engine_status *status
 const char *engine_kernels_name(const struct engine *engine);
 size_t engine_weights_bytes(const struct engine *engine);
 size_t engine_kv_bytes(const struct engine *engine);
+
+/* Tokens that prompt and reply may have together: what the model and the KV pool allow. */
+size_t engine_context_length(const struct engine *engine);
 
 #endif

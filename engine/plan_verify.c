@@ -283,7 +283,8 @@ static bool check_logits(const struct check *check) {
     return true;
 }
 
-/* Each KV layer belongs to exactly one attention, so that no layer is written twice at a position. */
+/* Each KV layer belongs to exactly one attention, so that no layer is written twice at a position.
+ */
 static bool check_order(struct check *check, bool *layer_used, bool *selected) {
     const struct plan_instruction *instruction = &check->plan->instructions[check->index];
     if (instruction->kind == PLAN_SELECT_ROWS) {

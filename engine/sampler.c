@@ -244,8 +244,8 @@ static float cut(struct sampler *sampler, float least, float greatest, bool by_w
     return some.greatest;
 }
 
-/* A bound that at least `count` logits reach, and not many more: the count-th greatest of the maxima
- * of runs of logits. `least` where it would be lower, or where there are not enough runs. */
+/* A bound that at least `count` logits reach, and not many more: the count-th greatest of the
+ * maxima of runs of logits. `least` where it would be lower, or where there are not enough runs. */
 static float bound_for_top(struct sampler *sampler, const float *logits, size_t count, float least,
                            float greatest) {
     const size_t runs = sampler->vocabulary_size / RUN;

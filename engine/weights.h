@@ -21,8 +21,9 @@
  * multiple of the block mean nothing. Every tile starts 64-byte aligned.
  *
  * Scales are f16 if the file has them so, and in fast mode if every one of the matrix is 0 or a
- * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that a linear instruction uses. A table that
- * only an embed instruction reads stays in the mapped file (see weights_embed_row).
+ * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that a linear
+ * instruction uses. A table that only an embed instruction reads stays in the mapped file (see
+ * weights_embed_row).
  *
  * weights_open is called once; after it everything is constant, and any thread may read. */
 #ifndef QUERN_ENGINE_WEIGHTS_H

@@ -1,0 +1,356 @@
+#include "engine/scheduler.h"
+
+#include "engine/sampler.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum {
+    /* Rows of prompts in a step in which others decode: enough to be bound by arithmetic and not by
+     * reading weights, few enough that a decoding session hardly notices. */
+    PROMPT_ROWS_BESIDE_DECODES = 64,
+};
+
+/* A singly linked list with its end: sessions join at either end and leave from anywhere. */
+struct session_list {
+    struct session *first;
+    struct session **end; /* where the next one is hung in */
+    size_t count;
+};
+
+struct counters {
+    atomic_size_t running;
+    atomic_size_t waiting;
+    atomic_size_t pages_used;
+    _Atomic uint64_t steps;
+    _Atomic uint64_t prompt_tokens;
+    _Atomic uint64_t generated_tokens;
+    _Atomic uint64_t preemptions;
+};
+
+struct scheduler {
+    struct decoder *decoder;
+    size_t sessions_max;
+    struct session_list running;
+    struct session_list waiting;
+    struct executor_row *rows;  /* [rows_max] of the step */
+    struct session **samplings; /* [sessions_max]: whose logits are wanted, in row order */
+    size_t sampling_count;
+    float *logits;
+    struct sampler **samplers; /* one a thread */
+    bool delivered;
+    atomic_size_t places_taken;
+    struct counters counters;
+};
+
+/* ---- Lists ---- */
+
+static void list_init(struct session_list *list) {
+    *list = (struct session_list){.end = &list->first};
+}
+
+static void list_append(struct session_list *list, struct session *session) {
+    session->next = NULL;
+    *list->end = session;
+    list->end = &session->next;
+    list->count++;
+}
+
+static void list_prepend(struct session_list *list, struct session *session) {
+    session->next = list->first;
+    if (list->first == NULL) {
+        list->end = &session->next;
+    }
+    list->first = session;
+    list->count++;
+}
+
+/* Takes out the session that *link points to. */
+static struct session *list_remove(struct session_list *list, struct session **link) {
+    struct session *session = *link;
+    *link = session->next;
+    if (list->end == &session->next) {
+        list->end = link;
+    }
+    session->next = NULL;
+    list->count--;
+    return session;
+}
+
+/* ---- Open, close ---- */
+
+bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
+                    struct error *err) {
+    size_t threads = workers_count(decoder->workers);
+    struct scheduler *scheduler = calloc(1, sizeof *scheduler);
+    if (scheduler == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the scheduler");
+    }
+    scheduler->decoder = decoder;
+    scheduler->sessions_max = sessions_max;
+    list_init(&scheduler->running);
+    list_init(&scheduler->waiting);
+    scheduler->rows = calloc(decoder->rows_max, sizeof *scheduler->rows);
+    scheduler->samplings = calloc(sessions_max, sizeof *scheduler->samplings);
+    scheduler->samplers = calloc(threads, sizeof *scheduler->samplers);
+    bool ok =
+        scheduler->rows != NULL && scheduler->samplings != NULL && scheduler->samplers != NULL;
+    if (!ok) {
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a scheduler of %zu sessions",
+                  sessions_max);
+    }
+    for (size_t i = 0; ok && i < threads; i++) {
+        ok = sampler_open(&scheduler->samplers[i], decoder->plan->vocabulary_size, decoder->kernels,
+                          err);
+    }
+    if (!ok) {
+        scheduler_close(scheduler);
+        return false;
+    }
+    *out = scheduler;
+    return true;
+}
+
+/* The engine's part in a session ends: its reader gets the reason, the pool its pages. */
+static void finish(struct scheduler *scheduler, struct session *session,
+                   enum finish_reason reason) {
+    kv_sequence_close(&session->sequence, scheduler->decoder->cache);
+    session_push(session, (struct session_event){.finish = reason});
+    session_let_go(session);
+    scheduler_give_up_place(scheduler);
+    scheduler->delivered = true;
+}
+
+static void cancel_all(struct scheduler *scheduler, struct session_list *list) {
+    while (list->first != NULL) {
+        finish(scheduler, list_remove(list, &list->first), FINISH_CANCELLED);
+    }
+}
+
+void scheduler_close(struct scheduler *scheduler) {
+    if (scheduler == NULL) {
+        return;
+    }
+    cancel_all(scheduler, &scheduler->running);
+    cancel_all(scheduler, &scheduler->waiting);
+    for (size_t i = 0;
+         scheduler->samplers != NULL && i < workers_count(scheduler->decoder->workers); i++) {
+        sampler_close(scheduler->samplers[i]);
+    }
+    free(scheduler->samplers);
+    free(scheduler->samplings);
+    free(scheduler->rows);
+    free(scheduler);
+}
+
+/* ---- Who runs ---- */
+
+bool scheduler_claim_place(struct scheduler *scheduler, size_t places_max) {
+    if (atomic_fetch_add(&scheduler->places_taken, 1) < places_max) {
+        return true;
+    }
+    scheduler_give_up_place(scheduler);
+    return false;
+}
+
+void scheduler_give_up_place(struct scheduler *scheduler) {
+    atomic_fetch_sub(&scheduler->places_taken, 1);
+}
+
+void scheduler_add(struct scheduler *scheduler, struct session *session) {
+    if (session->capacity == session->prompt_length) {
+        finish(scheduler, session, FINISH_LENGTH); /* it asks for no tokens */
+    } else {
+        list_append(&scheduler->waiting, session);
+    }
+}
+
+static void drop_released(struct scheduler *scheduler, struct session_list *list) {
+    for (struct session **link = &list->first; *link != NULL;) {
+        if (atomic_load(&(*link)->released)) {
+            finish(scheduler, list_remove(list, link), FINISH_CANCELLED);
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
+/* Pages that a session needs to compute the tokens that it has. */
+static size_t pages_needed(const struct scheduler *scheduler, const struct session *session) {
+    return kv_cache_pages_needed(scheduler->decoder->cache, session->length,
+                                 scheduler->decoder->rows_max);
+}
+
+static void admit(struct scheduler *scheduler) {
+    size_t promised = 0;
+    for (const struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        promised += pages_needed(scheduler, s);
+    }
+    while (scheduler->waiting.first != NULL && scheduler->running.count < scheduler->sessions_max) {
+        promised += pages_needed(scheduler, scheduler->waiting.first);
+        if (promised > kv_cache_pages_total(scheduler->decoder->cache) &&
+            scheduler->running.count > 0) {
+            return;
+        }
+        list_append(&scheduler->running,
+                    list_remove(&scheduler->waiting, &scheduler->waiting.first));
+    }
+}
+
+/* Gives the youngest running session's pages back; it is first to be admitted again. */
+static struct session *preempt_youngest(struct scheduler *scheduler) {
+    struct session **link = &scheduler->running.first;
+    while ((*link)->next != NULL) {
+        link = &(*link)->next;
+    }
+    struct session *session = list_remove(&scheduler->running, link);
+    kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
+    session->computed = 0;
+    session->step_rows = 0;
+    list_prepend(&scheduler->waiting, session);
+    atomic_fetch_add(&scheduler->counters.preemptions, 1);
+    return session;
+}
+
+/* Decodes first, then prompts share what is left. */
+static void share_rows(struct scheduler *scheduler) {
+    size_t left = scheduler->decoder->rows_max;
+    bool decodes = false;
+    for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        s->step_rows = 0;
+        if (s->length - s->computed == 1 && left > 0 && session_has_room(s)) {
+            s->step_rows = 1;
+            left--;
+            decodes = true;
+        }
+    }
+    if (decodes && left > PROMPT_ROWS_BESIDE_DECODES) {
+        left = PROMPT_ROWS_BESIDE_DECODES;
+    }
+    for (struct session *s = scheduler->running.first; s != NULL && left > 0; s = s->next) {
+        if (s->length - s->computed > 1 && session_has_room(s)) {
+            size_t rest = s->length - s->computed;
+            s->step_rows = rest < left ? rest : left;
+            left -= s->step_rows;
+        }
+    }
+}
+
+static void reserve_pages(struct scheduler *scheduler) {
+    struct kv_cache *cache = scheduler->decoder->cache;
+    for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        while (!kv_sequence_reserve(&s->sequence, cache, s->computed + s->step_rows)) {
+            if (preempt_youngest(scheduler) == s) {
+                return; /* it was the youngest itself: nobody comes after it */
+            }
+        }
+    }
+}
+
+/* ---- The step ---- */
+
+static size_t list_rows(struct scheduler *scheduler) {
+    size_t count = 0;
+    scheduler->sampling_count = 0;
+    for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        size_t end = s->computed + s->step_rows;
+        for (size_t position = s->computed; position < end; position++) {
+            scheduler->rows[count++] = (struct executor_row){
+                .token = s->tokens[position],
+                .position = position,
+                .sequence = &s->sequence,
+                .wanted = position + 1 == s->length,
+            };
+        }
+        if (s->step_rows > 0 && end == s->length) {
+            scheduler->samplings[scheduler->sampling_count++] = s;
+        }
+    }
+    return count;
+}
+
+static void sample_one(void *context, size_t thread, size_t item) {
+    struct scheduler *scheduler = context;
+    struct session *s = scheduler->samplings[item];
+    float *logits = scheduler->logits + item * executor_logits_stride(scheduler->decoder->executor);
+    s->sampled = sampler_choose(scheduler->samplers[thread], &s->sampling, logits, s->tokens,
+                                s->length, s->prompt_length);
+}
+
+/* Takes the session in *link a token further. Returns the link to go on from. */
+static struct session **deliver(struct scheduler *scheduler, struct session **link) {
+    struct session *s = *link;
+    if (session_is_stop_token(s, s->sampled)) {
+        finish(scheduler, list_remove(&scheduler->running, link), FINISH_STOP);
+        return link;
+    }
+    s->tokens[s->length++] = s->sampled;
+    session_push(s, (struct session_event){.token = s->sampled});
+    scheduler->delivered = true;
+    atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
+    if (s->length == s->capacity) {
+        finish(scheduler, list_remove(&scheduler->running, link), FINISH_LENGTH);
+        return link;
+    }
+    return &s->next;
+}
+
+static void advance(struct scheduler *scheduler) {
+    for (struct session **link = &scheduler->running.first; *link != NULL;) {
+        struct session *s = *link;
+        bool computes_prompt = s->computed < s->prompt_length;
+        s->computed += s->step_rows;
+        if (s->step_rows == 0) {
+            link = &s->next;
+            continue;
+        }
+        if (computes_prompt) {
+            atomic_fetch_add(&scheduler->counters.prompt_tokens, s->step_rows);
+        }
+        kv_sequence_reclaim(&s->sequence, scheduler->decoder->cache, s->computed);
+        link = s->computed == s->length ? deliver(scheduler, link) : &s->next;
+    }
+}
+
+static void publish(struct scheduler *scheduler) {
+    const struct kv_cache *cache = scheduler->decoder->cache;
+    atomic_store(&scheduler->counters.running, scheduler->running.count);
+    atomic_store(&scheduler->counters.waiting, scheduler->waiting.count);
+    atomic_store(&scheduler->counters.pages_used,
+                 kv_cache_pages_total(cache) - kv_cache_pages_free(cache));
+}
+
+struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
+    drop_released(scheduler, &scheduler->running);
+    drop_released(scheduler, &scheduler->waiting);
+    admit(scheduler);
+    share_rows(scheduler);
+    reserve_pages(scheduler);
+    size_t count = list_rows(scheduler);
+    if (count > 0) {
+        publish(scheduler);
+        scheduler->logits = executor_run(scheduler->decoder->executor, scheduler->rows, count);
+        workers_run(scheduler->decoder->workers, sample_one, scheduler, scheduler->sampling_count);
+        advance(scheduler);
+        atomic_fetch_add(&scheduler->counters.steps, 1);
+    }
+    publish(scheduler);
+    struct scheduler_outcome outcome = {.ran = count > 0, .delivered = scheduler->delivered};
+    scheduler->delivered = false;
+    return outcome;
+}
+
+void scheduler_get_status(const struct scheduler *scheduler, struct engine_status *status) {
+    const struct counters *counters = &scheduler->counters;
+    *status = (struct engine_status){
+        .running = atomic_load(&counters->running),
+        .waiting = atomic_load(&counters->waiting),
+        .pages_used = atomic_load(&counters->pages_used),
+        .pages_total = kv_cache_pages_total(scheduler->decoder->cache),
+        .steps = atomic_load(&counters->steps),
+        .prompt_tokens = atomic_load(&counters->prompt_tokens),
+        .generated_tokens = atomic_load(&counters->generated_tokens),
+        .preemptions = atomic_load(&counters->preemptions),
+    };
+}

@@ -1,0 +1,57 @@
+/* The scheduler: continuous batching. Each step it decides which rows run.
+ *
+ *     1. Sessions whose reader has let go are dropped, and their pages with them.
+ *     2. Waiting sessions are admitted, first come first served, as long as the pool holds their
+ * tokens.
+ *     3. Every running session that has one token to compute (decode) gets a row; what is left of
+ * the step goes to prompts, oldest first, in chunks. While others decode, prompts get few rows a
+ * step, so that they do not wait.
+ *     4. Pages are reserved, oldest session first. Where the pool has too few, the youngest session
+ * is preempted.
+ *     5. The step runs; a session whose last token was in it samples the next one and hands it to
+ * its reader.
+ *
+ * Results depend on none of these decisions (see executor.h), only their time does.
+ *
+ * Invariants: running is ordered by admission, waiting by submission (a preempted session is older
+ * than all that wait); a session is in exactly one list; a waiting session holds no pages.
+ *
+ * Used by the engine thread alone, except where a function says otherwise. */
+#ifndef QUERN_ENGINE_SCHEDULER_H
+#define QUERN_ENGINE_SCHEDULER_H
+
+#include "engine/decoder.h"
+#include "engine/engine.h"
+#include "engine/error.h"
+#include "engine/session.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct scheduler;
+
+bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
+                    struct error *err);
+
+/* Cancels what still runs or waits. */
+void scheduler_close(struct scheduler *scheduler);
+
+/* A place among those that run or wait, if fewer than `places_max` are taken; a session gives its
+ * place up when it finishes. Any thread. */
+bool scheduler_claim_place(struct scheduler *scheduler, size_t places_max);
+void scheduler_give_up_place(struct scheduler *scheduler);
+
+/* Takes over a submitted session, which has a place. */
+void scheduler_add(struct scheduler *scheduler, struct session *session);
+
+struct scheduler_outcome {
+    bool ran; /* there were rows to run; if not, nothing will change until someone submits, takes or
+                 releases */
+    bool delivered; /* some reader has something new */
+};
+struct scheduler_outcome scheduler_step(struct scheduler *scheduler);
+
+/* Any thread; the numbers are of the last step. */
+void scheduler_get_status(const struct scheduler *scheduler, struct engine_status *status);
+
+#endif

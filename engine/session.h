@@ -1,0 +1,74 @@
+/* A session: one generation. Its tokens, its block tables, how it samples, and the ring through
+ * which its tokens reach their reader.
+ *
+ *     tokens   [ prompt ............ | reply ...... ]      capacity: prompt and all that may follow
+ *               computed ^                  length ^       keys and values exist for [0, computed)
+ *
+ *     waiting ──admitted──▶ running ──sampled a stop token, or full──▶ finished
+ *        ▲                     │
+ *        └─────preempted───────┘   pages given back; all tokens are computed again later, with the
+ * same result
+ *
+ * Two parties hold it, the engine and the reader; the last one to let go frees it. The engine
+ * thread alone touches what is not marked otherwise. */
+#ifndef QUERN_ENGINE_SESSION_H
+#define QUERN_ENGINE_SESSION_H
+
+#include "engine/engine.h"
+#include "engine/kv_cache.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Events that may wait for a slow reader before its session pauses. */
+enum { SESSION_RING_EVENTS = 64 };
+
+struct session {
+    /* Constant once submitted. */
+    struct engine *engine;
+    void *user;
+    size_t prompt_length;
+    size_t capacity;
+    int32_t *stop_tokens;
+    size_t stop_token_count;
+    struct sampling sampling;
+    struct logit_bias *biases;
+
+    int32_t *tokens; /* [capacity] */
+    size_t length;
+    size_t computed;
+    struct kv_sequence sequence;
+    size_t step_rows; /* rows in the step being built */
+    int32_t sampled;
+    struct session *next; /* in the list that holds it */
+
+    /* One writer (the engine thread), one reader. */
+    struct session_event ring[SESSION_RING_EVENTS];
+    atomic_size_t written;
+    atomic_size_t taken;
+
+    atomic_bool paused;   /* the ring was full: whoever takes an event wakes the engine */
+    atomic_bool released; /* the reader has let go */
+    atomic_int holders;
+};
+
+/* A session with copies of all that the request points to; `context_length` bounds prompt and
+ * reply. */
+bool session_open(struct session **out, struct engine *engine, const struct kv_cache *cache,
+                  const struct session_request *request, size_t context_length, struct error *err);
+
+/* One holder lets go. The engine's has closed the sequence before. */
+void session_let_go(struct session *session);
+
+/* Room for a token and the finish reason behind it? If not, the session is paused until its reader
+ * takes something. */
+bool session_has_room(struct session *session);
+
+/* Hands an event to the reader. There is room: see session_has_room. */
+void session_push(struct session *session, struct session_event event);
+
+bool session_is_stop_token(const struct session *session, int32_t token);
+
+#endif
