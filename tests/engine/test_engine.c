@@ -1,0 +1,271 @@
+/* Sessions on a real model: what others do at the same time changes nothing that a reader gets. */
+#include "engine/engine.h"
+#include "fixture.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLY_MAX = 48, SESSIONS = 8 };
+
+/* Lets a test sleep until the engine has something new. */
+struct bell {
+    pthread_mutex_t mutex;
+    pthread_cond_t rung;
+    bool ringing;
+};
+
+static void ring(void *context) {
+    struct bell *bell = context;
+    pthread_mutex_lock(&bell->mutex);
+    bell->ringing = true;
+    pthread_cond_signal(&bell->rung);
+    pthread_mutex_unlock(&bell->mutex);
+}
+
+static void wait_for(struct bell *bell) {
+    pthread_mutex_lock(&bell->mutex);
+    while (!bell->ringing) {
+        pthread_cond_wait(&bell->rung, &bell->mutex);
+    }
+    bell->ringing = false;
+    pthread_mutex_unlock(&bell->mutex);
+}
+
+static struct bell bell = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+
+static struct engine *open_engine(const struct model *model, size_t kv_positions,
+                                  size_t sessions_max, size_t queue_max) {
+    struct engine_options options = engine_options_default();
+    options.threads = 2;
+    options.pin_threads = false;
+    options.kv_positions = kv_positions;
+    options.sessions_max = sessions_max;
+    options.queue_max = queue_max;
+    options.step_rows_max = 32;
+    options.wake = ring;
+    options.wake_context = &bell;
+    struct engine *engine = NULL;
+    struct error err = {0};
+    cr_assert(engine_open(&engine, &model->plan, &options, &err), "%s", err.text);
+    return engine;
+}
+
+static struct model *open_model(void) {
+    struct model *model = NULL;
+    struct error err = {0};
+    cr_assert(model_open(&model, "models/gemma3-int4", NULL, &err), "%s", err.text);
+    return model;
+}
+
+struct reply {
+    struct session *session;
+    int32_t tokens[REPLY_MAX];
+    size_t length;
+    enum finish_reason finish;
+};
+
+/* Session i has a prompt, a length and a way to sample of its own. */
+static void submit(struct reply *reply, struct engine *engine, size_t i) {
+    int32_t prompt[40];
+    size_t length = 5 + 4 * i;
+    for (size_t p = 0; p < length; p++) {
+        prompt[p] = (int32_t)((7 + 31 * i + 13 * p * p) % 512);
+    }
+    struct session_request request = {.prompt = prompt,
+                                      .prompt_length = length,
+                                      .max_tokens = REPLY_MAX,
+                                      .sampling = sampling_default()};
+    request.sampling.temperature = i % 2 == 0 ? 0 : 0.9F;
+    request.sampling.seed = i;
+    struct error err = {0};
+    *reply = (struct reply){0};
+    cr_assert(session_submit(&reply->session, engine, &request, &err), "%s", err.text);
+}
+
+static void take_all(struct reply *reply) {
+    struct session_event event;
+    while (reply->finish == FINISH_NONE && session_take(reply->session, &event)) {
+        reply->finish = event.finish;
+        if (event.finish == FINISH_NONE) {
+            cr_assert_lt(reply->length, REPLY_MAX);
+            reply->tokens[reply->length++] = event.token;
+        }
+    }
+}
+
+static void finish_all(struct reply *replies, size_t count) {
+    size_t finished = 0;
+    while (finished < count) {
+        finished = 0;
+        for (size_t i = 0; i < count; i++) {
+            take_all(&replies[i]);
+            finished += replies[i].finish != FINISH_NONE;
+        }
+        if (finished < count) {
+            wait_for(&bell);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        session_release(replies[i].session);
+    }
+}
+
+static void reply_alone(const struct model *model, struct reply *replies) {
+    struct engine *engine = open_engine(model, 0, 1, 8);
+    for (size_t i = 0; i < SESSIONS; i++) {
+        submit(&replies[i], engine, i);
+        finish_all(&replies[i], 1);
+        cr_assert_eq(replies[i].finish, FINISH_LENGTH);
+        cr_assert_eq(replies[i].length, REPLY_MAX);
+    }
+    engine_close(engine);
+}
+
+static void check_same(const struct reply *alone, const struct reply *together) {
+    for (size_t i = 0; i < SESSIONS; i++) {
+        cr_assert_eq(together[i].length, alone[i].length, "session %zu: %zu tokens, alone %zu", i,
+                     together[i].length, alone[i].length);
+        cr_assert(memcmp(together[i].tokens, alone[i].tokens, sizeof alone[i].tokens) == 0,
+                  "session %zu says something else in company", i);
+    }
+}
+
+Test(engine, eight_sessions_together_say_what_each_says_alone) {
+    struct reply alone[SESSIONS];
+    struct reply together[SESSIONS];
+    struct model *model = open_model();
+    reply_alone(model, alone);
+    struct engine *engine = open_engine(model, 0, SESSIONS, 8);
+    for (size_t i = 0; i < SESSIONS; i++) {
+        submit(&together[i], engine, i);
+    }
+    finish_all(together, SESSIONS);
+    check_same(alone, together);
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, a_pool_too_small_for_all_preempts_and_changes_nothing) {
+    struct reply alone[SESSIONS];
+    struct reply together[SESSIONS];
+    struct model *model = open_model();
+    reply_alone(model, alone);
+    struct engine *engine = open_engine(model, 160, SESSIONS, 8);
+    for (size_t i = 0; i < SESSIONS; i++) {
+        submit(&together[i], engine, i);
+    }
+    finish_all(together, SESSIONS);
+    check_same(alone, together);
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    cr_assert_gt(status.preemptions, 0, "the pool was meant to be too small");
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, a_reader_that_does_not_read_pauses_only_its_own_session) {
+    struct model *model = open_model();
+    struct engine *engine = open_engine(model, 0, 2, 8);
+    int32_t prompt[] = {2, 3, 4};
+    struct session_request request = {
+        .prompt = prompt, .prompt_length = 3, .max_tokens = 200, .sampling = sampling_default()};
+    struct session *slow = NULL;
+    cr_assert(session_submit(&slow, engine, &request, NULL));
+    struct reply other;
+    submit(&other, engine, 3);
+    finish_all(&other, 1);
+    cr_assert_eq(other.length, REPLY_MAX, "the other session finished");
+    size_t taken = 0;
+    struct session_event event = {0};
+    while (event.finish == FINISH_NONE) {
+        if (session_take(slow, &event)) {
+            taken += event.finish == FINISH_NONE;
+        } else {
+            wait_for(&bell);
+        }
+    }
+    cr_assert_eq(taken, 200, "%zu tokens, none lost", taken);
+    session_release(slow);
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, a_released_session_gives_its_pages_back) {
+    struct model *model = open_model();
+    struct engine *engine = open_engine(model, 0, 2, 8);
+    struct reply first;
+    submit(&first, engine, 1);
+    wait_for(&bell);
+    session_release(first.session);
+    struct reply second;
+    submit(&second, engine, 2);
+    finish_all(&second, 1);
+    struct engine_status status;
+    do {
+        engine_get_status(engine, &status); /* the last step publishes after it has rung */
+    } while (status.pages_used > 0 || status.running > 0);
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, what_cannot_be_served_is_refused_with_the_reason) {
+    struct model *model = open_model();
+    struct engine *engine = open_engine(model, 0, 1, 0);
+    int32_t prompt[300] = {2};
+    struct session_request request = {
+        .prompt = prompt, .prompt_length = 1, .max_tokens = 200, .sampling = sampling_default()};
+    struct session *session = NULL;
+    struct session *refused = NULL;
+    struct error err = {0};
+    cr_assert(session_submit(&session, engine, &request, &err), "%s", err.text);
+    cr_assert_not(session_submit(&refused, engine, &request, &err));
+    cr_assert_eq(err.code, ERROR_BUSY, "%s", err.text);
+    request.prompt_length = 300;
+    cr_assert_not(session_submit(&refused, engine, &request, &err));
+    cr_assert_eq(err.code, ERROR_TOO_LARGE, "%s", err.text);
+    cr_assert(strstr(err.text, "300") != NULL && strstr(err.text, "256") != NULL,
+              "both numbers: %s", err.text);
+    request.prompt_length = 2;
+    prompt[1] = 512;
+    cr_assert_not(session_submit(&refused, engine, &request, &err));
+    cr_assert_eq(err.code, ERROR_INVALID, "%s", err.text);
+    session_release(session);
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, a_stop_token_ends_the_reply_and_is_not_delivered) {
+    struct model *model = open_model();
+    struct engine *engine = open_engine(model, 0, 1, 0);
+    struct reply whole;
+    submit(&whole, engine, 0);
+    finish_all(&whole, 1);
+    int32_t prompt[5];
+    for (size_t p = 0; p < 5; p++) {
+        prompt[p] = (int32_t)((7 + 13 * p * p) % 512);
+    }
+    size_t first = 0; /* where the stop token appears first */
+    while (whole.tokens[first] != whole.tokens[10]) {
+        first++;
+    }
+    struct session_request request = {.prompt = prompt,
+                                      .prompt_length = 5,
+                                      .max_tokens = REPLY_MAX,
+                                      .stop_tokens = &whole.tokens[10],
+                                      .stop_token_count = 1,
+                                      .sampling = sampling_default()};
+    struct reply stopped = {0};
+    struct error err = {0};
+    while (!session_submit(&stopped.session, engine, &request, &err)) {
+        cr_assert_eq(err.code, ERROR_BUSY, "%s",
+                     err.text); /* the first session's place is about to be free */
+    }
+    finish_all(&stopped, 1);
+    cr_assert_eq(stopped.finish, FINISH_STOP);
+    cr_assert_eq(stopped.length, first, "%zu tokens before the stop token, expected %zu",
+                 stopped.length, first);
+    engine_close(engine);
+    model_close(model);
+}
