@@ -1,1 +1,63 @@
-int main(void) { return 0; }
+/* quern: one program, its sub-commands in one table. */
+#include "server/commands.h"
+#include "server/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
+     cmd_inspect},
+    {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *out) {
+    fprintf(out, "quern %s: a local inference daemon for ONNX language models\n\n", QUERN_VERSION);
+    fprintf(out, "usage: quern COMMAND [arguments]\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    }
+    fprintf(out, "\n'quern COMMAND --help' says what a command takes.\n");
+}
+
+static int report_unknown(const char *word) {
+    struct suggestion suggestion = {.word = word};
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        suggestion_offer(&suggestion, commands[i].name);
+    }
+    fprintf(stderr, "quern: there is no command \"%.80s\"", word);
+    if (suggestion.name != NULL) {
+        fprintf(stderr, "; did you mean \"%s\"?", suggestion.name);
+    }
+    fprintf(stderr, "\nTry 'quern --help'.\n");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_help(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("quern %s\n", QUERN_VERSION);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(word, commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    return report_unknown(word);
+}

@@ -1,0 +1,98 @@
+/* Command-line options from a table: what a sub-command takes is one array, from which arguments
+ * are read, errors are worded and --help is printed.
+ *
+ *     static const struct option options[] = {
+ *         {.name = "chunk", .type = OPTION_SIZE, .offset = offsetof(struct values, chunk),
+ *          .argument = "N", .minimum = 1, .maximum = 4096, .fallback = "512",
+ *          .help = "rows of one step"},
+ *     };
+ *
+ * Defaults are text and go through the same reader, so that help and behaviour cannot differ. The
+ * values borrow their text from argv and the table. Used by one thread. */
+#ifndef QUERN_SERVER_OPTIONS_H
+#define QUERN_SERVER_OPTIONS_H
+
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { EXIT_USAGE = 2 }; /* exit status where the command line is wrong */
+
+enum option_type {
+    OPTION_FLAG,   /* bool: true where the option is given */
+    OPTION_SIZE,   /* size_t */
+    OPTION_NUMBER, /* double */
+    OPTION_TEXT,   /* const char * */
+    OPTION_LIST,   /* struct option_list: integers separated by commas */
+};
+
+/* What an OPTION_LIST fills; options_free frees it. */
+struct option_list {
+    int32_t *items;
+    size_t count;
+};
+
+/* `--name ARGUMENT` or `--name=ARGUMENT`. */
+struct option {
+    const char *name; /* without the dashes */
+    enum option_type type;
+    bool required;
+    size_t offset;        /* of the value within the caller's struct */
+    const char *argument; /* what help calls the argument, "N"; NULL for a flag */
+    double minimum;       /* numbers and list items; both ends belong to the range */
+    double maximum;       /* 0 with a minimum of 0: any */
+    const char *const
+        *choices;         /* OPTION_TEXT: the words it may be, ended by NULL; NULL: any text */
+    const char *fallback; /* the default, read like an argument; NULL: zero, NULL or empty */
+    const char *help;     /* the unit belongs here: "seconds to wait for ..." */
+};
+
+/* An argument without dashes: a const char *. Required ones come first. */
+struct operand {
+    const char *name; /* "MODEL_DIR" */
+    bool required;
+    size_t offset;
+    const char *help;
+};
+
+struct command_line {
+    const char *command;     /* "logits" */
+    const char *description; /* whole sentences, for help */
+    const struct operand *operands;
+    size_t operand_count;
+    const struct option *options;
+    size_t option_count;
+};
+
+enum options_outcome { OPTIONS_READ, OPTIONS_HELP, OPTIONS_WRONG };
+
+/* Reads argv[1..argc) into the struct at `values`, which is set as a whole only by what the table
+ * names: zero it first. OPTIONS_HELP where --help or -h comes before anything wrong. OPTIONS_WRONG
+ * fills err with the option, its value and what it may be. After any outcome, call options_free. */
+enum options_outcome options_read(const struct command_line *line, int argc, char **argv,
+                                  void *values, struct error *err);
+void options_free(const struct command_line *line, void *values);
+
+void options_print_help(const struct command_line *line, FILE *out);
+
+/* What every sub-command begins with: options_read, and help printed or the error reported. False
+ * where that was all; *status is then the exit status of the process. */
+bool options_start(const struct command_line *line, int argc, char **argv, void *values,
+                   int *status);
+
+/* Writes "quern COMMAND: sentence" to standard error. Returns the exit status for a failure. */
+int options_report(const char *command, const struct error *err);
+
+/* ---- The nearest name to a misspelt one ---- */
+
+struct suggestion {
+    const char *word; /* what was typed */
+    const char *name; /* the nearest name offered so far, or NULL if none is near */
+    size_t distance;
+};
+void suggestion_offer(struct suggestion *suggestion, const char *name);
+
+#endif
