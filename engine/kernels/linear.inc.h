@@ -1,8 +1,8 @@
 /* Linear kernels, written once over lanes and dots: each instruction set's file includes its
  * lanes_*.h and dots_*.h, then this.
  *
- * A tile is 16 outputs, the lanes. A template passes over one tile with 1 to 8 rows of inputs, so
- * that what is loaded, unpacked or decoded of the tile serves them all:
+ * A tile is 16 outputs, the lanes. A pass takes one tile and a few rows of inputs, so that what is
+ * loaded, unpacked or decoded of the tile serves all of them:
  *
  *     for each block of the tile:            scales, zero points     (16 outputs)
  *         for each unit of it:               32 inputs, or 16 where the block is that small
@@ -10,18 +10,51 @@
  *                 for each row:              sums[row] += codes . inputs[row]
  *             for each row:                  y[row] += sums[row] * (row's scale * scales)
  *
- * The outer loops run over tiles, then over rows: a tile is read from memory once, and stays in the
- * nearest cache while all rows pass over it. One row alone is bound by that reading. What a row's
- * numbers are does not depend on how many rows pass with it. */
+ * The tiles of a call are taken in runs that fit into a core's second cache. All rows pass over a
+ * run before the next, so a tile is read from memory once; and the rows of a pass stay in the first
+ * cache while the tiles of the run go by. One row alone is bound by that one reading.
+ *
+ * A row's numbers do not depend on the rows that pass with it. */
 
 #include "engine/kernels/expanded.h"
 #include "engine/kernels/kernels.h"
 
 enum {
-    LINEAR_ROWS_MAX = 8, /* rows of a pass: 8 float sums and 8 integer sums fill half the registers
-                            of AVX-512, and unpacking is an eighth of the work */
-    LINEAR_UNIT = 32,    /* inputs whose sum is one number, as they share an activation scale */
+    LINEAR_ROWS_MAX = 8,
+    LINEAR_UNIT = 32, /* inputs that share an activation scale: their sum is one number */
+    LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
 };
+
+/* ---- Order ---- */
+
+/* Rows of the next pass. Each has a float sum and an integer sum, and they must leave registers for
+ * the codes. */
+static inline size_t rows_of_pass(size_t rows_left) {
+    const size_t most = LANES_REGISTERS / 4;
+    size_t rows = LINEAR_ROWS_MAX;
+    while (rows > rows_left || rows > most) {
+        rows /= 2;
+    }
+    return rows;
+}
+
+struct tile_run {
+    size_t first;
+    size_t end;
+    size_t length;
+};
+
+static inline struct tile_run next_run(struct tile_run run, size_t end_tile) {
+    size_t length = end_tile - run.end < run.length ? end_tile - run.end : run.length;
+    return (struct tile_run){run.end, run.end + length, run.length};
+}
+
+static inline struct tile_run first_run(const struct packed_matrix *matrix, size_t first_tile,
+                                        size_t end_tile) {
+    size_t length = LINEAR_RUN_BYTES / matrix->tile_bytes;
+    struct tile_run before = {first_tile, first_tile, length > 0 ? length : 1};
+    return next_run(before, end_tile);
+}
 
 /* ---- Reading tiles ---- */
 
@@ -184,22 +217,23 @@ EXPANDED void int8_pass(const struct int8_task *task, size_t tile, size_t row,
     }
 }
 
-EXPANDED void int8_tiles(const struct int8_task *task, size_t first_tile, size_t end_tile,
-                         size_t rows, const enum weight_format format, const size_t unit) {
-    for (size_t tile = first_tile; tile < end_tile; tile++) {
-        size_t row = 0;
-        for (; rows - row >= 8; row += 8) {
-            int8_pass(task, tile, row, format, unit, 8);
+/* All rows of one run of tiles. */
+EXPANDED void int8_run(const struct int8_task *task, struct tile_run run, size_t rows,
+                       const enum weight_format format, const size_t unit) {
+    for (size_t row = 0; row < rows;) {
+        const size_t pass = rows_of_pass(rows - row);
+        for (size_t tile = run.first; tile < run.end; tile++) {
+            if (pass == 8) {
+                int8_pass(task, tile, row, format, unit, 8);
+            } else if (pass == 4) {
+                int8_pass(task, tile, row, format, unit, 4);
+            } else if (pass == 2) {
+                int8_pass(task, tile, row, format, unit, 2);
+            } else {
+                int8_pass(task, tile, row, format, unit, 1);
+            }
         }
-        for (; rows - row >= 4; row += 4) {
-            int8_pass(task, tile, row, format, unit, 4);
-        }
-        for (; rows - row >= 2; row += 2) {
-            int8_pass(task, tile, row, format, unit, 2);
-        }
-        for (; row < rows; row++) {
-            int8_pass(task, tile, row, format, unit, 1);
-        }
+        row += pass;
     }
 }
 
@@ -208,10 +242,13 @@ EXPANDED void linear_int8(const struct packed_matrix *matrix, size_t first_tile,
                           const float *bias, float *y, size_t y_stride,
                           const enum weight_format format) {
     const struct int8_task task = {matrix, x, x_stride, bias, y, y_stride};
-    if (matrix->block >= LINEAR_UNIT) {
-        int8_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT);
-    } else {
-        int8_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT / 2);
+    for (struct tile_run run = first_run(matrix, first_tile, end_tile); run.first < end_tile;
+         run = next_run(run, end_tile)) {
+        if (matrix->block >= LINEAR_UNIT) {
+            int8_run(&task, run, rows, format, LINEAR_UNIT);
+        } else {
+            int8_run(&task, run, rows, format, LINEAR_UNIT / 2);
+        }
     }
 }
 
@@ -238,59 +275,64 @@ struct f32_task {
     size_t y_stride;
 };
 
-/* sums[r] += W[k + i] * inputs[r][k + i] for up to `count` weights, one after the other. */
-EXPANDED void add_products(const lanes *weights, const size_t count, const float *const *inputs,
-                           size_t k, size_t columns, const size_t rows, lanes *sums) {
+/* sums[r] += weights * inputs[r][k]. */
+EXPANDED void add_products(lanes weights, const float *const *inputs, size_t k, const size_t rows,
+                           lanes *sums) {
 #pragma GCC unroll 8
-    for (size_t i = 0; i < count; i++) {
-        if (k + i < columns) {
-#pragma GCC unroll 8
-            for (size_t r = 0; r < rows; r++) {
-                sums[r] = lanes_fma(weights[i], lanes_set(inputs[r][k + i]), sums[r]);
-            }
-        }
+    for (size_t r = 0; r < rows; r++) {
+        sums[r] = lanes_fma(weights, lanes_set(inputs[r][k]), sums[r]);
     }
 }
 
-/* The weights of four inputs: (code - zero point) * scale. */
-EXPANDED void decode_codes(codes four, const struct block_head *head, lanes *weights) {
+/* Input i of a group of four: weights (code - zero point) * scale. */
+EXPANDED lanes decode_input(codes four, const struct block_head *head, size_t i) {
+    int_lanes code = int_lanes_sub(codes_input(four, (int)i), head->zero_points);
+    return lanes_mul(lanes_from_int(code), head->scales);
+}
+
+/* Four inputs from k on, or as many as there are. */
+EXPANDED void add_coded_products(codes four, const struct block_head *head,
+                                 const float *const *inputs, size_t k, size_t columns,
+                                 const size_t rows, lanes *sums) {
+    if (k + 4 <= columns) {
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        int_lanes code = int_lanes_sub(codes_input(four, i), head->zero_points);
-        weights[i] = lanes_mul(lanes_from_int(code), head->scales);
+        for (size_t i = 0; i < 4; i++) {
+            add_products(decode_input(four, head, i), inputs, k + i, rows, sums);
+        }
+    } else {
+        for (size_t i = 0; k + i < columns; i++) {
+            add_products(decode_input(four, head, i), inputs, k + i, rows, sums);
+        }
     }
 }
 
-/* sums = products of one unit, from 0. */
-EXPANDED void quantized_unit(const struct packed_matrix *matrix, const struct block_head *head,
-                             const uint8_t *from, const float *const *inputs, size_t k,
-                             const enum weight_format format, const size_t unit, const size_t rows,
-                             lanes *sums) {
-    for (size_t end = k + unit; k < end;) {
-        codes four = codes_load(from);
-        lanes weights[4];
-        from += 4 * LANES;
+/* sums += products of the unit that begins at input k. */
+EXPANDED void add_quantized_unit(const struct packed_matrix *matrix, const struct block_head *head,
+                                 const uint8_t *from, const float *const *inputs, size_t k,
+                                 const enum weight_format format, const size_t unit,
+                                 const size_t rows, lanes *sums) {
+    for (size_t end = k + unit; k < end; from += 4 * LANES) {
+        codes group = codes_load(from);
         if (format == WEIGHT_Q4) {
-            decode_codes(codes_low_nibbles(four), head, weights);
-            add_products(weights, 4, inputs, k, matrix->columns, rows, sums);
+            add_coded_products(codes_low_nibbles(group), head, inputs, k, matrix->columns, rows,
+                               sums);
+            group = codes_high_nibbles(group);
             k += 4;
-            four = codes_high_nibbles(four);
         }
-        decode_codes(four, head, weights);
-        add_products(weights, 4, inputs, k, matrix->columns, rows, sums);
+        add_coded_products(group, head, inputs, k, matrix->columns, rows, sums);
         k += 4;
     }
 }
 
-EXPANDED void float_unit(const struct packed_matrix *matrix, const uint8_t *tile,
-                         const float *const *inputs, size_t k, const enum weight_format format,
-                         const size_t rows, lanes *sums) {
+EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t *tile,
+                              const float *const *inputs, size_t k, const enum weight_format format,
+                              const size_t rows, lanes *sums) {
     const size_t end = k + LINEAR_UNIT < matrix->columns ? k + LINEAR_UNIT : matrix->columns;
     for (; k < end; k++) {
         lanes weights = format == WEIGHT_F16
                             ? lanes_load_f16(tile + k * TILE_ROWS * sizeof(uint16_t))
                             : lanes_load((const float *)(const void *)tile + k * TILE_ROWS);
-        add_products(&weights, 1, inputs, k, matrix->columns, rows, sums);
+        add_products(weights, inputs, k, rows, sums);
     }
 }
 
@@ -319,10 +361,10 @@ EXPANDED void f32_pass(const struct f32_task *task, size_t tile, size_t row,
                 head = read_block_head(matrix, from, format);
                 from = head.codes;
             }
-            quantized_unit(matrix, &head, from, inputs, k, format, unit, rows, sums);
+            add_quantized_unit(matrix, &head, from, inputs, k, format, unit, rows, sums);
             from += code_bytes(format, unit);
         } else {
-            float_unit(matrix, at, inputs, k, format, rows, sums);
+            add_number_unit(matrix, at, inputs, k, format, rows, sums);
         }
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
@@ -335,19 +377,22 @@ EXPANDED void f32_pass(const struct f32_task *task, size_t tile, size_t row,
     }
 }
 
-EXPANDED void f32_tiles(const struct f32_task *task, size_t first_tile, size_t end_tile,
-                        size_t rows, const enum weight_format format, const size_t unit) {
-    for (size_t tile = first_tile; tile < end_tile; tile++) {
-        size_t row = 0;
-        for (; rows - row >= 8; row += 8) {
-            f32_pass(task, tile, row, format, unit, 8);
+EXPANDED void f32_run(const struct f32_task *task, struct tile_run run, size_t rows,
+                      const enum weight_format format, const size_t unit) {
+    for (size_t row = 0; row < rows;) {
+        const size_t pass = rows_of_pass(rows - row);
+        for (size_t tile = run.first; tile < run.end; tile++) {
+            if (pass == 8) {
+                f32_pass(task, tile, row, format, unit, 8);
+            } else if (pass == 4) {
+                f32_pass(task, tile, row, format, unit, 4);
+            } else if (pass == 2) {
+                f32_pass(task, tile, row, format, unit, 2);
+            } else {
+                f32_pass(task, tile, row, format, unit, 1);
+            }
         }
-        for (; rows - row >= 4; row += 4) {
-            f32_pass(task, tile, row, format, unit, 4);
-        }
-        for (; row < rows; row++) {
-            f32_pass(task, tile, row, format, unit, 1);
-        }
+        row += pass;
     }
 }
 
@@ -356,10 +401,13 @@ EXPANDED void linear_f32(const struct packed_matrix *matrix, size_t first_tile, 
                          size_t y_stride, const enum weight_format format) {
     const struct f32_task task = {matrix, x, x_stride, bias, y, y_stride};
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
-    if (!quantized || matrix->block >= LINEAR_UNIT) {
-        f32_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT);
-    } else {
-        f32_tiles(&task, first_tile, end_tile, rows, format, LINEAR_UNIT / 2);
+    for (struct tile_run run = first_run(matrix, first_tile, end_tile); run.first < end_tile;
+         run = next_run(run, end_tile)) {
+        if (!quantized || matrix->block >= LINEAR_UNIT) {
+            f32_run(&task, run, rows, format, LINEAR_UNIT);
+        } else {
+            f32_run(&task, run, rows, format, LINEAR_UNIT / 2);
+        }
     }
 }
 
