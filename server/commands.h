@@ -3,6 +3,7 @@
 #ifndef QUERN_SERVER_COMMANDS_H
 #define QUERN_SERVER_COMMANDS_H
 
+int cmd_bench(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 

@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
      cmd_inspect},
+    {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
 };
 

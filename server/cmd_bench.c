@@ -1,0 +1,416 @@
+/* quern bench: how fast a model runs here, and how near that is to what the memory allows.
+ *
+ * One decoded token reads every packed weight once, and the keys and values that its attention
+ * sees. So the ceiling of decoding is read bandwidth over bytes per token; the bandwidth is
+ * measured by reading the packed weights themselves, on the same threads, and doing nothing with
+ * them. */
+#include "importer/model.h"
+#include "server/commands.h"
+#include "server/options.h"
+#include "server/timeline.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct bench_options {
+    const char *folder;
+    size_t prompt;
+    size_t generate;
+    size_t depth;
+    struct option_list batch;
+    size_t chunk;
+    size_t threads;
+    double seconds;
+    const char *kernels;
+    bool exact;
+    bool json;
+};
+
+enum {
+    TOKENS_MAX = 1000000,
+    CHUNK_MAX = 4096,
+    BATCH_MAX = 256,
+    THREADS_MAX = 1024,
+    BANDWIDTH_PASSES = 5,
+    WARMUP_STEPS = 2,
+};
+
+#define FIELD(name) .offset = offsetof(struct bench_options, name)
+
+/* An option is a few lines, its help the last. */
+/* clang-format off */
+static const struct option options_table[] = {
+    {.name = "prompt", .type = OPTION_SIZE, FIELD(prompt), .argument = "N", .minimum = 1,
+     .maximum = TOKENS_MAX, .fallback = "512",
+     .help = "tokens of the prompt to time"},
+    {.name = "generate", .type = OPTION_SIZE, FIELD(generate), .argument = "N", .minimum =
+     1, .maximum = TOKENS_MAX, .fallback = "64",
+     .help = "tokens to decode"},
+    {.name = "depth", .type = OPTION_SIZE, FIELD(depth), .argument = "N", .minimum = 1,
+     .maximum = TOKENS_MAX, .fallback = "64",
+     .help = "tokens that each sequence holds before decoding starts"},
+    {.name = "batch", .type = OPTION_LIST, FIELD(batch), .argument = "LIST", .minimum = 1,
+     .maximum = BATCH_MAX, .fallback = "1",
+     .help = "numbers of sequences to decode together"},
+    {.name = "chunk", .type = OPTION_SIZE, FIELD(chunk), .argument = "N", .minimum = 1,
+     .maximum = CHUNK_MAX, .fallback = "512",
+     .help = "prompt tokens of one step"},
+    {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .minimum = 1,
+     .maximum = THREADS_MAX,
+     .help = "compute threads (default: one for each processor)"},
+    {.name = "seconds", .type = OPTION_NUMBER, FIELD(seconds), .argument = "S", .minimum =
+     0.1, .maximum = 3600, .fallback = "30",
+     .help = "of each measurement, after which it is cut short"},
+    {.name = "kernels", .type = OPTION_TEXT, FIELD(kernels), .argument = "NAME",
+     .help = "instruction set: scalar, avx2 or avx512 (default: the best)"},
+    {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
+     .help = "activations and KV cache in f32"},
+    {.name = "json", .type = OPTION_FLAG, FIELD(json),
+     .help = "print one JSON object instead of a table"},
+};
+/* clang-format on */
+
+static const struct operand operands[] = {
+    {"MODEL_DIR", false, offsetof(struct bench_options, folder),
+     "folder with an ONNX model; without it, the embedded demo model"},
+};
+
+static const struct command_line command_line = {
+    .command = "bench",
+    .description = "Times prompts and decoding of a model, and sets decoding against the read\n"
+                   "bandwidth that the same threads reach on the same weights.",
+    .operands = operands,
+    .operand_count = 1,
+    .options = options_table,
+    .option_count = sizeof options_table / sizeof options_table[0],
+};
+
+/* Tokens, and the seconds they took. */
+struct rate {
+    size_t tokens;
+    double seconds;
+};
+
+struct decoding {
+    size_t batch;
+    struct rate rate;
+    double bytes_per_step; /* weights once, keys and values of each sequence */
+};
+
+struct bench {
+    const struct bench_options *options;
+    struct model *model;
+    struct decoder decoder;
+    struct timeline *timelines; /* [batch_max] */
+    size_t batch_max;
+    int32_t *tokens; /* longer than any prompt here */
+    double load_seconds;
+    double bandwidth; /* bytes per second */
+    struct rate prefill;
+    struct decoding *decodings; /* [options->batch.count] */
+};
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static double per_second(struct rate rate) {
+    return rate.seconds > 0 ? (double)rate.tokens / rate.seconds : 0;
+}
+
+/* ---- Read bandwidth ---- */
+
+typedef uint64_t cache_line __attribute__((vector_size(64)));
+
+struct streaming {
+    const struct bench *bench;
+    size_t threads;
+    atomic_ullong sink; /* so that the reads are not optimized away */
+};
+
+/* Thread t reads the t-th share of each matrix. */
+static void stream_weights(void *context, size_t thread) {
+    struct streaming *streaming = context;
+    const struct plan *plan = streaming->bench->decoder.plan;
+    cache_line sums[4] = {{0}};
+    for (size_t w = 0; w < plan->weight_count; w++) {
+        const struct packed_matrix *matrix =
+            weights_matrix(streaming->bench->decoder.weights, (int)w);
+        if (matrix->bytes == NULL) {
+            continue;
+        }
+        const cache_line *lines = (const cache_line *)(const void *)matrix->bytes;
+        size_t count = matrix->tiles * matrix->tile_bytes / sizeof *lines;
+        size_t end = count * (thread + 1) / streaming->threads;
+        for (size_t i = count * thread / streaming->threads; i + 4 <= end; i += 4) {
+            for (size_t s = 0; s < 4; s++) {
+                sums[s] ^= lines[i + s];
+            }
+        }
+    }
+    cache_line all = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
+    atomic_fetch_xor(&streaming->sink,
+                     all[0] ^ all[1] ^ all[2] ^ all[3] ^ all[4] ^ all[5] ^ all[6] ^ all[7]);
+}
+
+/* The best of a few passes: what the memory can do when nothing disturbs it. */
+static double measure_bandwidth(const struct bench *bench) {
+    struct streaming streaming = {.bench = bench, .threads = workers_count(bench->decoder.workers)};
+    double best = 0;
+    for (int pass = 0; pass < BANDWIDTH_PASSES; pass++) {
+        double start = now();
+        workers_parallel(bench->decoder.workers, stream_weights, &streaming);
+        best = fmax(best, (double)weights_bytes(bench->decoder.weights) / (now() - start));
+    }
+    return best;
+}
+
+/* Bytes of keys and values that one row at `position` reads. */
+static double kv_bytes(const struct bench *bench, size_t position) {
+    const struct plan *plan = bench->decoder.plan;
+    size_t number_bytes = bench->options->exact ? sizeof(float) : sizeof(uint16_t);
+    double bytes = 0;
+    for (size_t i = 0; i < plan->kv_layer_count; i++) {
+        const struct plan_kv_layer *layer = &plan->kv_layers[i];
+        bool windowed = layer->window > 0 && layer->window < position + 1;
+        size_t seen = windowed ? layer->window : position + 1;
+        bytes += (double)(2 * seen * layer->kv_heads * layer->head_dim * number_bytes);
+    }
+    return bytes;
+}
+
+/* ---- Measurements ---- */
+
+static bool run_prompt(struct bench *bench, struct timeline *timeline, size_t length,
+                       struct error *err) {
+    size_t chunk = bench->options->chunk;
+    timeline_rewind(timeline);
+    for (size_t at = 0; at < length; at += chunk) {
+        size_t count = length - at < chunk ? length - at : chunk;
+        enum timeline_wanted wanted = at + count == length ? TIMELINE_LAST : TIMELINE_NONE;
+        if (!timeline_run(timeline, bench->tokens + at, count, wanted, NULL, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whole prompts: one to warm up, then 1 to 5, as the time allows, of which the fastest counts. */
+static bool measure_prefill(struct bench *bench, struct error *err) {
+    enum { REPEATS = 5 };
+    double begin = now();
+    for (int i = 0; i <= REPEATS && (i < 2 || now() - begin < bench->options->seconds); i++) {
+        double start = now();
+        if (!run_prompt(bench, &bench->timelines[0], bench->options->prompt, err)) {
+            return false;
+        }
+        double seconds = now() - start;
+        if (i > 0 && (i == 1 || seconds < bench->prefill.seconds)) {
+            bench->prefill = (struct rate){bench->options->prompt, seconds};
+        }
+    }
+    return true;
+}
+
+/* `batch` sequences of the depth asked for, then one token for each of them a step. */
+static bool measure_decode(struct bench *bench, struct decoding *decoding, struct error *err) {
+    const struct bench_options *options = bench->options;
+    size_t batch = decoding->batch;
+    for (size_t i = 0; i < bench->batch_max; i++) {
+        timeline_rewind(&bench->timelines[i]);
+    }
+    for (size_t i = 0; i < batch; i++) {
+        if (!run_prompt(bench, &bench->timelines[i], options->depth, err)) {
+            return false;
+        }
+    }
+    double start = now();
+    double kv_read = 0;
+    size_t steps = 0;
+    for (size_t i = 0; i < WARMUP_STEPS + options->generate; i++) {
+        if (i == WARMUP_STEPS) {
+            start = now();
+        }
+        if (!timeline_run_together(bench->timelines, bench->tokens + i, batch, NULL, err)) {
+            return false;
+        }
+        if (i >= WARMUP_STEPS) {
+            kv_read += kv_bytes(bench, options->depth + i) * (double)batch;
+            steps++;
+            if (now() - start > options->seconds) {
+                break;
+            }
+        }
+    }
+    decoding->rate = (struct rate){steps * batch, now() - start};
+    decoding->bytes_per_step =
+        (double)weights_bytes(bench->decoder.weights) + kv_read / (double)steps;
+    return true;
+}
+
+static bool open_bench(struct bench *bench, struct error *err) {
+    const struct bench_options *options = bench->options;
+    for (size_t i = 0; i < options->batch.count; i++) {
+        bench->batch_max = larger(bench->batch_max, (size_t)options->batch.items[i]);
+    }
+    size_t decoded = options->depth + WARMUP_STEPS + options->generate;
+    size_t longest = larger(options->prompt, decoded);
+    double start = now();
+    if (!model_open(&bench->model, options->folder, NULL, err)) {
+        return false;
+    }
+    struct decoder_options decoder_options = {
+        .exact = options->exact,
+        .kv_type = options->exact ? KV_F32 : KV_F16,
+        .threads = options->threads,
+        .pin_threads = true,
+        .kernels = options->kernels,
+        .kv_positions = larger(longest, bench->batch_max * (decoded + KV_PAGE_POSITIONS)),
+        .rows_max = larger(options->chunk, bench->batch_max),
+        .wanted_max = bench->batch_max,
+    };
+    if (!decoder_open(&bench->decoder, &bench->model->plan, &decoder_options, err)) {
+        return false;
+    }
+    bench->load_seconds = now() - start;
+    size_t token_count = longest + bench->batch_max;
+    bench->timelines = calloc(bench->batch_max, sizeof *bench->timelines);
+    bench->decodings = calloc(options->batch.count, sizeof *bench->decodings);
+    bench->tokens = calloc(token_count, sizeof *bench->tokens);
+    if (bench->timelines == NULL || bench->decodings == NULL || bench->tokens == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu sequences", bench->batch_max);
+    }
+    /* Any tokens do; a different one each time, as text has. */
+    for (size_t i = 0; i < token_count; i++) {
+        bench->tokens[i] = (int32_t)((i * 7919 + 2) % bench->model->plan.vocabulary_size);
+    }
+    for (size_t i = 0; i < bench->batch_max; i++) {
+        size_t positions = i == 0 ? longest : decoded;
+        if (!timeline_open(&bench->timelines[i], &bench->decoder, positions, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_bench(struct bench *bench) {
+    for (size_t i = 0; bench->timelines != NULL && i < bench->batch_max; i++) {
+        timeline_close(&bench->timelines[i]);
+    }
+    free(bench->timelines);
+    free(bench->decodings);
+    free(bench->tokens);
+    decoder_close(&bench->decoder);
+    model_close(bench->model);
+}
+
+static bool measure(struct bench *bench, struct error *err) {
+    bench->bandwidth = measure_bandwidth(bench);
+    if (!measure_prefill(bench, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < bench->options->batch.count; i++) {
+        bench->decodings[i].batch = (size_t)bench->options->batch.items[i];
+        if (!measure_decode(bench, &bench->decodings[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Report ---- */
+
+/* A line of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": at most so far); 0 where it
+ * cannot be read. */
+static double status_bytes(const char *name) {
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        size_t length = strlen(name);
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            kilobytes = strtod(line + length + 1, NULL);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return kilobytes * 1024;
+}
+
+/* Bytes per second that decoding reads. */
+static double decode_bandwidth(const struct decoding *decoding) {
+    double steps = (double)decoding->rate.tokens / (double)decoding->batch;
+    return decoding->bytes_per_step * steps / decoding->rate.seconds;
+}
+
+static void print_table(const struct bench *bench) {
+    const double mega = 1e6;
+    const double giga = 1e9;
+    printf("%-18s %s, %s kernels, %zu threads\n", "model", bench->model->id,
+           bench->decoder.kernels->name, workers_count(bench->decoder.workers));
+    printf("%-18s %10.2f s\n", "load", bench->load_seconds);
+    printf("%-18s %10.1f MB packed\n", "weights",
+           (double)weights_bytes(bench->decoder.weights) / mega);
+    printf("%-18s %10.1f MB now, %.1f MB at most\n", "resident", status_bytes("VmRSS") / mega,
+           status_bytes("VmHWM") / mega);
+    printf("%-18s %10.2f GB/s reading the packed weights\n", "memory", bench->bandwidth / giga);
+    printf("%-18s %10.1f tokens/s (%zu tokens)\n", "prefill", per_second(bench->prefill),
+           bench->prefill.tokens);
+    for (size_t i = 0; i < bench->options->batch.count; i++) {
+        const struct decoding *decoding = &bench->decodings[i];
+        double reached = decode_bandwidth(decoding);
+        printf("decode, batch %-4zu %10.1f tokens/s, %.1f MB per token, %.2f GB/s: %.0f %% of "
+               "memory\n",
+               decoding->batch, per_second(decoding->rate),
+               decoding->bytes_per_step / (double)decoding->batch / mega, reached / giga,
+               100 * reached / bench->bandwidth);
+    }
+}
+
+static void print_json(const struct bench *bench) {
+    printf("{\"kernels\": \"%s\", \"threads\": %zu, \"load_seconds\": %.4f, "
+           "\"weights_bytes\": %zu, \"resident_bytes\": %.0f, \"resident_bytes_peak\": %.0f, "
+           "\"read_bytes_per_second\": %.0f, \"prompt_tokens\": %zu, "
+           "\"prefill_tokens_per_second\": %.2f, \"decode\": [",
+           bench->decoder.kernels->name, workers_count(bench->decoder.workers), bench->load_seconds,
+           weights_bytes(bench->decoder.weights), status_bytes("VmRSS"), status_bytes("VmHWM"),
+           bench->bandwidth, bench->prefill.tokens, per_second(bench->prefill));
+    for (size_t i = 0; i < bench->options->batch.count; i++) {
+        const struct decoding *decoding = &bench->decodings[i];
+        printf("%s{\"batch\": %zu, \"tokens\": %zu, \"tokens_per_second\": %.2f, "
+               "\"bytes_per_token\": %.0f, \"share_of_read_bandwidth\": %.4f}",
+               i > 0 ? ", " : "", decoding->batch, decoding->rate.tokens,
+               per_second(decoding->rate), decoding->bytes_per_step / (double)decoding->batch,
+               decode_bandwidth(decoding) / bench->bandwidth);
+    }
+    printf("]}\n");
+}
+
+int cmd_bench(int argc, char **argv) {
+    struct bench_options options = {0};
+    int status;
+    if (!options_start(&command_line, argc, argv, &options, &status)) {
+        return status;
+    }
+    status = EXIT_SUCCESS;
+    struct error err = {0};
+    struct bench bench = {.options = &options};
+    if (open_bench(&bench, &err) && measure(&bench, &err)) {
+        (options.json ? print_json : print_table)(&bench);
+    } else {
+        status = options_report("bench", &err);
+    }
+    close_bench(&bench);
+    options_free(&command_line, &options);
+    return status;
+}
