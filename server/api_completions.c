@@ -1,0 +1,296 @@
+/* POST /v1/completions: one request becomes prompts x n completions that run together.
+ *
+ *     read ─▶ open every completion ─▶ defer ─▶ advance … ─▶ whole:  one JSON when all have finished
+ *                                                            stream: an event for each piece
+ *
+ * The job lives until the exchange closes; a completion's session only until it has finished. */
+#include "server/completion.h"
+#include "server/completion_request.h"
+#include "server/json.h"
+#include "server/routes.h"
+#include "server/sse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* A stream pauses taking tokens while this much is on its way to a slow reader. */
+enum { BACKLOG_MAX = 64 << 10 };
+
+struct job {
+    const struct service *service;
+    char id[32];
+    double created;
+    bool stream;
+    bool include_usage;
+    size_t prompt_tokens;
+    size_t finished; /* completions whose finish has been handled */
+    size_t count;
+    struct completion completions[]; /* index = prompt * n + choice */
+};
+
+/* ---- Opening and closing ---- */
+
+static void close_completions(struct job *job) {
+    for (size_t i = 0; i < job->count; i++) {
+        completion_close(&job->completions[i]);
+    }
+    job->count = 0;
+}
+
+static struct job *create_job(const struct completion_request *request) {
+    size_t count = request->prompt_count * (size_t)request->n;
+    struct job *job = calloc(1, sizeof *job + count * sizeof *job->completions);
+    if (job == NULL) {
+        return NULL;
+    }
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        random = (uint64_t)(uintptr_t)job;
+    }
+    snprintf(job->id, sizeof job->id, "cmpl-%016llx", (unsigned long long)random);
+    job->service = request->service;
+    job->created = (double)time(NULL);
+    job->stream = request->stream;
+    job->include_usage = request->include_usage;
+    return job;
+}
+
+static bool open_completions(struct job *job, const struct completion_request *request,
+                             struct api_error *error) {
+    for (size_t prompt = 0; prompt < request->prompt_count; prompt++) {
+        job->prompt_tokens += request->prompts[prompt].ids.length;
+        for (size_t choice = 0; choice < (size_t)request->n; choice++) {
+            struct error err = {0};
+            if (!completion_open(&job->completions[job->count++], request, prompt, choice, &err)) {
+                return api_error_from(error, &err, "prompt");
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- JSON ---- */
+
+static size_t count_tokens(const struct job *job) {
+    size_t tokens = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        tokens += job->completions[i].tokens;
+    }
+    return tokens;
+}
+
+static const char *finish_name(enum finish_reason reason) {
+    return reason == FINISH_STOP ? "stop" : reason == FINISH_LENGTH ? "length" : NULL;
+}
+
+/* Appends one choice with the text that is ready, and takes that. */
+static bool add_choice(cJSON *choices, struct completion *completion, size_t index) {
+    cJSON *choice = cJSON_CreateObject();
+    cJSON *text = json_create_text(completion->text.bytes, completion->text.length);
+    const char *finish = finish_name(completion->finish);
+    completion->text.length = 0;
+    if (!cJSON_AddItemToObject(choice, "text", text)) {
+        cJSON_Delete(text);
+        cJSON_Delete(choice);
+        return false;
+    }
+    bool complete = cJSON_AddNumberToObject(choice, "index", (double)index) &&
+                    cJSON_AddNullToObject(choice, "logprobs") &&
+                    (finish != NULL ? cJSON_AddStringToObject(choice, "finish_reason", finish)
+                                    : cJSON_AddNullToObject(choice, "finish_reason"));
+    if (!cJSON_AddItemToArray(choices, choice)) {
+        cJSON_Delete(choice);
+        return false;
+    }
+    return complete;
+}
+
+static bool add_usage(cJSON *root, const struct job *job) {
+    size_t tokens = count_tokens(job);
+    cJSON *usage = cJSON_AddObjectToObject(root, "usage");
+    return cJSON_AddNumberToObject(usage, "prompt_tokens", (double)job->prompt_tokens) &&
+           cJSON_AddNumberToObject(usage, "completion_tokens", (double)tokens) &&
+           cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens));
+}
+
+/* The object that a whole answer and every event of a stream share, and its empty choices. */
+static cJSON *create_answer(const struct job *job, cJSON **choices) {
+    cJSON *root = cJSON_CreateObject();
+    *choices = NULL;
+    if (cJSON_AddStringToObject(root, "id", job->id) &&
+        cJSON_AddStringToObject(root, "object", "text_completion") &&
+        cJSON_AddNumberToObject(root, "created", job->created) &&
+        cJSON_AddStringToObject(root, "model", job->service->model_id)) {
+        *choices = cJSON_AddArrayToObject(root, "choices");
+    }
+    return root;
+}
+
+static char *print_answer(cJSON *root, bool complete) {
+    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
+    cJSON_Delete(root);
+    return text;
+}
+
+static char *print_whole(struct job *job) {
+    cJSON *choices;
+    cJSON *root = create_answer(job, &choices);
+    bool complete = choices != NULL;
+    for (size_t i = 0; i < job->count && complete; i++) {
+        complete = add_choice(choices, &job->completions[i], i);
+    }
+    return print_answer(root, complete && add_usage(root, job));
+}
+
+/* An event of the stream: a piece of one choice. */
+static char *print_piece(struct job *job, size_t index) {
+    cJSON *choices;
+    cJSON *root = create_answer(job, &choices);
+    bool complete = choices != NULL && add_choice(choices, &job->completions[index], index) &&
+                    (!job->include_usage || cJSON_AddNullToObject(root, "usage"));
+    return print_answer(root, complete);
+}
+
+static char *print_usage(struct job *job) {
+    cJSON *choices;
+    cJSON *root = create_answer(job, &choices);
+    return print_answer(root, choices != NULL && add_usage(root, job));
+}
+
+/* ---- Running ---- */
+
+/* What the log says: the first choice's reason stands for all. */
+static void note(struct http_exchange *exchange, const struct job *job, const char *finish) {
+    http_note(exchange, "prompt=%zu generated=%zu finish=%s", job->prompt_tokens, count_tokens(job),
+              finish);
+}
+
+static void fail(struct http_exchange *exchange, struct job *job, enum api_error_kind kind,
+                 const char *message) {
+    struct api_error error;
+    api_error_set(&error, kind, NULL, "%s", message);
+    note(exchange, job, "error");
+    close_completions(job);
+    if (job->stream) {
+        sse_send(exchange, api_error_print(&error));
+        http_stream_end(exchange);
+    } else {
+        api_error_respond(exchange, &error);
+    }
+}
+
+/* Counts a completion that has just finished; false if that ended the exchange in failure. */
+static bool handle_finish(struct http_exchange *exchange, struct job *job, size_t index) {
+    const struct completion *completion = &job->completions[index];
+    if (completion->out_of_memory) {
+        fail(exchange, job, API_INTERNAL, "Out of memory");
+        return false;
+    }
+    if (finish_name(completion->finish) == NULL) {
+        fail(exchange, job, API_DRAINING, "The server is shutting down");
+        return false;
+    }
+    job->finished++;
+    return true;
+}
+
+/* Takes what one completion has; false if the exchange has failed. */
+static bool advance_completion(struct http_exchange *exchange, struct job *job, size_t index) {
+    struct completion *completion = &job->completions[index];
+    while (http_stream_backlog(exchange) < BACKLOG_MAX && completion_advance(completion)) {
+        bool finished = completion->finish != FINISH_NONE;
+        if (finished && !handle_finish(exchange, job, index)) {
+            return false;
+        }
+        if (job->stream && (finished || completion->text.length > 0)) {
+            sse_send(exchange, print_piece(job, index));
+        }
+    }
+    return true;
+}
+
+static void complete(struct http_exchange *exchange, struct job *job) {
+    note(exchange, job, finish_name(job->completions[0].finish));
+    if (!job->stream) {
+        http_respond_json(exchange, 200, print_whole(job));
+        return;
+    }
+    if (job->include_usage) {
+        sse_send(exchange, print_usage(job));
+    }
+    sse_done(exchange);
+}
+
+static void advance_job(struct http_exchange *exchange, void *context) {
+    struct job *job = context;
+    for (size_t i = 0; i < job->count; i++) {
+        if (!advance_completion(exchange, job, i)) {
+            return;
+        }
+    }
+    if (job->count > 0 && job->finished == job->count) {
+        complete(exchange, job);
+    }
+}
+
+static void cancel_job(struct http_exchange *exchange, void *context) {
+    fail(exchange, context, API_DRAINING, "The server is shutting down");
+}
+
+static void close_job(struct http_exchange *exchange, void *context, bool delivered) {
+    struct job *job = context;
+    if (!delivered && job->count > 0 && job->finished < job->count) {
+        note(exchange, job, "cancelled");
+    }
+    close_completions(job);
+    free(job);
+}
+
+/* ---- The handler ---- */
+
+/* Choices that need no session have finished before anything ran. */
+static void begin(struct http_exchange *exchange, struct job *job) {
+    static const struct http_task task = {advance_job, cancel_job, close_job};
+    http_defer(exchange, &task, job);
+    if (job->stream) {
+        sse_begin(exchange);
+    }
+    for (size_t i = 0; i < job->count; i++) {
+        if (job->completions[i].finish != FINISH_NONE) {
+            job->finished++;
+            if (job->stream) {
+                sse_send(exchange, print_piece(job, i));
+            }
+        }
+    }
+    advance_job(exchange, job);
+}
+
+void api_completions(struct http_exchange *exchange, const struct service *service,
+                     const char *rest) {
+    (void)rest;
+    size_t length;
+    const char *body = http_body(exchange, &length);
+    struct completion_request request;
+    struct api_error error;
+    struct job *job = NULL;
+    bool fine = completion_request_read(&request, service, body, length, &error);
+    if (fine) {
+        job = create_job(&request);
+        fine = job != NULL ? open_completions(job, &request, &error)
+                           : api_error_set(&error, API_INTERNAL, NULL, "Out of memory");
+    }
+    completion_request_deinit(&request);
+    if (fine) {
+        begin(exchange, job);
+        return;
+    }
+    if (job != NULL) {
+        close_completions(job);
+        free(job);
+    }
+    api_error_respond(exchange, &error);
+}

@@ -1,0 +1,220 @@
+/* The life of a server:
+ *
+ *     flags ─▶ listen ─▶ model ─▶ engine ─▶ serve ── SIGTERM ─▶ drain ─┬─ all answered ─▶ close
+ *                                                                      ├─ drain timeout ─▶ cancel
+ *                                                                      └─ second signal ─▶ _exit
+ */
+#include "engine/engine.h"
+#include "importer/model.h"
+#include "server/commands.h"
+#include "server/http.h"
+#include "server/listen.h"
+#include "server/options.h"
+#include "server/routes.h"
+#include "server/serve_options.h"
+#include "server/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+    CHOICES_MAX = 128,      /* of one request; fewer if the queue is shorter */
+    CANCEL_GRACE_MS = 1000, /* for the last bytes of cancelled answers */
+};
+
+struct server {
+    struct serve_options options;
+    struct service service;
+    struct listener listener;
+    struct model *model;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_signal_t terminate;
+    uv_signal_t interrupt;
+    uv_timer_t drain_timer;
+    bool cancelled;
+};
+
+/* ---- Events of the loop ---- */
+
+/* On the engine thread. */
+static void wake_loop(void *context) {
+    uv_async_send(context);
+}
+
+static void on_wake(uv_async_t *handle) {
+    struct server *server = handle->data;
+    if (server->service.http != NULL) {
+        http_server_advance(server->service.http);
+    }
+}
+
+static void on_drained(void *context) {
+    struct server *server = context;
+    uv_stop(&server->loop);
+}
+
+/* The first time running requests are cancelled, the second time readers have had their chance. */
+static void on_drain_timeout(uv_timer_t *handle) {
+    struct server *server = handle->data;
+    if (server->cancelled) {
+        uv_stop(&server->loop);
+        return;
+    }
+    server->cancelled = true;
+    uv_timer_start(&server->drain_timer, on_drain_timeout, CANCEL_GRACE_MS, 0);
+    http_server_cancel(server->service.http);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+    struct server *server = handle->data;
+    if (http_server_is_draining(server->service.http)) {
+        listener_remove_file(&server->listener);
+        _exit(128 + number);
+    }
+    fprintf(stderr, "quern: %s: finishing what runs, for at most %zu s\n", strsignal(number),
+            server->options.drain_timeout_s);
+    uv_timer_start(&server->drain_timer, on_drain_timeout,
+                   (uint64_t)server->options.drain_timeout_s * 1000, 0);
+    http_server_drain(server->service.http, on_drained, server);
+}
+
+/* ---- Opening ---- */
+
+static bool open_loop(struct server *server, struct error *err) {
+    int result = uv_loop_init(&server->loop);
+    if (result != 0) {
+        return error_set(err, ERROR_IO, "The event loop cannot start: %s", uv_strerror(result));
+    }
+    if ((result = uv_async_init(&server->loop, &server->wake, on_wake)) == 0 &&
+        (result = uv_signal_init(&server->loop, &server->terminate)) == 0 &&
+        (result = uv_signal_init(&server->loop, &server->interrupt)) == 0 &&
+        (result = uv_timer_init(&server->loop, &server->drain_timer)) == 0) {
+        server->wake.data = server->terminate.data = server;
+        server->interrupt.data = server->drain_timer.data = server;
+        return true;
+    }
+    return error_set(err, ERROR_IO, "The event loop cannot start: %s", uv_strerror(result));
+}
+
+static void close_handle(uv_handle_t *handle, void *context) {
+    (void)context;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+static void close_loop(struct server *server) {
+    uv_walk(&server->loop, close_handle, NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&server->loop);
+}
+
+static bool open_model(struct server *server, struct error *err) {
+    const struct serve_options *options = &server->options;
+    char *reasons = NULL;
+    if (!model_open(&server->model, options->model_dir, &reasons, err)) {
+        if (reasons != NULL) {
+            fprintf(stderr, "%s\n", reasons);
+            free(reasons);
+        }
+        return false;
+    }
+    if (server->model->tokenizer == NULL) {
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "The model \"%s\" has no tokenizer.json, without which no text can be "
+                         "served",
+                         server->model->id);
+    }
+    server->service.model = server->model;
+    server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
+    return true;
+}
+
+static bool open_engine(struct server *server, struct error *err) {
+    struct engine_options options = server->options.engine;
+    options.wake = wake_loop;
+    options.wake_context = &server->wake;
+    server->service.started = time(NULL);
+    server->service.body_max = server->options.max_body;
+    server->service.choices_max = options.queue_max < CHOICES_MAX
+                                      ? options.queue_max + (options.queue_max == 0)
+                                      : CHOICES_MAX;
+    return engine_open(&server->service.engine, &server->model->plan, &options, err);
+}
+
+/* Takes the listener's socket. */
+static bool open_http(struct server *server, struct error *err) {
+    const struct serve_options *options = &server->options;
+    struct http_options http = {
+        .listen_socket = server->listener.socket,
+        .body_max = options->max_body,
+        .connections_max = (unsigned)options->max_connections,
+        .idle_timeout_s = (unsigned)options->idle_timeout_s,
+        .handle = routes_handle,
+        .context = &server->service,
+    };
+    server->listener.socket = -1;
+    return http_server_open(&server->service.http, &server->loop, &http, err);
+}
+
+/* ---- Running ---- */
+
+static bool open_all(struct server *server, struct error *err) {
+    return listener_open(&server->listener, server->options.listen, err) &&
+           open_model(server, err) && open_engine(server, err) && open_http(server, err);
+}
+
+static void serve(struct server *server, uint64_t started_ns) {
+    uv_signal_start(&server->terminate, on_signal, SIGTERM);
+    uv_signal_start(&server->interrupt, on_signal, SIGINT);
+    fprintf(stderr, "quern: serving %s on %s (%.0f ms)\n", server->service.model_id,
+            server->listener.url, (double)(uv_hrtime() - started_ns) / 1e6);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+}
+
+/* In the reverse order of opening; sessions end with the exchanges, before their engine. */
+static void close_all(struct server *server) {
+    if (server->service.http != NULL) {
+        http_server_close(server->service.http);
+        server->service.http = NULL;
+    }
+    if (server->service.engine != NULL) {
+        engine_close(server->service.engine);
+    }
+    if (server->model != NULL) {
+        model_close(server->model);
+    }
+    if (server->listener.socket >= 0) {
+        close(server->listener.socket);
+    }
+    listener_remove_file(&server->listener);
+    close_loop(server);
+}
+
+int cmd_serve(int argc, char **argv) {
+    uint64_t started_ns = uv_hrtime();
+    struct server server = {.listener.socket = -1};
+    struct error err = {0};
+    int status = 0;
+    if (!serve_options_read(&server.options, argc, argv, &status)) {
+        return status;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (!open_loop(&server, &err)) {
+        return options_report("serve", &err);
+    }
+    if (open_all(&server, &err)) {
+        serve(&server, started_ns);
+    } else {
+        status = options_report("serve", &err);
+    }
+    close_all(&server);
+    return status;
+}

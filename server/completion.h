@@ -1,0 +1,37 @@
+/* One running completion: a session of the engine, and what makes its tokens the text of a choice.
+ *
+ *     session ─▶ token ─▶ detokenizer ─▶ whole characters ─▶ stop strings ─▶ text
+ *
+ * Owned by one exchange, on the loop thread. */
+#ifndef QUERN_SERVER_COMPLETION_H
+#define QUERN_SERVER_COMPLETION_H
+
+#include "engine/engine.h"
+#include "engine/text/stop_strings.h"
+#include "engine/text/tokenizer.h"
+#include "server/completion_request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct completion {
+    struct session *session; /* NULL once finished */
+    struct detokenizer *detokenizer;
+    struct stop_strings *stops;
+    struct text_buffer text; /* what the reader has not taken: it sets length to 0 */
+    size_t tokens;
+    enum finish_reason finish; /* FINISH_NONE while it runs */
+    bool out_of_memory;        /* it was given up; finish is FINISH_CANCELLED */
+};
+
+/* Starts choice `choice` of prompt `prompt`. Whatever happens, close it. */
+bool completion_open(struct completion *completion, const struct completion_request *request,
+                     size_t prompt, size_t choice, struct error *err);
+
+/* Takes one event of the session, if there is one. */
+bool completion_advance(struct completion *completion);
+
+/* Ends the session, if it runs; its pages are free within one step. */
+void completion_close(struct completion *completion);
+
+#endif

@@ -1,0 +1,95 @@
+/* HTTP on the loop: libmicrohttpd, driven by libuv through its epoll descriptor.
+ *
+ *     bytes ─▶ MHD ─▶ handle(exchange) ─▶ http_respond                      answered at once
+ *                          │
+ *                          └─▶ http_defer(task) ─▶ suspended ◀─ http_server_advance()
+ *                                                     │            task.advance(): http_respond,
+ *                                                     │            or stream_begin, write…, end
+ *                                                     └─▶ resumed ─▶ MHD ─▶ bytes
+ *
+ * An exchange is one request and its answer. It belongs to the server, which ends it when the
+ * answer is out or the client is gone; a deferred exchange's task hears of it through close. A
+ * client that goes away is noticed while its connection is suspended, too: libuv watches the socket
+ * for a hang-up, even of only the sending half, as other servers do.
+ *
+ * All on the loop's thread. */
+#ifndef QUERN_SERVER_HTTP_H
+#define QUERN_SERVER_HTTP_H
+
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+struct http_server;
+struct http_exchange;
+
+struct http_options {
+    int listen_socket; /* bound and listening; the server closes it */
+    size_t body_max;
+    unsigned connections_max;
+    unsigned idle_timeout_s; /* without progress in either direction; 0: none */
+    /* A request has arrived whole, or is known to be too large. Must answer or defer. */
+    void (*handle)(struct http_exchange *exchange, void *context);
+    void *context;
+};
+
+bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_options *options,
+                      struct error *err);
+
+/* Stops listening; requests on open connections still arrive. `drained` is called once no exchange
+ * is left. */
+void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);
+bool http_server_is_draining(const struct http_server *server);
+
+/* Gives up on every deferred exchange: its task's cancel is called and should answer. */
+void http_server_cancel(struct http_server *server);
+
+/* Ends what is left and frees the server, once the loop has run the handles' closing. */
+void http_server_close(struct http_server *server);
+
+/* Something happened that deferred exchanges may have waited for. */
+void http_server_advance(struct http_server *server);
+
+/* ---- The request ---- */
+
+const char *http_method(const struct http_exchange *exchange);
+const char *http_path(const struct http_exchange *exchange);
+const char *http_request_id(const struct http_exchange *exchange); /* the client's, or made up */
+/* Zero-terminated behind its `length` bytes. */
+const char *http_body(const struct http_exchange *exchange, size_t *length);
+bool http_body_too_large(const struct http_exchange *exchange);
+
+/* ---- The answer ---- */
+
+/* Before the answer begins. Strings are copied; a header that memory is out for is left out. */
+void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
+
+/* The whole answer: `text` came from malloc and is taken over; NULL (memory is out) answers 500. */
+void http_respond_json(struct http_exchange *exchange, unsigned status, char *text);
+
+struct http_task {
+    void (*advance)(struct http_exchange *exchange, void *context);
+    void (*cancel)(struct http_exchange *exchange, void *context);
+    /* The exchange is over; `delivered`: the client has got all of the answer. */
+    void (*close)(struct http_exchange *exchange, void *context, bool delivered);
+};
+
+/* The answer comes later. */
+void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context);
+
+/* A deferred answer in pieces, of unknown length. Writing says false when memory is out; end is
+ * called all the same. */
+void http_stream_begin(struct http_exchange *exchange, const char *content_type);
+bool http_stream_write(struct http_exchange *exchange, const char *bytes, size_t length);
+void http_stream_end(struct http_exchange *exchange);
+/* Bytes written that the socket has not taken: a writer that pauses at some bound is asked to
+ * advance again when they are gone. */
+size_t http_stream_backlog(const struct http_exchange *exchange);
+
+/* What the log line says at its end ("prompt=5 generated=16 finish=stop"). */
+void http_note(struct http_exchange *exchange, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

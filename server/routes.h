@@ -1,0 +1,20 @@
+/* What is served where: one table of method, path and handler. */
+#ifndef QUERN_SERVER_ROUTES_H
+#define QUERN_SERVER_ROUTES_H
+
+#include "server/http.h"
+#include "server/service.h"
+
+/* Answers or defers the exchange; `context` is the struct service. */
+void routes_handle(struct http_exchange *exchange, void *context);
+
+/* The handlers, each in the file of its name. `rest` is what follows a path that ends in '/'. */
+void api_completions(struct http_exchange *exchange, const struct service *service,
+                     const char *rest);
+void api_models_list(struct http_exchange *exchange, const struct service *service,
+                     const char *rest);
+void api_models_one(struct http_exchange *exchange, const struct service *service,
+                    const char *rest);
+void api_health(struct http_exchange *exchange, const struct service *service, const char *rest);
+
+#endif

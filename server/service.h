@@ -1,0 +1,23 @@
+/* What the handlers serve from: one open model and its engine. Constant while the server runs. */
+#ifndef QUERN_SERVER_SERVICE_H
+#define QUERN_SERVER_SERVICE_H
+
+#include "engine/engine.h"
+#include "importer/model.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_server;
+
+struct service {
+    const struct model *model;
+    const char *model_id;
+    struct engine *engine;
+    struct http_server *http;
+    size_t choices_max; /* sessions that one request may start */
+    size_t body_max;    /* bytes */
+    int64_t started;    /* seconds since 1970 */
+};
+
+#endif
