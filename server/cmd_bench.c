@@ -46,8 +46,8 @@ static const struct option options_table[] = {
     {.name = "prompt", .type = OPTION_SIZE, FIELD(prompt), .argument = "N", .minimum = 1,
      .maximum = TOKENS_MAX, .fallback = "512",
      .help = "tokens of the prompt to time"},
-    {.name = "generate", .type = OPTION_SIZE, FIELD(generate), .argument = "N", .minimum =
-     1, .maximum = TOKENS_MAX, .fallback = "64",
+    {.name = "generate", .type = OPTION_SIZE, FIELD(generate), .argument = "N",
+     .minimum = 1, .maximum = TOKENS_MAX, .fallback = "64",
      .help = "tokens to decode"},
     {.name = "depth", .type = OPTION_SIZE, FIELD(depth), .argument = "N", .minimum = 1,
      .maximum = TOKENS_MAX, .fallback = "64",
@@ -61,8 +61,8 @@ static const struct option options_table[] = {
     {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
      .help = "compute threads (default: one for each processor)"},
-    {.name = "seconds", .type = OPTION_NUMBER, FIELD(seconds), .argument = "S", .minimum =
-     0.1, .maximum = 3600, .fallback = "30",
+    {.name = "seconds", .type = OPTION_NUMBER, FIELD(seconds), .argument = "S",
+     .minimum = 0.1, .maximum = 3600, .fallback = "30",
      .help = "of each measurement, after which it is cut short"},
     {.name = "kernels", .type = OPTION_TEXT, FIELD(kernels), .argument = "NAME",
      .help = "instruction set: scalar, avx2 or avx512 (default: the best)"},

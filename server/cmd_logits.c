@@ -37,11 +37,11 @@ static const struct option options_table[] = {
      .help = "token ids of the prompt, separated by commas"},
     {.name = "force", .type = OPTION_LIST, FIELD(force), .argument = "LIST",
      .help = "token ids to feed after it, one at a time"},
-    {.name = "greedy", .type = OPTION_SIZE, FIELD(greedy), .argument = "N", .maximum =
-     GREEDY_MAX,
+    {.name = "greedy", .type = OPTION_SIZE, FIELD(greedy), .argument = "N",
+     .maximum = GREEDY_MAX,
      .help = "feed N tokens instead, each the most likely one"},
-    {.name = "rows", .type = OPTION_TEXT, FIELD(rows), .argument = "WHICH", .choices =
-     row_choices, .fallback = "last",
+    {.name = "rows", .type = OPTION_TEXT, FIELD(rows), .argument = "WHICH",
+     .choices = row_choices, .fallback = "last",
      .help = "rows of the prompt to write"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
      .help = "activations and KV cache in f32, weights as the file has them"},
@@ -51,8 +51,8 @@ static const struct option options_table[] = {
     {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
      .help = "compute threads (default: one for each processor)"},
-    {.name = "kv-dtype", .type = OPTION_TEXT, FIELD(kv_type), .argument = "TYPE", .choices =
-     kv_choices,
+    {.name = "kv-dtype", .type = OPTION_TEXT, FIELD(kv_type), .argument = "TYPE",
+     .choices = kv_choices,
      .help = "of the KV cache (default f16, with --exact f32)"},
     {.name = "kernels", .type = OPTION_TEXT, FIELD(kernels), .argument = "NAME",
      .help = "instruction set: scalar, avx2 or avx512 (default: the best)"},

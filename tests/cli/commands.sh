@@ -1,0 +1,65 @@
+#!/bin/sh
+# The sub-commands, as a shell meets them. Usage: commands.sh QUERN, in the folder tests/.
+set -eu
+quern=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# expect STATUS PATTERN ARGUMENT...: quern ends with that status, and says what matches the pattern.
+expect() {
+    want=$1 pattern=$2
+    shift 2
+    status=0
+    "$quern" "$@" >"$scratch/said" 2>&1 </dev/null || status=$?
+    [ "$status" = "$want" ] || fail "quern $*: status $status, not $want: $(cat "$scratch/said")"
+    grep -q -e "$pattern" "$scratch/said" || fail "quern $*: no \"$pattern\" in: $(cat "$scratch/said")"
+}
+
+# ---- The command line ----
+expect 0 '^quern [0-9]' --version
+expect 0 'usage: quern COMMAND' --help
+expect 2 'usage: quern COMMAND'
+expect 2 'did you mean "logits"' logit
+for command in inspect bench logits; do
+    expect 0 "usage: quern $command" "$command" --help
+    expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
+done
+
+# ---- inspect ----
+expect 0 'select_rows' inspect
+expect 0 'GroupQueryAttention' inspect models/gemma3-int4
+expect 1 'nowhere' inspect nowhere
+mkdir "$scratch/truncated"
+cp models/gemma3-int4/* "$scratch/truncated"
+head -c 1000 models/gemma3-int4/model.onnx.data >"$scratch/truncated/model.onnx.data"
+expect 1 'model.onnx.data' inspect "$scratch/truncated"
+
+# ---- logits ----
+model=models/gemma3-fp32
+expected=$(sed 's/.*"prompt": \[2\], "greedy": \(\[[^]]*\]\).*/\1/' $model/expected.json)
+expect 0 "\"rows\": 9, \"vocab_size\": 512, \"greedy\": .${expected#?}" \
+    logits $model --ids 2 --greedy 8 --exact --out "$scratch/greedy"
+[ "$(wc -c <"$scratch/greedy")" = $((9 * 512 * 4)) ] || fail "logits wrote $(wc -c <"$scratch/greedy") bytes"
+
+prompt=2,5,7,11,13,17,19,23,29,31,37,41,43,47,53,59,61,67,71,73,79
+expect 0 '"rows": 23' logits models/gemma3-int4 --ids $prompt --force 5,6 --rows all --out "$scratch/whole"
+for how in '--chunk 1' '--chunk 7 --threads 1' '--chunk 16 --threads 2'; do
+    # shellcheck disable=SC2086 # several words
+    expect 0 '"rows": 23' logits models/gemma3-int4 --ids $prompt --force 5,6 --rows all $how --out "$scratch/cut"
+    cmp -s "$scratch/whole" "$scratch/cut" || fail "logits change with $how"
+done
+expect 1 'token 512 is outside the vocabulary of 512' logits $model --ids 2,512 --out "$scratch/none"
+expect 1 'exclude each other' logits $model --ids 2 --force 3 --greedy 3 --out "$scratch/none"
+expect 1 'cannot write' logits $model --ids 2 --out "$scratch/no/folder"
+
+# ---- bench ----
+expect 0 '"prefill_tokens_per_second"' bench --json --prompt 32 --generate 4 --depth 8 --batch 1,2 --seconds 1
+
+[ "$failures" = 0 ] || exit 1
+echo 'all commands behave'
