@@ -135,7 +135,8 @@ static void measure_reading(struct workers *workers) {
 /* ---- Products ---- */
 
 /* Source bytes are what the allocator gives: every code is valid, and scales are 1. */
-static struct plan_weight make_weight(const struct form *form, size_t outputs, size_t columns) {
+static struct plan_weight make_weight(const struct form *form, size_t outputs, size_t columns,
+                                      uint8_t **data, uint8_t **scales) {
     struct plan_weight weight = {
         .name = form->name,
         .rows = outputs,
@@ -146,23 +147,27 @@ static struct plan_weight make_weight(const struct form *form, size_t outputs, s
         .block_size = form->bits != 0 ? ACTIVATION_BLOCK : 0,
     };
     size_t bits = form->bits != 0 ? form->bits : 8 * element_type_bytes(form->type);
-    size_t scales = outputs * columns / ACTIVATION_BLOCK;
-    weight.data = calloc(outputs * columns / 8, bits);
-    uint8_t *scale_bytes = calloc(scales, element_type_bytes(form->type));
-    for (size_t i = 0; scale_bytes != NULL && i < scales; i++) {
-        uint16_t one = 0x3c00;
-        float one_f32 = 1.0f;
-        memcpy(scale_bytes + i * element_type_bytes(form->type),
-               form->type == ELEMENT_F16 ? (void *)&one : (void *)&one_f32,
-               element_type_bytes(form->type));
+    size_t scale_count = outputs * columns / ACTIVATION_BLOCK;
+    size_t scale_bytes = element_type_bytes(form->type);
+    *data = calloc(outputs * columns / 8, bits);
+    *scales = calloc(scale_count, scale_bytes);
+    for (size_t i = 0; *scales != NULL && i < scale_count; i++) {
+        const uint16_t half = 0x3c00;
+        const float number = 1.0f;
+        memcpy(*scales + i * scale_bytes,
+               form->type == ELEMENT_F16 ? (const void *)&half : (const void *)&number,
+               scale_bytes);
     }
-    weight.scales = scale_bytes;
+    weight.data = *data;
+    weight.scales = *scales;
     return weight;
 }
 
 static void measure(const struct kernels *kernels, const struct form *form, struct workers *workers,
                     size_t outputs, size_t columns, size_t rows) {
-    struct plan_weight weight = make_weight(form, outputs, columns);
+    uint8_t *data;
+    uint8_t *scales;
+    struct plan_weight weight = make_weight(form, outputs, columns, &data, &scales);
     struct plan plan;
     plan_init(&plan);
     struct plan_instruction linear = {
@@ -197,8 +202,8 @@ static void measure(const struct kernels *kernels, const struct form *form, stru
     }
     weights_close(weights);
     plan_deinit(&plan);
-    free((void *)(uintptr_t)weight.data);
-    free((void *)(uintptr_t)weight.scales);
+    free(data);
+    free(scales);
     free(x);
     free(quantized);
     free(y);

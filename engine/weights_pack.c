@@ -90,7 +90,7 @@ bool pack_layout(const struct plan_weight *source, bool wide_scales, struct pack
     } else {
         size_t padded_columns;
         if (!checked_round_up(source->columns, source->block_size, &padded_columns) ||
-            source->block_size > SIZE_MAX / (2 * TILE_ROWS)) {
+            source->block_size > SIZE_MAX / TILE_ROWS / 2) {
             return false;
         }
         matrix->format = source->bits == 4 ? WEIGHT_Q4 : WEIGHT_Q8;

@@ -25,6 +25,16 @@ enum {
     LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
 };
 
+/* What a call asks for. */
+struct linear_task {
+    const struct packed_matrix *matrix;
+    const struct quantized_block *quantized; /* the inputs; NULL if they are f32 */
+    const float *x;
+    size_t x_stride;
+    const float *bias;
+    size_t y_stride;
+};
+
 /* ---- Order ---- */
 
 /* Rows of the next pass. Each has a float sum and an integer sum, and they must leave registers for
@@ -114,7 +124,7 @@ EXPANDED int_lanes zero_point_offset(const struct packed_matrix *matrix, int_lan
     return int_lanes_shift_right(int_lanes_mul(start, zero_points), 3);
 }
 
-/* sums[r] = start[r] + sum of codes * inputs over one unit. */
+/* sums[r] += codes * inputs of one unit, which begins at `input` of the rows' blocks. */
 EXPANDED void add_nibbles(const uint8_t *at, const struct quantized_block *const *inputs,
                           size_t input, const size_t unit, const size_t rows, int_lanes *sums) {
     nibble_sums running[LINEAR_ROWS_MAX];
@@ -163,17 +173,8 @@ EXPANDED void add_bytes(const uint8_t *at, const struct quantized_block *const *
     }
 }
 
-struct int8_task {
-    const struct packed_matrix *matrix;
-    const struct quantized_block *x;
-    size_t x_stride;
-    const float *bias;
-    float *y;
-    size_t y_stride;
-};
-
 /* Rows [row, row + rows) of one tile. */
-EXPANDED void int8_pass(const struct int8_task *task, size_t tile, size_t row,
+EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
                         const enum weight_format format, const size_t unit, const size_t rows) {
     const struct packed_matrix *matrix = task->matrix;
     const uint8_t *at = matrix->bytes + tile * matrix->tile_bytes;
@@ -181,7 +182,7 @@ EXPANDED void int8_pass(const struct int8_task *task, size_t tile, size_t row,
     lanes totals[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        inputs[r] = task->x + (row + r) * task->x_stride;
+        inputs[r] = task->quantized + (row + r) * task->x_stride;
         totals[r] = lanes_zero();
     }
     for (size_t k = 0; k < matrix->columns;) {
@@ -213,67 +214,11 @@ EXPANDED void int8_pass(const struct int8_task *task, size_t tile, size_t row,
     }
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        store_outputs(matrix, tile, totals[r], task->bias, task->y + (row + r) * task->y_stride);
+        store_outputs(matrix, tile, totals[r], task->bias, y + (row + r) * task->y_stride);
     }
-}
-
-/* All rows of one run of tiles. */
-EXPANDED void int8_run(const struct int8_task *task, struct tile_run run, size_t rows,
-                       const enum weight_format format, const size_t unit) {
-    for (size_t row = 0; row < rows;) {
-        const size_t pass = rows_of_pass(rows - row);
-        for (size_t tile = run.first; tile < run.end; tile++) {
-            if (pass == 8) {
-                int8_pass(task, tile, row, format, unit, 8);
-            } else if (pass == 4) {
-                int8_pass(task, tile, row, format, unit, 4);
-            } else if (pass == 2) {
-                int8_pass(task, tile, row, format, unit, 2);
-            } else {
-                int8_pass(task, tile, row, format, unit, 1);
-            }
-        }
-        row += pass;
-    }
-}
-
-EXPANDED void linear_int8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                          const struct quantized_block *x, size_t x_stride, size_t rows,
-                          const float *bias, float *y, size_t y_stride,
-                          const enum weight_format format) {
-    const struct int8_task task = {matrix, x, x_stride, bias, y, y_stride};
-    for (struct tile_run run = first_run(matrix, first_tile, end_tile); run.first < end_tile;
-         run = next_run(run, end_tile)) {
-        if (matrix->block >= LINEAR_UNIT) {
-            int8_run(&task, run, rows, format, LINEAR_UNIT);
-        } else {
-            int8_run(&task, run, rows, format, LINEAR_UNIT / 2);
-        }
-    }
-}
-
-static void linear_int8_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const struct quantized_block *x, size_t x_stride, size_t rows,
-                           const float *bias, float *y, size_t y_stride) {
-    linear_int8(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q4);
-}
-
-static void linear_int8_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const struct quantized_block *x, size_t x_stride, size_t rows,
-                           const float *bias, float *y, size_t y_stride) {
-    linear_int8(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q8);
 }
 
 /* ---- f32 inputs ---- */
-
-struct f32_task {
-    const struct packed_matrix *matrix;
-    const float *x;
-    size_t x_stride;
-    const float *bias;
-    float *y;
-    size_t y_stride;
-};
 
 /* sums[r] += weights * inputs[r][k]. */
 EXPANDED void add_products(lanes weights, const float *const *inputs, size_t k, const size_t rows,
@@ -311,7 +256,7 @@ EXPANDED void add_quantized_unit(const struct packed_matrix *matrix, const struc
                                  const uint8_t *from, const float *const *inputs, size_t k,
                                  const enum weight_format format, const size_t unit,
                                  const size_t rows, lanes *sums) {
-    for (size_t end = k + unit; k < end; from += 4 * LANES) {
+    for (size_t end = k + unit; k < end; from += sizeof(codes)) {
         codes group = codes_load(from);
         if (format == WEIGHT_Q4) {
             add_coded_products(codes_low_nibbles(group), head, inputs, k, matrix->columns, rows,
@@ -328,15 +273,17 @@ EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t 
                               const float *const *inputs, size_t k, const enum weight_format format,
                               const size_t rows, lanes *sums) {
     const size_t end = k + LINEAR_UNIT < matrix->columns ? k + LINEAR_UNIT : matrix->columns;
+    const uint16_t *halves = (const uint16_t *)(const void *)tile;
+    const float *numbers = (const float *)(const void *)tile;
     for (; k < end; k++) {
-        lanes weights = format == WEIGHT_F16
-                            ? lanes_load_f16(tile + k * TILE_ROWS * sizeof(uint16_t))
-                            : lanes_load((const float *)(const void *)tile + k * TILE_ROWS);
+        lanes weights = format == WEIGHT_F16 ? lanes_load_f16(halves + k * TILE_ROWS)
+                                             : lanes_load(numbers + k * TILE_ROWS);
         add_products(weights, inputs, k, rows, sums);
     }
 }
 
-EXPANDED void f32_pass(const struct f32_task *task, size_t tile, size_t row,
+/* Rows [row, row + rows) of one tile. */
+EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
                        const enum weight_format format, const size_t unit, const size_t rows) {
     const struct packed_matrix *matrix = task->matrix;
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
@@ -373,66 +320,95 @@ EXPANDED void f32_pass(const struct f32_task *task, size_t tile, size_t row,
     }
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        store_outputs(matrix, tile, totals[r], task->bias, task->y + (row + r) * task->y_stride);
+        store_outputs(matrix, tile, totals[r], task->bias, y + (row + r) * task->y_stride);
     }
 }
 
-EXPANDED void f32_run(const struct f32_task *task, struct tile_run run, size_t rows,
-                      const enum weight_format format, const size_t unit) {
+/* ---- The kernels ---- */
+
+EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
+                          const enum weight_format format, const bool int8, const size_t unit,
+                          const size_t rows) {
+    if (int8) {
+        int8_pass(task, tile, row, y, format, unit, rows);
+    } else {
+        f32_pass(task, tile, row, y, format, unit, rows);
+    }
+}
+
+/* All rows of one run of tiles. */
+EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, size_t rows, float *y,
+                         const enum weight_format format, const bool int8, const size_t unit) {
     for (size_t row = 0; row < rows;) {
         const size_t pass = rows_of_pass(rows - row);
         for (size_t tile = run.first; tile < run.end; tile++) {
             if (pass == 8) {
-                f32_pass(task, tile, row, format, unit, 8);
+                linear_pass(task, tile, row, y, format, int8, unit, 8);
             } else if (pass == 4) {
-                f32_pass(task, tile, row, format, unit, 4);
+                linear_pass(task, tile, row, y, format, int8, unit, 4);
             } else if (pass == 2) {
-                f32_pass(task, tile, row, format, unit, 2);
+                linear_pass(task, tile, row, y, format, int8, unit, 2);
             } else {
-                f32_pass(task, tile, row, format, unit, 1);
+                linear_pass(task, tile, row, y, format, int8, unit, 1);
             }
         }
         row += pass;
     }
 }
 
-EXPANDED void linear_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                         const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
-                         size_t y_stride, const enum weight_format format) {
-    const struct f32_task task = {matrix, x, x_stride, bias, y, y_stride};
+EXPANDED void linear(const struct linear_task *task, size_t first_tile, size_t end_tile,
+                     size_t rows, float *y, const enum weight_format format, const bool int8) {
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
-    for (struct tile_run run = first_run(matrix, first_tile, end_tile); run.first < end_tile;
+    for (struct tile_run run = first_run(task->matrix, first_tile, end_tile); run.first < end_tile;
          run = next_run(run, end_tile)) {
-        if (!quantized || matrix->block >= LINEAR_UNIT) {
-            f32_run(&task, run, rows, format, LINEAR_UNIT);
+        if (!quantized || task->matrix->block >= LINEAR_UNIT) {
+            linear_run(task, run, rows, y, format, int8, LINEAR_UNIT);
         } else {
-            f32_run(&task, run, rows, format, LINEAR_UNIT / 2);
+            linear_run(task, run, rows, y, format, int8, LINEAR_UNIT / 2);
         }
     }
+}
+
+static void linear_int8_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const struct quantized_block *x, size_t x_stride, size_t rows,
+                           const float *bias, float *y, size_t y_stride) {
+    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q4, true);
+}
+
+static void linear_int8_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
+                           const struct quantized_block *x, size_t x_stride, size_t rows,
+                           const float *bias, float *y, size_t y_stride) {
+    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q8, true);
 }
 
 static void linear_f32_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                           const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
                           size_t y_stride) {
-    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q4);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q4, false);
 }
 
 static void linear_f32_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                           const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
                           size_t y_stride) {
-    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_Q8);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q8, false);
 }
 
 static void linear_f32_f16(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const float *x, size_t x_stride, size_t rows, const float *bias,
                            float *y, size_t y_stride) {
-    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_F16);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_F16, false);
 }
 
 static void linear_f32_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const float *x, size_t x_stride, size_t rows, const float *bias,
                            float *y, size_t y_stride) {
-    linear_f32(matrix, first_tile, end_tile, x, x_stride, rows, bias, y, y_stride, WEIGHT_F32);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
+    linear(&task, first_tile, end_tile, rows, y, WEIGHT_F32, false);
 }
 
 #define LINEAR_KERNELS                                                                             \
