@@ -34,7 +34,7 @@ enum {
     CHUNK_MAX = 4096,
     BATCH_MAX = 256,
     THREADS_MAX = 1024,
-    BANDWIDTH_PASSES = 5,
+    BANDWIDTH_PASSES = 12,
     WARMUP_STEPS = 2,
 };
 
