@@ -27,7 +27,7 @@ struct barrier {
     _Alignas(CACHE_LINE_BYTES) atomic_uint arrived;
     _Alignas(CACHE_LINE_BYTES) atomic_uint round;
     atomic_uint sleepers;
-    unsigned threads;
+    atomic_uint threads; /* changes only when fewer start than planned, while some already wait */
 };
 
 struct worker {
@@ -59,7 +59,7 @@ static inline void pause_briefly(void) {
 static void barrier_wait(struct barrier *barrier) {
     unsigned round = atomic_load_explicit(&barrier->round, memory_order_acquire);
     unsigned arrived = atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1;
-    if (arrived == barrier->threads) {
+    if (arrived == atomic_load_explicit(&barrier->threads, memory_order_relaxed)) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         atomic_store(&barrier->round, round + 1);
         if (atomic_load(&barrier->sleepers) > 0) {
@@ -125,7 +125,7 @@ static void *worker_main(void *argument) {
 /* Threads that did start wait at a barrier which would never be full without the missing ones:
  * count only them. */
 static void stop_threads(struct workers *workers, size_t started) {
-    workers->barrier.threads = (unsigned)started;
+    atomic_store_explicit(&workers->barrier.threads, (unsigned)started, memory_order_relaxed);
     workers->stopping = true;
     barrier_wait(&workers->barrier);
     for (size_t i = 1; i < started; i++) {
@@ -146,7 +146,7 @@ bool workers_open(struct workers **out, size_t threads, bool pin, struct error *
     workers->count = count;
     workers->pin = pin;
     workers->members = members;
-    workers->barrier.threads = (unsigned)count;
+    atomic_init(&workers->barrier.threads, (unsigned)count);
     for (size_t i = 1; i < count; i++) {
         members[i] = (struct worker){.workers = workers, .index = i};
         int failure = pthread_create(&members[i].thread, NULL, worker_main, &members[i]);
