@@ -2,8 +2,8 @@
  *
  *     text ─▶ cut at added tokens ─▶ normalize ─▶ pre-tokenize ─▶ BPE ─▶ ids ─▶ post-process (BOS)
  *
- * Built from a definition that someone else read (importer/tokenizer_file); this module knows no
- * JSON. Immutable once built: any number of threads may encode and decode. */
+ * Built (tokenizer_builder.h) by whoever read its definition (importer/tokenizer_file); this module
+ * knows no JSON. Immutable once built: any number of threads may encode and decode. */
 #ifndef QUERN_ENGINE_TEXT_TOKENIZER_H
 #define QUERN_ENGINE_TEXT_TOKENIZER_H
 
@@ -13,11 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tokenizer;
-struct tokenizer_definition; /* engine/text/tokenizer_definition.h */
+struct tokenizer; /* made by a tokenizer_builder */
 
-bool tokenizer_open(struct tokenizer **out, const struct tokenizer_definition *definition,
-                    struct error *err);
 void tokenizer_close(struct tokenizer *tokenizer);
 
 /* A growing list of ids; start from {0}, free with token_list_deinit. */

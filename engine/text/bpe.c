@@ -1,0 +1,277 @@
+#include "engine/text/bpe.h"
+
+#include "engine/checked.h"
+#include "engine/text/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* left right -> result; an empty place has left = -1. */
+struct merge {
+    int32_t left;
+    int32_t right;
+    uint32_t rank;
+    int32_t result;
+};
+
+enum { MERGES_SIZE_FIRST = 1024 };
+
+void bpe_init(struct bpe *bpe) {
+    *bpe = (struct bpe){0};
+}
+
+void bpe_deinit(struct bpe *bpe) {
+    free(bpe->merges);
+    bpe_init(bpe);
+}
+
+/* ---- Merges ---- */
+
+static size_t merge_place(const struct bpe *bpe, int32_t left, int32_t right) {
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    size_t mask = bpe->merges_size - 1;
+    size_t place = (size_t)((pair * 0x9E3779B97F4A7C15U) >> 32) & mask; /* Fibonacci hashing */
+    while (bpe->merges[place].left >= 0 &&
+           (bpe->merges[place].left != left || bpe->merges[place].right != right)) {
+        place = (place + 1) & mask;
+    }
+    return place;
+}
+
+static const struct merge *find_merge(const struct bpe *bpe, int32_t left, int32_t right) {
+    if (bpe->merges_size == 0) {
+        return NULL;
+    }
+    const struct merge *merge = &bpe->merges[merge_place(bpe, left, right)];
+    return merge->left >= 0 ? merge : NULL;
+}
+
+static bool grow_merges(struct bpe *bpe) {
+    struct bpe grown = *bpe;
+    grown.merges_size = bpe->merges_size > 0 ? 2 * bpe->merges_size : MERGES_SIZE_FIRST;
+    grown.merges = malloc(grown.merges_size * sizeof *grown.merges);
+    if (grown.merges == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < grown.merges_size; i++) {
+        grown.merges[i].left = -1;
+    }
+    for (size_t i = 0; i < bpe->merges_size; i++) {
+        if (bpe->merges[i].left >= 0) {
+            grown.merges[merge_place(&grown, bpe->merges[i].left, bpe->merges[i].right)] =
+                bpe->merges[i];
+        }
+    }
+    free(bpe->merges);
+    *bpe = grown;
+    return true;
+}
+
+bool bpe_add_merge(struct bpe *bpe, const struct vocabulary *vocabulary, struct token_text left,
+                   struct token_text right, struct error *err) {
+    int32_t left_id = vocabulary_find(vocabulary, left.bytes, left.length);
+    int32_t right_id = vocabulary_find(vocabulary, right.bytes, right.length);
+    int32_t result = vocabulary_find_joined(vocabulary, left, right);
+    if (left_id < 0 || right_id < 0 || result < 0) {
+        return error_set(err, ERROR_BAD_FILE,
+                         "merge %zu: \"%.*s\" + \"%.*s\": %s is not in the vocabulary",
+                         bpe->merge_count, token_text_shown(left.length), left.bytes,
+                         token_text_shown(right.length), right.bytes,
+                         left_id < 0    ? "the left part"
+                         : right_id < 0 ? "the right part"
+                                        : "the result");
+    }
+    if (2 * bpe->merge_count >= bpe->merges_size && !grow_merges(bpe)) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu merges", bpe->merge_count);
+    }
+    bpe->merges[merge_place(bpe, left_id, right_id)] = (struct merge){
+        .left = left_id, .right = right_id, .rank = (uint32_t)bpe->merge_count++, .result = result};
+    return true;
+}
+
+void bpe_finish(struct bpe *bpe, const struct vocabulary *vocabulary, struct bpe_options options) {
+    bpe->options = options;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", byte);
+        bpe->byte_tokens[byte] = vocabulary_find(vocabulary, name, strlen(name));
+    }
+}
+
+/* ---- A word ---- */
+
+enum { GONE = -1, NOBODY = -1 };
+
+struct symbol {
+    int32_t id; /* GONE once merged into its left neighbour */
+    int32_t previous;
+    int32_t next;
+};
+
+struct candidate {
+    uint32_t rank;
+    int32_t position; /* of the left symbol */
+    int32_t result;
+};
+
+struct word {
+    const struct bpe *bpe;
+    struct symbol *symbols;
+    int32_t count;
+    struct candidate *heap; /* least first */
+    size_t heap_count;
+};
+
+static bool comes_before(const struct candidate *a, const struct candidate *b) {
+    return a->rank != b->rank ? a->rank < b->rank : a->position < b->position;
+}
+
+static void heap_push(struct word *word, struct candidate candidate) {
+    size_t at = word->heap_count++;
+    while (at > 0 && comes_before(&candidate, &word->heap[(at - 1) / 2])) {
+        word->heap[at] = word->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    word->heap[at] = candidate;
+}
+
+static struct candidate heap_pop(struct word *word) {
+    struct candidate least = word->heap[0];
+    struct candidate last = word->heap[--word->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= word->heap_count) {
+            break;
+        }
+        if (child + 1 < word->heap_count &&
+            comes_before(&word->heap[child + 1], &word->heap[child])) {
+            child++;
+        }
+        if (!comes_before(&word->heap[child], &last)) {
+            break;
+        }
+        word->heap[at] = word->heap[child];
+        at = child;
+    }
+    word->heap[at] = last;
+    return least;
+}
+
+static void add_symbol(struct word *word, int32_t id) {
+    int32_t at = word->count++;
+    word->symbols[at] = (struct symbol){.id = id, .previous = at - 1, .next = at + 1};
+}
+
+static bool all_bytes_are_tokens(const struct bpe *bpe, const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (bpe->byte_tokens[(uint8_t)text[i]] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Characters to symbols. An unknown one waits until it is known whether the next is unknown too, as
+ * in the reference; bytes of a fallback do not end that wait there, so they do not here. */
+static void split_characters(struct word *word, const struct vocabulary *vocabulary,
+                             const char *text, size_t length) {
+    const struct bpe_options *options = &word->bpe->options;
+    bool unknown_waits = false;
+    for (size_t at = 0; at < length;) {
+        size_t bytes = utf8_character(text + at, length - at);
+        int32_t id = vocabulary_find(vocabulary, text + at, bytes);
+        if (id >= 0) {
+            if (unknown_waits) {
+                add_symbol(word, options->unknown);
+            }
+            unknown_waits = false;
+            add_symbol(word, id);
+        } else if (options->byte_fallback && all_bytes_are_tokens(word->bpe, text + at, bytes)) {
+            for (size_t i = 0; i < bytes; i++) {
+                add_symbol(word, word->bpe->byte_tokens[(uint8_t)text[at + i]]);
+            }
+        } else if (options->unknown >= 0) {
+            if (unknown_waits && !options->fuse_unknown) {
+                add_symbol(word, options->unknown);
+            }
+            unknown_waits = true;
+        }
+        at += bytes;
+    }
+    if (unknown_waits) {
+        add_symbol(word, options->unknown);
+    }
+}
+
+static void consider(struct word *word, int32_t left) {
+    int32_t right = left == NOBODY ? NOBODY : word->symbols[left].next;
+    if (right == NOBODY) {
+        return;
+    }
+    const struct merge *merge =
+        find_merge(word->bpe, word->symbols[left].id, word->symbols[right].id);
+    if (merge != NULL) {
+        heap_push(word, (struct candidate){
+                            .rank = merge->rank, .position = left, .result = merge->result});
+    }
+}
+
+/* Each merge takes one candidate out and puts at most two in, one symbol fewer each time: 3 n
+ * places are enough. */
+static void merge_all(struct word *word) {
+    for (int32_t i = 0; i + 1 < word->count; i++) {
+        consider(word, i);
+    }
+    while (word->heap_count > 0) {
+        struct candidate top = heap_pop(word);
+        struct symbol *left = &word->symbols[top.position];
+        if (left->id == GONE || left->next == NOBODY) {
+            continue;
+        }
+        struct symbol *right = &word->symbols[left->next];
+        const struct merge *merge = find_merge(word->bpe, left->id, right->id);
+        if (merge == NULL || merge->result != top.result) {
+            continue; /* one of the two has changed since */
+        }
+        left->id = top.result;
+        right->id = GONE;
+        left->next = right->next;
+        if (left->next != NOBODY) {
+            word->symbols[left->next].previous = top.position;
+        }
+        consider(word, left->previous);
+        consider(word, top.position);
+    }
+}
+
+bool bpe_encode(const struct bpe *bpe, const struct vocabulary *vocabulary, const char *text,
+                size_t length, struct token_list *ids, struct error *err) {
+    struct word word = {.bpe = bpe};
+    size_t bytes;
+    if (length == 0) {
+        return true;
+    }
+    bool ok = length < INT32_MAX / 4 && checked_multiply(length, 3 * sizeof *word.heap, &bytes);
+    if (ok) {
+        word.symbols =
+            malloc(length * sizeof *word.symbols); /* a character or byte makes at most one each */
+        word.heap = malloc(bytes);
+        ok = word.symbols != NULL && word.heap != NULL;
+    }
+    if (ok) {
+        split_characters(&word, vocabulary, text, length);
+        if (word.count > 0) {
+            word.symbols[word.count - 1].next = NOBODY;
+        }
+        merge_all(&word);
+        for (int32_t i = 0; ok && i < word.count; i++) {
+            ok = word.symbols[i].id == GONE || token_list_push(ids, word.symbols[i].id);
+        }
+    }
+    free(word.symbols);
+    free(word.heap);
+    return ok ||
+           error_set(err, ERROR_OUT_OF_MEMORY, "no memory to tokenize a word of %zu bytes", length);
+}

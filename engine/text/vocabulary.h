@@ -1,0 +1,56 @@
+/* The vocabulary: token texts by id and ids by text.
+ *
+ * Texts lie one behind the other in one pool; an open-addressing table of ids finds them again.
+ * Built by one thread, constant afterwards. */
+#ifndef QUERN_ENGINE_TEXT_VOCABULARY_H
+#define QUERN_ENGINE_TEXT_VOCABULARY_H
+
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Ids index tables, so a file that names a huge id would cost memory out of proportion to its size.
+ */
+enum { TOKEN_ID_LIMIT = 1 << 21 };
+
+struct token_text {
+    const char *bytes; /* not terminated */
+    size_t length;
+};
+
+/* How many bytes of a text of that length a message shows, for %.*s. */
+static inline int token_text_shown(size_t length) {
+    return length < 60 ? (int)length : 60;
+}
+
+struct vocabulary {
+    char *pool;
+    size_t pool_used;
+    size_t pool_capacity;
+    struct vocabulary_entry *entries; /* [size], by id */
+    size_t size;                      /* greatest id + 1 */
+    size_t capacity;
+    struct vocabulary_place *table; /* [table_size], a power of two */
+    size_t table_size;
+    size_t table_used;
+};
+
+/* Adds a text under an id. An id that has a text already, or a text under another id, is
+ * ERROR_BAD_FILE. */
+bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
+                    struct error *err);
+void vocabulary_deinit(struct vocabulary *vocabulary);
+
+/* The id of a text, or -1. */
+int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, size_t length);
+
+/* The same for the text made of two. */
+int32_t vocabulary_find_joined(const struct vocabulary *vocabulary, struct token_text left,
+                               struct token_text right);
+
+/* The text of an id; NULL bytes if the id has none. */
+struct token_text vocabulary_text(const struct vocabulary *vocabulary, int32_t id);
+
+#endif
