@@ -6,6 +6,7 @@
 #include "importer/model_dir.h"
 #include "importer/onnx_file.h"
 #include "importer/passes/passes.h"
+#include "importer/tokenizer_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,22 @@ static bool keep_configuration(struct model *model, const struct model_config *c
     return true;
 }
 
+/* A folder without tokenizer.json serves token ids only. */
+static bool open_tokenizer(struct model *model, struct error *err) {
+    static const char name[] = "tokenizer.json";
+    if (!model_dir_has(model->directory, name)) {
+        return true;
+    }
+    const struct model_file *file = model_dir_map(model->directory, name, err);
+    if (file == NULL) {
+        return false; /* the message names the file */
+    }
+    bool ok = tokenizer_file_load(&model->tokenizer, file->bytes, file->size, err) ||
+              error_prefix(err, "%s", name);
+    model_dir_release_pages(file); /* nothing of it is kept, and it may have tens of megabytes */
+    return ok;
+}
+
 bool model_open(struct model **out, const char *path, char **reasons, struct error *err) {
     struct model_config config;
     if (reasons != NULL) {
@@ -68,8 +85,8 @@ bool model_open(struct model **out, const char *path, char **reasons, struct err
         model_close(model);
         return false;
     }
-    bool sound =
-        keep_configuration(model, &config, err) && build_plan(model, &config, reasons, err);
+    bool sound = keep_configuration(model, &config, err) &&
+                 build_plan(model, &config, reasons, err) && open_tokenizer(model, err);
     model_config_deinit(&config);
     if (!sound) {
         model_close(model);
@@ -85,6 +102,7 @@ void model_close(struct model *model) {
     }
     plan_deinit(&model->plan);
     graph_close(model->graph);
+    tokenizer_close(model->tokenizer);
     model_dir_close(model->directory);
     free(model->stop_tokens);
     free(model->type);

@@ -237,3 +237,12 @@ const struct model_file *model_dir_map(struct model_dir *dir, const char *name, 
 const struct model_file *model_dir_file(const struct model_dir *dir, size_t i) {
     return i < dir->count ? &dir->files[i]->file : NULL;
 }
+
+void model_dir_release_pages(const struct model_file *file) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)file->bytes + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)file->bytes + file->size) / page * page;
+    if (begin < end) {
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+}

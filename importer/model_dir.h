@@ -1,10 +1,10 @@
 /* What lies in a model folder, as read-only mapped files.
  *
  * Names may come from the model file itself, which is hostile: a name is relative, and neither
- * ".." nor a symbolic link may lead out of the folder. Files are mapped on first use and stay mapped
- * until model_dir_close; nothing is read ahead, so a weight costs memory only once it is touched.
- * (A file that someone truncates while it is mapped kills the process: replace model files by
- * renaming, never in place.)
+ * ".." nor a symbolic link may lead out of the folder. Files are mapped on first use and stay
+ * mapped until model_dir_close; nothing is read ahead, so a weight costs memory only once it is
+ * touched. (A file that someone truncates while it is mapped kills the process: replace model files
+ * by renaming, never in place.)
  *
  * A NULL path is the demo model, whose files are part of the program. Used by one thread. */
 #ifndef QUERN_IMPORTER_MODEL_DIR_H
@@ -35,6 +35,10 @@ bool model_dir_has(const struct model_dir *dir, const char *name);
 
 /* The file of that name, mapped. Valid until model_dir_close; NULL with err if it cannot be had. */
 const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err);
+
+/* Tells the system that the file's pages are not needed soon: they leave this process's memory, and
+ * come back from the file when they are touched again. */
+void model_dir_release_pages(const struct model_file *file);
 
 /* The i-th file mapped so far, in the order of first use; NULL past the last. */
 const struct model_file *model_dir_file(const struct model_dir *dir, size_t i);

@@ -1,0 +1,338 @@
+#include "importer/json_reader.h"
+
+#include "engine/text/utf8.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void json_reader_init(struct json_reader *json, const char *bytes, size_t size) {
+    *json = (struct json_reader){.begin = bytes, .at = bytes, .end = bytes + size};
+}
+
+void json_reader_deinit(struct json_reader *json) {
+    text_buffer_deinit(&json->unescaped);
+}
+
+static bool failed(const struct json_reader *json) {
+    return json->error.code != ERROR_NONE;
+}
+
+static bool fail(struct json_reader *json, const char *expected) {
+    if (!failed(json)) {
+        size_t offset = (size_t)(json->at - json->begin);
+        if (json->at == json->end) {
+            error_set(&json->error, ERROR_BAD_FILE, "expected %s at byte %zu, found the end",
+                      expected, offset);
+        } else {
+            error_set(&json->error, ERROR_BAD_FILE, "expected %s at byte %zu, found '%.12s'",
+                      expected, offset, (char[]){*json->at, '\0'});
+        }
+    }
+    return false;
+}
+
+static bool no_memory(struct json_reader *json) {
+    return error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for a string");
+}
+
+static void skip_space(struct json_reader *json) {
+    while (json->at < json->end &&
+           (*json->at == ' ' || *json->at == '\n' || *json->at == '\r' || *json->at == '\t')) {
+        json->at++;
+    }
+}
+
+static bool next_is(struct json_reader *json, char c) {
+    skip_space(json);
+    if (failed(json) || json->at == json->end || *json->at != c) {
+        return false;
+    }
+    json->at++;
+    return true;
+}
+
+enum json_type json_peek(struct json_reader *json) {
+    skip_space(json);
+    if (failed(json) || json->at == json->end) {
+        return JSON_NOTHING;
+    }
+    switch (*json->at) {
+    case '{':
+        return JSON_OBJECT;
+    case '[':
+        return JSON_ARRAY;
+    case '"':
+        return JSON_STRING;
+    case 't':
+    case 'f':
+        return JSON_BOOLEAN;
+    case 'n':
+        return JSON_NULL;
+    default:
+        return *json->at == '-' || (*json->at >= '0' && *json->at <= '9') ? JSON_NUMBER
+                                                                          : JSON_NOTHING;
+    }
+}
+
+/* ---- Objects and arrays ---- */
+
+static bool enter(struct json_reader *json, char bracket, const char *expected) {
+    if (!next_is(json, bracket)) {
+        return fail(json, expected);
+    }
+    if (json->depth == JSON_DEPTH_MAX) {
+        return fail(json, "no more than 64 levels of nesting");
+    }
+    json->first[++json->depth] = true;
+    return true;
+}
+
+/* True before another member or element; false, with the bracket read, after the last one. */
+static bool another(struct json_reader *json, char bracket) {
+    if (failed(json)) {
+        return false;
+    }
+    if (next_is(json, bracket)) {
+        json->depth--;
+        return false;
+    }
+    if (!json->first[json->depth] && !next_is(json, ',')) {
+        return fail(json, "a comma or the closing bracket");
+    }
+    json->first[json->depth] = false;
+    return true;
+}
+
+bool json_begin_object(struct json_reader *json) {
+    return enter(json, '{', "an object");
+}
+
+bool json_next_key(struct json_reader *json, struct token_text *key) {
+    if (!another(json, '}') || !json_string(json, key)) {
+        return false;
+    }
+    return next_is(json, ':') || fail(json, "a colon");
+}
+
+bool json_begin_array(struct json_reader *json) {
+    return enter(json, '[', "an array");
+}
+
+bool json_next_element(struct json_reader *json) {
+    return another(json, ']');
+}
+
+/* ---- Strings ---- */
+
+static bool append(struct json_reader *json, const char *bytes, size_t length) {
+    return text_buffer_append(&json->unescaped, bytes, length) || no_memory(json);
+}
+
+static bool append_code_point(struct json_reader *json, uint32_t code) {
+    char utf8[4];
+    size_t length;
+    if (code >= 0xD800 && code < 0xE000) {
+        return append(json, UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT));
+    }
+    if (code < 0x80) {
+        utf8[0] = (char)code;
+        length = 1;
+    } else if (code < 0x800) {
+        utf8[0] = (char)(0xC0 | code >> 6);
+        length = 2;
+    } else if (code < 0x10000) {
+        utf8[0] = (char)(0xE0 | code >> 12);
+        length = 3;
+    } else {
+        utf8[0] = (char)(0xF0 | code >> 18);
+        length = 4;
+    }
+    for (size_t i = 1; i < length; i++) {
+        utf8[i] = (char)(0x80 | (code >> (6 * (length - 1 - i)) & 0x3F));
+    }
+    return append(json, utf8, length);
+}
+
+/* The four digits after \u. */
+static bool four_digits(struct json_reader *json, uint32_t *code) {
+    *code = 0;
+    for (int i = 0; i < 4; i++, json->at++) {
+        char c = json->at < json->end ? *json->at : '\0';
+        char lower = (char)(c | 0x20);
+        if (c >= '0' && c <= '9') {
+            *code = *code << 4 | (uint32_t)(c - '0');
+        } else if (lower >= 'a' && lower <= 'f') {
+            *code = *code << 4 | (uint32_t)(lower - 'a' + 10);
+        } else {
+            return fail(json, "four hexadecimal digits");
+        }
+    }
+    return true;
+}
+
+static bool unicode_escape(struct json_reader *json) {
+    uint32_t code;
+    if (!four_digits(json, &code)) {
+        return false;
+    }
+    bool high = code >= 0xD800 && code < 0xDC00;
+    if (high && json->end - json->at >= 2 && json->at[0] == '\\' && json->at[1] == 'u') {
+        const char *before = json->at;
+        uint32_t low;
+        json->at += 2;
+        if (!four_digits(json, &low)) {
+            return false;
+        }
+        if (low >= 0xDC00 && low < 0xE000) {
+            return append_code_point(json, 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00));
+        }
+        json->at = before; /* not the other half: it is read again as what it is */
+    }
+    return append_code_point(json, code);
+}
+
+/* The character behind a backslash. */
+static bool escape(struct json_reader *json) {
+    static const char names[] = "\"\\/bfnrt";
+    static const char meanings[] = "\"\\/\b\f\n\r\t";
+    char c = json->at < json->end ? *json->at : '\0';
+    const char *name = c == '\0' ? NULL : strchr(names, c);
+    if (name != NULL) {
+        json->at++;
+        return append(json, &meanings[name - names], 1);
+    }
+    if (c != 'u') {
+        return fail(json, "an escaped character");
+    }
+    json->at++;
+    return unicode_escape(json);
+}
+
+static bool ends_run(char c) {
+    return c == '"' || c == '\\' || (uint8_t)c < 0x20;
+}
+
+bool json_string(struct json_reader *json, struct token_text *text) {
+    if (!next_is(json, '"')) {
+        return fail(json, "a string");
+    }
+    json->unescaped.length = 0;
+    bool escaped = false;
+    for (;;) {
+        const char *run = json->at;
+        while (json->at < json->end && !ends_run(*json->at)) {
+            json->at++;
+        }
+        size_t length = (size_t)(json->at - run);
+        bool closes = json->at < json->end && *json->at == '"';
+        if (closes && !escaped) {
+            *text = (struct token_text){run, length};
+            json->at++;
+            return true;
+        }
+        if (!append(json, run, length)) {
+            return false;
+        }
+        if (closes) {
+            *text = (struct token_text){json->unescaped.bytes, json->unescaped.length};
+            json->at++;
+            return true;
+        }
+        if (json->at == json->end || *json->at != '\\') {
+            return fail(json, "the end of a string");
+        }
+        json->at++;
+        escaped = true;
+        if (!escape(json)) {
+            return false;
+        }
+    }
+}
+
+/* ---- Numbers, words ---- */
+
+bool json_integer(struct json_reader *json, int64_t *number) {
+    char digits[40]; /* strtod wants a terminated text */
+    size_t length = 0;
+    if (json_peek(json) != JSON_NUMBER) {
+        return fail(json, "a number");
+    }
+    while (json->at + length < json->end && length + 1 < sizeof digits &&
+           json->at[length] != '\0' && strchr("+-.0123456789eE", json->at[length]) != NULL) {
+        digits[length] = json->at[length];
+        length++;
+    }
+    digits[length] = '\0';
+    char *end;
+    double value = strtod(digits, &end);
+    if (end != digits + length || !(fabs(value) <= 0x1p53) || value != floor(value)) {
+        return fail(json, "an integer");
+    }
+    json->at += length;
+    *number = (int64_t)value;
+    return true;
+}
+
+static bool word(struct json_reader *json, const char *expected) {
+    size_t length = strlen(expected);
+    skip_space(json);
+    if (failed(json) || (size_t)(json->end - json->at) < length ||
+        memcmp(json->at, expected, length) != 0) {
+        return false;
+    }
+    json->at += length;
+    return true;
+}
+
+bool json_boolean(struct json_reader *json, bool *truth) {
+    *truth = word(json, "true");
+    return *truth || word(json, "false") || fail(json, "true or false");
+}
+
+/* ---- Skipping ---- */
+
+static bool skip_scalar(struct json_reader *json) {
+    struct token_text text;
+    switch (json_peek(json)) {
+    case JSON_STRING:
+        return json_string(json, &text);
+    case JSON_NUMBER:
+        while (json->at < json->end && *json->at != '\0' &&
+               strchr("+-.0123456789eE", *json->at) != NULL) {
+            json->at++;
+        }
+        return true;
+    default:
+        return word(json, "true") || word(json, "false") || word(json, "null") ||
+               fail(json, "a value");
+    }
+}
+
+/* Enters what can be entered and leaves when it ends, until the level on which it began. */
+bool json_skip(struct json_reader *json) {
+    size_t depth = json->depth;
+    bool in_object[JSON_DEPTH_MAX + 1];
+    do {
+        enum json_type type = json_peek(json);
+        struct token_text key;
+        if (type == JSON_OBJECT && json_begin_object(json)) {
+            in_object[json->depth] = true;
+        } else if (type == JSON_ARRAY && json_begin_array(json)) {
+            in_object[json->depth] = false;
+        } else if (!skip_scalar(json)) {
+            return false;
+        }
+        while (json->depth > depth &&
+               !(in_object[json->depth] ? json_next_key(json, &key) : json_next_element(json))) {
+            if (failed(json)) {
+                return false;
+            }
+        }
+    } while (json->depth > depth);
+    return !failed(json);
+}
+
+bool token_text_is(struct token_text text, const char *expected) {
+    return text.length == strlen(expected) && memcmp(text.bytes, expected, text.length) == 0;
+}
