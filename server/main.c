@@ -15,6 +15,8 @@ static const struct {
      cmd_inspect},
     {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
+    {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve},
+    {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

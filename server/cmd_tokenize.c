@@ -1,0 +1,177 @@
+/* quern tokenize: JSON lines in, JSON lines out; text to ids and ids to text. */
+#include "importer/json_reader.h"
+#include "importer/model_dir.h"
+#include "importer/tokenizer_file.h"
+#include "server/commands.h"
+#include "server/options.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tokenize_options {
+    const char *folder;
+};
+
+static const struct operand operands[] = {
+    {"MODEL_DIR", false, offsetof(struct tokenize_options, folder),
+     "folder with a tokenizer.json; without it, the embedded demo model"},
+};
+
+static const struct command_line command_line = {
+    .command = "tokenize",
+    .description =
+        "Reads one JSON object a line from standard input and answers each with one line:\n"
+        "  {\"text\": \"...\", \"add_special\": false}  ->  {\"ids\": [...]}\n"
+        "  {\"ids\": [...], \"skip_special\": false}    ->  {\"text\": \"...\"}\n"
+        "A line that is neither is answered with {\"error\": \"...\"}.",
+    .operands = operands,
+    .operand_count = 1,
+};
+
+/* A line's request: the members that count. */
+struct request {
+    bool has_text;
+    bool has_ids;
+    struct text_buffer text;
+    struct token_list ids;
+    bool add_special;
+    bool skip_special;
+};
+
+static void read_ids(struct json_reader *json, struct token_list *ids) {
+    int64_t id;
+    json_begin_array(json);
+    while (json_next_element(json) && json_integer(json, &id)) {
+        /* An id that is no 32-bit number is in no vocabulary either. */
+        if (!token_list_push(ids, id >= 0 && id <= INT32_MAX ? (int32_t)id : -1)) {
+            error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for the ids");
+        }
+    }
+}
+
+static void read_request(struct json_reader *json, struct request *request) {
+    struct token_text key;
+    struct token_text text;
+    json_begin_object(json);
+    while (json_next_key(json, &key)) {
+        if (token_text_is(key, "text")) {
+            request->has_text = json_string(json, &text);
+            if (request->has_text && !text_buffer_append(&request->text, text.bytes, text.length)) {
+                error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for the text");
+            }
+        } else if (token_text_is(key, "ids")) {
+            request->has_ids = true;
+            read_ids(json, &request->ids);
+        } else if (token_text_is(key, "add_special")) {
+            json_boolean(json, &request->add_special);
+        } else if (token_text_is(key, "skip_special")) {
+            json_boolean(json, &request->skip_special);
+        } else {
+            json_skip(json);
+        }
+    }
+}
+
+static void print_text(const char *name, const char *bytes, size_t length) {
+    printf("{\"%s\": \"", name);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte == '"' || byte == '\\') {
+            printf("\\%c", byte);
+        } else if (byte < 0x20) {
+            printf("\\u%04x", byte);
+        } else {
+            putchar(byte);
+        }
+    }
+    puts("\"}");
+}
+
+static void print_ids(const struct token_list *ids) {
+    printf("{\"ids\": [");
+    for (size_t i = 0; i < ids->length; i++) {
+        printf(i == 0 ? "%d" : ", %d", ids->ids[i]);
+    }
+    puts("]}");
+}
+
+static bool answer(const struct tokenizer *tokenizer, const struct request *request,
+                   struct error *err) {
+    struct token_list ids = {0};
+    struct text_buffer text = {0};
+    bool ok;
+    if (request->has_text) {
+        ok = tokenizer_encode(tokenizer, request->text.bytes, request->text.length,
+                              request->add_special, &ids, err);
+        if (ok) {
+            print_ids(&ids);
+        }
+    } else if (request->has_ids) {
+        ok = tokenizer_decode(tokenizer, request->ids.ids, request->ids.length,
+                              request->skip_special, &text, err);
+        if (ok) {
+            print_text("text", text.bytes, text.length);
+        }
+    } else {
+        ok = error_set(err, ERROR_INVALID,
+                       "expected an object with a string \"text\" or an array \"ids\"");
+    }
+    token_list_deinit(&ids);
+    text_buffer_deinit(&text);
+    return ok;
+}
+
+static void answer_line(const struct tokenizer *tokenizer, const char *line, size_t length) {
+    struct json_reader json;
+    struct request request = {0};
+    json_reader_init(&json, line, length);
+    read_request(&json, &request);
+    struct error err = json.error;
+    if (err.code != ERROR_NONE || !answer(tokenizer, &request, &err)) {
+        print_text("error", err.text, strlen(err.text));
+    }
+    text_buffer_deinit(&request.text);
+    token_list_deinit(&request.ids);
+    json_reader_deinit(&json);
+}
+
+/* False where standard output is gone. */
+static bool answer_lines(const struct tokenizer *tokenizer) {
+    char *line = NULL;
+    size_t capacity = 0;
+    bool ok = true;
+    for (ssize_t length = getline(&line, &capacity, stdin); ok && length >= 0;
+         length = getline(&line, &capacity, stdin)) {
+        if (strspn(line, " \t\r\n") < (size_t)length) {
+            answer_line(tokenizer, line, (size_t)length);
+            ok = fflush(stdout) == 0;
+        }
+    }
+    free(line);
+    return ok;
+}
+
+int cmd_tokenize(int argc, char **argv) {
+    struct tokenize_options options = {0};
+    int status;
+    if (!options_start(&command_line, argc, argv, &options, &status)) {
+        return status;
+    }
+    struct error err = {0};
+    struct model_dir *folder = NULL;
+    struct tokenizer *tokenizer = NULL;
+    bool ok = model_dir_open(&folder, options.folder, &err);
+    const struct model_file *file = ok ? model_dir_map(folder, "tokenizer.json", &err) : NULL;
+    ok = file != NULL && (tokenizer_file_load(&tokenizer, file->bytes, file->size, &err) ||
+                          error_prefix(&err, "tokenizer.json"));
+    if (!ok) {
+        status = options_report("tokenize", &err);
+    } else {
+        status = answer_lines(tokenizer) ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    tokenizer_close(tokenizer);
+    model_dir_close(folder);
+    return status;
+}
