@@ -11,11 +11,12 @@ static const struct {
     const char *summary;
     int (*run)(int argc, char **argv);
 } commands[] = {
+    {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve},
+    {"run", "continue a prompt and stream the text to the terminal", cmd_run},
     {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
      cmd_inspect},
     {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
-    {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve},
     {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
 };
 

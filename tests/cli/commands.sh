@@ -26,7 +26,7 @@ expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
-for command in inspect bench logits; do
+for command in serve run inspect bench logits tokenize; do
     expect 0 "usage: quern $command" "$command" --help
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
@@ -60,6 +60,13 @@ expect 1 'cannot write' logits $model --ids 2 --out "$scratch/no/folder"
 
 # ---- bench ----
 expect 0 '"prefill_tokens_per_second"' bench --json --prompt 32 --generate 4 --depth 8 --batch 1,2 --seconds 1
+
+# ---- run ----
+expect 0 '[a-z]' run - 'Once upon a time' --max-tokens 8
+expect 1 'nowhere' run nowhere hello
+"$quern" run - 'Once' --seed 7 --temperature 1 --max-tokens 16 >"$scratch/first"
+printf 'Once' | "$quern" run - --seed 7 --temperature 1 --max-tokens 16 >"$scratch/second"
+cmp -s "$scratch/first" "$scratch/second" || fail 'run says something else with the same seed'
 
 [ "$failures" = 0 ] || exit 1
 echo 'all commands behave'
