@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -58,18 +59,25 @@ static bool listen_unix(struct listener *listener, const char *path, struct erro
 
 /* ---- TCP ---- */
 
+/* getaddrinfo would take 65536 for 0. */
+static bool is_port(const char *text) {
+    size_t digits = strspn(text, "0123456789");
+    return digits >= 1 && digits <= 5 && text[digits] == '\0' && strtol(text, NULL, 10) <= 65535;
+}
+
 /* "HOST:PORT" or "[HOST]:PORT" into its parts. */
 static bool split_address(const char *address, char host[256], const char **port,
                           struct error *err) {
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address || colon[1] == '\0') {
+    if (colon == NULL || !is_port(colon + 1)) {
         return error_set(err, ERROR_INVALID,
-                         "The address \"%s\" must be HOST:PORT, [IPV6]:PORT or unix:/PATH",
+                         "The address \"%s\" must be HOST:PORT, [IPV6]:PORT or unix:/PATH, with a "
+                         "port from 0 to 65535",
                          address);
     }
     const char *start = address;
     const char *end = colon;
-    if (*start == '[' && end[-1] == ']') {
+    if (*start == '[' && end > start + 1 && end[-1] == ']') {
         start++;
         end--;
     }
