@@ -422,20 +422,15 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 
 /* ---- The server ---- */
 
-static void log_daemon(void *context, const char *format, va_list arguments) {
-    (void)context;
-    fputs("quern: http: ", stderr);
-    vfprintf(stderr, format, arguments);
-}
-
+/* MHD's own log stays off: it prints what clients send as they sent it. */
 static bool start_daemon(struct http_server *server, struct error *err) {
     const struct http_options *options = &server->options;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_access,
-        server, MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL, MHD_OPTION_LISTEN_SOCKET,
-        options->listen_socket, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_CONNECTION_LIMIT, options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        options->idle_timeout_s, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
+        MHD_OPTION_LISTEN_SOCKET, options->listen_socket, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_CONNECTION_LIMIT, options->connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
+        1, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(options->listen_socket);
         return error_set(err, ERROR_IO, "The HTTP server cannot start");

@@ -1,0 +1,61 @@
+#include "server/json.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+Test(json, what_cjson_would_misread_is_refused_with_its_place) {
+    static const struct {
+        const char *text;
+        size_t length;
+        const char *says;
+    } cases[] = {
+        {"{\"a\":1,}", 8, "Malformed JSON at byte"},
+        {"", 0, "Malformed JSON at byte 0"},
+        {"{} x", 4, "Malformed JSON at byte 3"},
+        {"{\"a\":\"b", 7, "string at byte 5 does not end"},
+        {"\"a\\u0000b\"", 10, "\\u0000"},
+        {"\"a\0b\"", 5, "zero byte at byte 2"},
+        {"\"\xFF\"", 3, "not UTF-8 at byte 1"},
+        {"\"\xC0\x80\"", 4, "not UTF-8 at byte 1"},
+        {"\"\xED\xA0\x80\"", 5, "not UTF-8 at byte 1"},
+        {"[\xC3\xA9]", 4, "unexpected byte 0xc3 at byte 1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *json = NULL;
+        struct error err = {0};
+        cr_assert_not(json_parse(&json, cases[i].text, cases[i].length, &err), "case %zu", i);
+        cr_assert(strstr(err.text, cases[i].says) != NULL, "case %zu: \"%s\" lacks \"%s\"", i,
+                  err.text, cases[i].says);
+    }
+}
+
+Test(json, an_escaped_backslash_before_u0000_is_plain_text) {
+    static const char text[] = "{\"a\":\"\\\\u0000 \xF0\x9F\x8C\xBE\"}";
+    cJSON *json = NULL;
+    struct error err = {0};
+    cr_assert(json_parse(&json, text, sizeof text - 1, &err), "%s", err.text);
+    cr_assert_str_eq(cJSON_GetObjectItem(json, "a")->valuestring, "\\u0000 \xF0\x9F\x8C\xBE");
+    cJSON_Delete(json);
+}
+
+Test(json, nesting_is_bounded_before_anything_recurses) {
+    enum { DEPTH = 100000 };
+    char *text = malloc(DEPTH + 1);
+    cr_assert(text != NULL);
+    memset(text, '[', DEPTH);
+    text[DEPTH] = '\0';
+    cJSON *json = NULL;
+    struct error err = {0};
+    cr_assert_not(json_parse(&json, text, DEPTH, &err));
+    cr_assert(strstr(err.text, "deeper than 64") != NULL, "%s", err.text);
+    free(text);
+}
+
+Test(json, generated_text_keeps_what_follows_a_zero_byte) {
+    cJSON *text = json_create_text("a\0b", 3);
+    cr_assert(text != NULL);
+    cr_assert_str_eq(text->valuestring, "a\xEF\xBF\xBD"
+                                        "b");
+    cJSON_Delete(text);
+}
