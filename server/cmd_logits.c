@@ -79,6 +79,7 @@ static const struct command_line command_line = {
 struct logits_run {
     const struct logits_options *options;
     struct model *model;
+    size_t vocabulary_size;
     struct decoder decoder;
     struct timeline timeline;
     FILE *out;
@@ -121,7 +122,7 @@ static bool open_run(struct logits_run *run, struct error *err) {
     if (!model_open(&run->model, options->folder, NULL, err)) {
         return false;
     }
-    size_t vocabulary_size = run->model->plan.vocabulary_size;
+    run->vocabulary_size = run->model->plan.vocabulary_size;
     struct decoder_options decoder_options = {
         .exact = options->exact,
         .kv_type = chosen_kv_type(options),
@@ -132,8 +133,8 @@ static bool open_run(struct logits_run *run, struct error *err) {
         .rows_max = options->chunk,
         .wanted_max = strcmp(options->rows, "all") == 0 ? options->chunk : 1,
     };
-    if (!check_ids(&options->ids, "ids", vocabulary_size, err) ||
-        !check_ids(&options->force, "force", vocabulary_size, err) ||
+    if (!check_ids(&options->ids, "ids", run->vocabulary_size, err) ||
+        !check_ids(&options->force, "force", run->vocabulary_size, err) ||
         !decoder_open(&run->decoder, &run->model->plan, &decoder_options, err) ||
         !timeline_open(&run->timeline, &run->decoder, decoder_options.kv_positions, err)) {
         return false;
@@ -152,7 +153,7 @@ static bool write_step(struct logits_run *run, const int32_t *tokens, size_t cou
     if (!timeline_run(&run->timeline, tokens, count, wanted, &logits, err)) {
         return false;
     }
-    size_t vocabulary_size = run->model->plan.vocabulary_size;
+    size_t vocabulary_size = run->vocabulary_size;
     size_t rows = wanted == TIMELINE_ALL ? count : wanted == TIMELINE_LAST;
     for (size_t i = 0; i < rows; i++) {
         const float *row = logits + i * executor_logits_stride(run->decoder.executor);
@@ -190,8 +191,7 @@ static bool run_tokens(struct logits_run *run, struct error *err) {
 }
 
 static void print_result(const struct logits_run *run) {
-    printf("{\"rows\": %zu, \"vocab_size\": %zu, \"greedy\": [", run->rows,
-           run->model->plan.vocabulary_size);
+    printf("{\"rows\": %zu, \"vocab_size\": %zu, \"greedy\": [", run->rows, run->vocabulary_size);
     for (size_t i = 0; i < run->fed; i++) {
         printf("%s%d", i > 0 ? ", " : "", (int)run->greedy[i]);
     }
