@@ -324,7 +324,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     size_t rows = x->parts.rows_max;
     size_t threads = workers_count(x->parts.workers);
     size_t context = x->parts.plan->context_length;
-    size_t chunk = KV_CHUNK_PAGES * KV_PAGE_POSITIONS;
+    size_t chunk = (size_t)KV_CHUNK_PAGES * KV_PAGE_POSITIONS;
     x->queries_stride = round_to(extent->queries, LANE_FLOATS);
     x->chunks_max = (context + chunk - 1) / chunk + 1;
     x->split_rows_max = 2 * threads < rows ? 2 * threads : rows;

@@ -72,6 +72,7 @@ static size_t class_rank(const struct plan *plan, size_t layer) {
 static void layout_deinit(struct kv_layout *layout) {
     free(layout->groups);
     free(layout->places);
+    *layout = (struct kv_layout){0};
 }
 
 static bool layout_init(struct kv_layout *layout, const struct plan *plan, enum kv_type type,
@@ -89,6 +90,7 @@ static bool layout_init(struct kv_layout *layout, const struct plan *plan, enum 
     for (size_t i = 0; i < layers; i++) {
         group_layers = greatest_common_divisor(group_layers, class_size(plan, i));
     }
+    assert(group_layers > 0 || layers == 0);
     for (size_t i = 0; i < layers; i++) {
         const struct plan_kv_layer *layer = &plan->kv_layers[i];
         struct layer_place *place = &layout->places[i];

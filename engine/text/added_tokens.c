@@ -36,20 +36,21 @@ static size_t edge_place(const struct added_tokens *added, uint32_t node, uint8_
 }
 
 static bool grow_edges(struct added_tokens *added) {
-    struct added_tokens grown = *added;
-    grown.edges_size = added->edges_size > 0 ? 2 * added->edges_size : EDGES_SIZE_FIRST;
-    grown.edges = calloc(grown.edges_size, sizeof *grown.edges);
-    if (grown.edges == NULL) {
+    struct trie_edge *old = added->edges;
+    size_t old_size = added->edges_size;
+    size_t size = old_size > 0 ? 2 * old_size : EDGES_SIZE_FIRST;
+    struct trie_edge *edges = calloc(size, sizeof *edges);
+    if (edges == NULL) {
         return false;
     }
-    for (size_t i = 0; i < added->edges_size; i++) {
-        if (added->edges[i].child != 0) {
-            grown.edges[edge_place(&grown, added->edges[i].node, added->edges[i].byte)] =
-                added->edges[i];
+    added->edges = edges;
+    added->edges_size = size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i].child != 0) {
+            edges[edge_place(added, old[i].node, old[i].byte)] = old[i];
         }
     }
-    free(added->edges);
-    *added = grown;
+    free(old);
     return true;
 }
 

@@ -48,23 +48,22 @@ static const struct merge *find_merge(const struct bpe *bpe, int32_t left, int32
 }
 
 static bool grow_merges(struct bpe *bpe) {
-    struct bpe grown = *bpe;
-    grown.merges_size = bpe->merges_size > 0 ? 2 * bpe->merges_size : MERGES_SIZE_FIRST;
-    grown.merges = malloc(grown.merges_size * sizeof *grown.merges);
-    if (grown.merges == NULL) {
+    struct merge *old = bpe->merges;
+    size_t old_size = bpe->merges_size;
+    size_t size = old_size > 0 ? 2 * old_size : MERGES_SIZE_FIRST;
+    struct merge *merges = malloc(size * sizeof *merges);
+    if (merges == NULL) {
         return false;
     }
-    for (size_t i = 0; i < grown.merges_size; i++) {
-        grown.merges[i].left = -1;
-    }
-    for (size_t i = 0; i < bpe->merges_size; i++) {
-        if (bpe->merges[i].left >= 0) {
-            grown.merges[merge_place(&grown, bpe->merges[i].left, bpe->merges[i].right)] =
-                bpe->merges[i];
+    memset(merges, 0xFF, size * sizeof *merges); /* left is -1: empty */
+    bpe->merges = merges;
+    bpe->merges_size = size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i].left >= 0) {
+            merges[merge_place(bpe, old[i].left, old[i].right)] = old[i];
         }
     }
-    free(bpe->merges);
-    *bpe = grown;
+    free(old);
     return true;
 }
 

@@ -51,9 +51,7 @@ static bool grow_table(struct vocabulary *vocabulary) {
     if (table == NULL) {
         return false;
     }
-    for (size_t i = 0; i < size; i++) {
-        table[i].id = -1;
-    }
+    memset(table, 0xFF, size * sizeof *table); /* ids of -1: empty */
     vocabulary->table = table;
     vocabulary->table_size = size;
     for (size_t i = 0; i < old_size; i++) {
