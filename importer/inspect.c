@@ -133,6 +133,11 @@ void model_inspect(const struct model *model, FILE *out) {
     plan_print(plan, out);
     print_weights(plan, out);
     print_cache(plan, out);
+    if (model->tokenizer != NULL) {
+        fprintf(out, "tokenizer\n  %zu tokens\n", tokenizer_vocabulary_size(model->tokenizer));
+    } else {
+        fprintf(out, "tokenizer\n  none: %s\n", model->tokenizer_error.text);
+    }
     fprintf(out, "limits\n  vocabulary %zu, context %zu, activations %s\n", plan->vocabulary_size,
             plan->context_length,
             plan->full_precision ? "in full precision (the file asks for it)" : "may be quantized");

@@ -54,20 +54,25 @@ static bool keep_configuration(struct model *model, const struct model_config *c
     return true;
 }
 
-/* A folder without tokenizer.json serves token ids only. */
+/* Without a tokenizer a model can still be inspected and run on token ids. */
 static bool open_tokenizer(struct model *model, struct error *err) {
     static const char name[] = "tokenizer.json";
     if (!model_dir_has(model->directory, name)) {
+        error_set(&model->tokenizer_error, ERROR_UNSUPPORTED, "the folder has no %s", name);
         return true;
     }
     const struct model_file *file = model_dir_map(model->directory, name, err);
     if (file == NULL) {
         return false; /* the message names the file */
     }
-    bool ok = tokenizer_file_load(&model->tokenizer, file->bytes, file->size, err) ||
-              error_prefix(err, "%s", name);
+    struct error failure = {0};
+    if (!tokenizer_file_load(&model->tokenizer, file->bytes, file->size, &failure)) {
+        error_prefix(&failure, "%s", name);
+    }
     model_dir_release_pages(file); /* nothing of it is kept, and it may have tens of megabytes */
-    return ok;
+    model->tokenizer_error = failure;
+    return failure.code == ERROR_NONE || failure.code == ERROR_UNSUPPORTED ||
+           error_set(err, failure.code, "%s", failure.text);
 }
 
 bool model_open(struct model **out, const char *path, char **reasons, struct error *err) {

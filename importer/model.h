@@ -24,8 +24,9 @@ struct model {
     char *id;   /* the folder's name; "demo" for the embedded one */
     char *type; /* genai_config's model.type or config.json's model_type, for people only */
     struct plan plan;
-    struct tokenizer *tokenizer; /* NULL if the folder has no tokenizer.json */
-    int32_t *stop_tokens;        /* eos_token_id, one or several */
+    struct tokenizer *tokenizer;  /* NULL: see tokenizer_error */
+    struct error tokenizer_error; /* why there is none: no tokenizer.json, or not a supported one */
+    int32_t *stop_tokens;         /* eos_token_id, one or several */
     size_t stop_token_count;
     struct model_dir *directory;
     struct graph *graph; /* as the passes left it, for inspect */

@@ -268,9 +268,8 @@ static bool open_model(struct run *run, struct error *err) {
         return false;
     }
     if (run->model->tokenizer == NULL) {
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "%s has no tokenizer.json, without which text cannot become tokens",
-                         run->model->id);
+        return error_set(err, ERROR_UNSUPPORTED, "the model \"%s\" cannot take text: %s",
+                         run->model->id, run->model->tokenizer_error.text);
     }
     return detokenizer_open(&run->detokenizer, run->model->tokenizer, true, err);
 }

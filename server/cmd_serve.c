@@ -127,10 +127,8 @@ static bool open_model(struct server *server, struct error *err) {
         return false;
     }
     if (server->model->tokenizer == NULL) {
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "The model \"%s\" has no tokenizer.json, without which no text can be "
-                         "served",
-                         server->model->id);
+        return error_set(err, ERROR_UNSUPPORTED, "The model \"%s\" cannot serve text: %s",
+                         server->model->id, server->model->tokenizer_error.text);
     }
     server->service.model = server->model;
     server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
