@@ -1,6 +1,7 @@
 /* Operators that read shapes, move elements or reduce them. */
 #include "importer/interpret_ops.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- Helpers ---- */
@@ -71,7 +72,7 @@ static bool get_integers(struct interpret_call *call, size_t slot, const char *a
 
 static bool get_axes(struct interpret_call *call, size_t slot, size_t rank, bool *chosen,
                      size_t *count) {
-    int64_t axes[TENSOR_RANK_MAX];
+    int64_t axes[TENSOR_RANK_MAX] = {0};
     if (!get_integers(call, slot, "axes", axes, count)) {
         return false;
     }
@@ -271,6 +272,7 @@ static bool move_elements(struct interpret_call *call, size_t rank, const int64_
         int64_t from = base;
         size_t index = i;
         for (size_t d = rank; d-- > 0;) {
+            assert(dims[d] > 0); /* or there would be no elements */
             from += (int64_t)(index % (size_t)dims[d]) * strides[d];
             index /= (size_t)dims[d];
         }

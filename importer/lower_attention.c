@@ -102,7 +102,7 @@ static enum lower_result find_operands(struct lowering *lowering, const struct g
         return refuse_rows(lowering, node, "query, key and value must be rows of activations");
     }
     size_t parts = attention->heads + (packed ? 2 * layer->kv_heads : 0);
-    if (query->width % parts != 0 || query->view != query->width) {
+    if (parts == 0 || query->width % parts != 0 || query->view != query->width) {
         return refuse_rows(lowering, node, "a query of %zu columns does not split into %zu heads",
                            query->width, parts);
     }
@@ -194,7 +194,7 @@ static enum lower_result check_caches(struct lowering *lowering, const struct gr
         {graph_used_output(graph, node, 1), config->present_key, false},
         {graph_used_output(graph, node, 2), config->present_value, false},
     };
-    size_t layers[CACHES];
+    size_t layers[CACHES] = {0};
     for (size_t i = 0; i < CACHES; i++) {
         enum lower_result result = check_cache(lowering, node, caches[i].value, caches[i].pattern,
                                                caches[i].is_past, &draft->layer, &layers[i]);

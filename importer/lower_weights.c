@@ -3,6 +3,7 @@
 
 #include "engine/checked.h"
 
+#include <assert.h>
 #include <string.h>
 
 static bool float_element(enum tensor_type type, enum element_type *element) {
@@ -146,6 +147,7 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
         !float_element(scales->type, &weight.scale_type)) {
         return refuse(lowering, node, "codes must be constant u8 and scales constant floats");
     }
+    assert(weight.block_size > 0); /* read_blocks has seen to it */
     size_t blocks = (columns + weight.block_size - 1) / weight.block_size;
     size_t scale_count;
     size_t bytes;

@@ -72,7 +72,7 @@ bool model_dir_open(struct model_dir **out, const char *path, struct error *err)
         int problem = dir->root == NULL || stat(dir->root, &status) != 0 ? errno
                       : !S_ISDIR(status.st_mode)                         ? ENOTDIR
                                                                          : 0;
-        if (problem != 0) {
+        if (problem != 0 || dir->root == NULL) {
             model_dir_close(dir);
             return error_set(err, ERROR_IO, "model folder %s: %s", path, strerror(problem));
         }

@@ -337,11 +337,11 @@ bool onnx_file_parse(struct graph **out, struct model_dir *dir, const uint8_t *b
         return false;
     }
     const Onnx__ModelProto *model = unpack(graph->arena, bytes, size, err);
-    bool sound = model != NULL;
-    if (sound && model->graph == NULL) {
-        sound = error_set(err, ERROR_BAD_FILE, "holds no graph");
+    if (model != NULL && model->graph == NULL) {
+        error_set(err, ERROR_BAD_FILE, "holds no graph");
     }
-    sound = sound && fill_graph(graph, model->graph, dir, err) && read_opsets(graph, model, err);
+    bool sound = model != NULL && model->graph != NULL &&
+                 fill_graph(graph, model->graph, dir, err) && read_opsets(graph, model, err);
     if (!sound) {
         graph_close(graph);
         return false;

@@ -38,7 +38,7 @@ static bool listen_unix(struct listener *listener, const char *path, struct erro
         return error_set(err, ERROR_INVALID, "The socket path \"%s\" must have 1 to %zu bytes",
                          path, sizeof address.sun_path - 1);
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (is_stale(&address)) {
         unlink(path);
     }
@@ -109,7 +109,7 @@ static int bind_one(const struct addrinfo *candidate) {
 }
 
 static void print_url(struct listener *listener) {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
     char host[64];
     char port[16];

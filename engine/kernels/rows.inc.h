@@ -184,7 +184,7 @@ static float greatest(const float *x, size_t n) {
 
 /* One walk finds the first block that holds the greatest number; only that block is searched. */
 static size_t argmax(const float *x, size_t n) {
-    const size_t block = 64 * LANES;
+    const size_t block = (size_t)64 * LANES;
     float most = -INFINITY;
     size_t candidate = 0;
     for (size_t i = 0; i < n; i += block) {
