@@ -23,15 +23,21 @@ void bpe_init(struct bpe *bpe) {
 
 void bpe_deinit(struct bpe *bpe) {
     free(bpe->merges);
+    text_buffer_deinit(&bpe->waiting_text);
     bpe_init(bpe);
 }
 
 /* ---- Merges ---- */
 
-static size_t merge_place(const struct bpe *bpe, int32_t left, int32_t right) {
+static size_t first_place(const struct bpe *bpe, int32_t left, int32_t right) {
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    return (size_t)((pair * 0x9E3779B97F4A7C15U) >> 32) & /* Fibonacci hashing */
+           (bpe->merges_size - 1);
+}
+
+static size_t merge_place(const struct bpe *bpe, int32_t left, int32_t right) {
     size_t mask = bpe->merges_size - 1;
-    size_t place = (size_t)((pair * 0x9E3779B97F4A7C15U) >> 32) & mask; /* Fibonacci hashing */
+    size_t place = first_place(bpe, left, right);
     while (bpe->merges[place].left >= 0 &&
            (bpe->merges[place].left != left || bpe->merges[place].right != right)) {
         place = (place + 1) & mask;
@@ -67,35 +73,80 @@ static bool grow_merges(struct bpe *bpe) {
     return true;
 }
 
-bool bpe_add_merge(struct bpe *bpe, const struct vocabulary *vocabulary, struct token_text left,
-                   struct token_text right, struct error *err) {
-    int32_t left_id = vocabulary_find(vocabulary, left.bytes, left.length);
-    int32_t right_id = vocabulary_find(vocabulary, right.bytes, right.length);
-    int32_t result = vocabulary_find_joined(vocabulary, left, right);
-    if (left_id < 0 || right_id < 0 || result < 0) {
-        return error_set(err, ERROR_BAD_FILE,
-                         "merge %zu: \"%.*s\" + \"%.*s\": %s is not in the vocabulary",
-                         bpe->merge_count, token_text_shown(left.length), left.bytes,
-                         token_text_shown(right.length), right.bytes,
-                         left_id < 0    ? "the left part"
-                         : right_id < 0 ? "the right part"
-                                        : "the result");
+static bool refuse_merge(size_t rank, const struct token_text *texts, const int32_t *ids,
+                         struct error *err) {
+    return error_set(err, ERROR_BAD_FILE,
+                     "merge %zu: \"%.*s\" + \"%.*s\": %s is not in the vocabulary", rank,
+                     token_text_shown(texts[0].length), texts[0].bytes,
+                     token_text_shown(texts[1].length), texts[1].bytes,
+                     ids[0] < 0   ? "the left part"
+                     : ids[1] < 0 ? "the right part"
+                                  : "the result");
+}
+
+/* Looks the waiting merges up, three texts each: left, right, and both, which lie side by side. */
+static bool add_waiting(struct bpe *bpe, const struct vocabulary *vocabulary, struct error *err) {
+    struct token_text texts[3 * MERGES_WAITING_MAX];
+    int32_t ids[3 * MERGES_WAITING_MAX];
+    const size_t count = bpe->waiting_count;
+    const char *at = bpe->waiting_text.bytes;
+    if (count == 0) {
+        return true;
     }
-    if (2 * bpe->merge_count >= bpe->merges_size && !grow_merges(bpe)) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu merges", bpe->merge_count);
+    for (size_t i = 0; i < count; i++) {
+        const size_t left = bpe->waiting[i].left_length;
+        const size_t right = bpe->waiting[i].right_length;
+        texts[3 * i] = (struct token_text){at, left};
+        texts[3 * i + 1] = (struct token_text){at + left, right};
+        texts[3 * i + 2] = (struct token_text){at, left + right};
+        at += left + right;
     }
-    bpe->merges[merge_place(bpe, left_id, right_id)] = (struct merge){
-        .left = left_id, .right = right_id, .rank = (uint32_t)bpe->merge_count++, .result = result};
+    vocabulary_find_batch(vocabulary, texts, 3 * count, ids);
+    while (2 * (bpe->merge_count + count) > bpe->merges_size) {
+        if (!grow_merges(bpe)) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu merges",
+                             bpe->merge_count);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(&bpe->merges[first_place(bpe, ids[3 * i], ids[3 * i + 1])], 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const int32_t *id = &ids[3 * i];
+        if (id[0] < 0 || id[1] < 0 || id[2] < 0) {
+            return refuse_merge(bpe->merge_count, &texts[3 * i], id, err);
+        }
+        bpe->merges[merge_place(bpe, id[0], id[1])] = (struct merge){
+            .left = id[0], .right = id[1], .rank = (uint32_t)bpe->merge_count++, .result = id[2]};
+    }
+    bpe->waiting_count = 0;
+    bpe->waiting_text.length = 0;
     return true;
 }
 
-void bpe_finish(struct bpe *bpe, const struct vocabulary *vocabulary, struct bpe_options options) {
+bool bpe_add_merge(struct bpe *bpe, const struct vocabulary *vocabulary, struct token_text left,
+                   struct token_text right, struct error *err) {
+    if (!text_buffer_append(&bpe->waiting_text, left.bytes, left.length) ||
+        !text_buffer_append(&bpe->waiting_text, right.bytes, right.length)) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu merges", bpe->merge_count);
+    }
+    bpe->waiting[bpe->waiting_count++] = (struct waiting_merge){left.length, right.length};
+    return bpe->waiting_count < MERGES_WAITING_MAX || add_waiting(bpe, vocabulary, err);
+}
+
+bool bpe_finish(struct bpe *bpe, const struct vocabulary *vocabulary, struct bpe_options options,
+                struct error *err) {
+    if (!add_waiting(bpe, vocabulary, err)) {
+        return false;
+    }
+    text_buffer_deinit(&bpe->waiting_text);
     bpe->options = options;
     for (unsigned byte = 0; byte < 256; byte++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", byte);
         bpe->byte_tokens[byte] = vocabulary_find(vocabulary, name, strlen(name));
     }
+    return true;
 }
 
 /* ---- A word ---- */

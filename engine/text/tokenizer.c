@@ -165,7 +165,9 @@ bool tokenizer_builder_finish(struct tokenizer_builder *builder, struct tokenize
     for (size_t i = 0; i < builder->specials.length; i++) {
         tokenizer->special[builder->specials.ids[i]] = 1;
     }
-    bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary, builder->options);
+    if (!bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary, builder->options, err)) {
+        return false;
+    }
     builder->tokenizer = NULL;
     *out = tokenizer;
     return true;

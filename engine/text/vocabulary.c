@@ -1,5 +1,6 @@
 #include "engine/text/vocabulary.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ enum {
 
 static const uint32_t HASH_START = 2166136261U;
 
-/* FNV-1a (Fowler, Noll, Vo), which can be continued: the hash of two texts joined needs no copy. */
+/* FNV-1a (Fowler, Noll, Vo). */
 static uint32_t hash_bytes(uint32_t hash, const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
         hash = (hash ^ (uint8_t)bytes[i]) * 16777619U;
@@ -133,32 +134,72 @@ void vocabulary_deinit(struct vocabulary *vocabulary) {
     *vocabulary = (struct vocabulary){0};
 }
 
-int32_t vocabulary_find_joined(const struct vocabulary *vocabulary, struct token_text left,
-                               struct token_text right) {
-    if (vocabulary->table_size == 0) {
-        return -1;
+static bool is_text_of(const struct vocabulary *vocabulary, int32_t id, struct token_text text) {
+    const struct vocabulary_entry *entry = &vocabulary->entries[id];
+    return entry->length == text.length &&
+           memcmp(vocabulary->pool + entry->offset, text.bytes, text.length) == 0;
+}
+
+/* The id of the first text with this hash; where there are two such texts, it may be the other. */
+static int32_t likely_id(const struct vocabulary *vocabulary, uint32_t hash) {
+    size_t at = first_place(vocabulary, hash);
+    while (vocabulary->table[at].id >= 0 && vocabulary->table[at].hash != hash) {
+        at = (at + 1) & (vocabulary->table_size - 1);
     }
-    uint32_t hash =
-        hash_bytes(hash_bytes(HASH_START, left.bytes, left.length), right.bytes, right.length);
+    return vocabulary->table[at].id;
+}
+
+static int32_t find_hashed(const struct vocabulary *vocabulary, uint32_t hash,
+                           struct token_text text) {
     size_t at = first_place(vocabulary, hash);
     for (; vocabulary->table[at].id >= 0; at = (at + 1) & (vocabulary->table_size - 1)) {
-        if (vocabulary->table[at].hash != hash) {
-            continue;
-        }
-        const struct vocabulary_entry *entry = &vocabulary->entries[vocabulary->table[at].id];
-        const char *text = vocabulary->pool + entry->offset;
-        if (entry->length == left.length + right.length &&
-            memcmp(text, left.bytes, left.length) == 0 &&
-            memcmp(text + left.length, right.bytes, right.length) == 0) {
-            return vocabulary->table[at].id;
+        const struct vocabulary_place *place = &vocabulary->table[at];
+        if (place->hash == hash && is_text_of(vocabulary, place->id, text)) {
+            return place->id;
         }
     }
     return -1;
 }
 
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, size_t length) {
-    return vocabulary_find_joined(vocabulary, (struct token_text){bytes, length},
-                                  (struct token_text){"", 0});
+    return vocabulary->table_size == 0
+               ? -1
+               : find_hashed(vocabulary, hash_bytes(HASH_START, bytes, length),
+                             (struct token_text){bytes, length});
+}
+
+/* One pass for each of the three places in memory that a lookup waits for: the table, the entry,
+ * the text. A pass asks for all of its memory before the next one needs any. */
+void vocabulary_find_batch(const struct vocabulary *vocabulary, const struct token_text *texts,
+                           size_t count, int32_t *ids) {
+    uint32_t hashes[VOCABULARY_BATCH];
+    assert(count <= VOCABULARY_BATCH);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = -1;
+        hashes[i] = hash_bytes(HASH_START, texts[i].bytes, texts[i].length);
+        if (vocabulary->table_size > 0) {
+            __builtin_prefetch(&vocabulary->table[first_place(vocabulary, hashes[i])]);
+        }
+    }
+    if (vocabulary->table_size == 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = likely_id(vocabulary, hashes[i]);
+        if (ids[i] >= 0) {
+            __builtin_prefetch(&vocabulary->entries[ids[i]]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] >= 0) {
+            __builtin_prefetch(vocabulary->pool + vocabulary->entries[ids[i]].offset);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] >= 0 && !is_text_of(vocabulary, ids[i], texts[i])) {
+            ids[i] = find_hashed(vocabulary, hashes[i], texts[i]);
+        }
+    }
 }
 
 struct token_text vocabulary_text(const struct vocabulary *vocabulary, int32_t id) {
