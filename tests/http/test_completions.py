@@ -1,0 +1,106 @@
+"""What a completion says, in every form in which one can ask for it."""
+
+PROMPT = "Once upon a time"
+GREEDY = {"prompt": PROMPT, "max_tokens": 40, "temperature": 0}
+
+
+def text_of(answer, index=0):
+    return answer["choices"][index]["text"]
+
+
+def test_answer_has_the_shape_of_openai(demo):
+    answer = demo.complete(**GREEDY)
+    assert answer["id"].startswith("cmpl-") and answer["object"] == "text_completion" and answer["model"] == "demo"
+    assert answer["choices"][0]["index"] == 0 and answer["choices"][0]["logprobs"] is None
+    assert answer["choices"][0]["finish_reason"] == "length"
+    usage = answer["usage"]
+    assert usage["completion_tokens"] == 40 and usage["total_tokens"] == usage["prompt_tokens"] + 40
+
+
+def test_default_is_sixteen_tokens(demo):
+    assert demo.complete(prompt=PROMPT, ignore_eos=True)["usage"]["completion_tokens"] == 16
+
+
+def test_a_stop_token_ends_the_reply(demo):
+    answer = demo.complete(prompt=PROMPT, max_tokens=900, temperature=0)
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] < 900
+    longer = demo.complete(prompt=PROMPT, max_tokens=900, temperature=0, ignore_eos=True)
+    assert longer["usage"]["completion_tokens"] == 900
+
+
+def test_prompts_as_text_lists_and_ids_say_the_same(demo):
+    ids = [2, *range(300, 310)]
+    alone = text_of(demo.complete(**{**GREEDY, "prompt": ids}))
+    both = demo.complete(**{**GREEDY, "prompt": [ids, [2, 400, 401]]})
+    assert [choice["index"] for choice in both["choices"]] == [0, 1]
+    assert text_of(both) == alone
+    texts = demo.complete(**{**GREEDY, "prompt": [PROMPT, "The little fox"]})
+    assert text_of(texts) == text_of(demo.complete(**GREEDY))
+    assert text_of(texts, 1) == text_of(demo.complete(**{**GREEDY, "prompt": "The little fox"}))
+
+
+def test_n_counts_up_from_the_seed(demo):
+    answer = demo.complete(prompt=[PROMPT, "A bear"], n=3, seed=7, max_tokens=20, temperature=1)
+    assert [choice["index"] for choice in answer["choices"]] == list(range(6))
+    single = demo.complete(prompt="A bear", seed=9, max_tokens=20, temperature=1)
+    assert text_of(answer, 5) == text_of(single)
+
+
+def test_a_seed_repeats_itself_and_none_does_not(demo):
+    ask = {"prompt": PROMPT, "max_tokens": 30, "temperature": 1.2}
+    assert text_of(demo.complete(**ask, seed=1)) == text_of(demo.complete(**ask, seed=1))
+    assert len({text_of(demo.complete(**ask)) for _ in range(5)}) > 1
+
+
+def test_echo_puts_the_prompt_before_the_reply(demo):
+    plain = text_of(demo.complete(**GREEDY))
+    assert text_of(demo.complete(**GREEDY, echo=True)) == PROMPT + plain
+    assert text_of(demo.complete(prompt=PROMPT, max_tokens=0, echo=True)) == PROMPT
+
+
+def test_logit_bias_forces_and_forbids(demo):
+    forced = demo.complete(prompt=PROMPT, max_tokens=5, temperature=0, logit_bias={"300": 100})
+    again = demo.complete(prompt=PROMPT, max_tokens=5, temperature=1, seed=3, logit_bias={"300": 100})
+    assert text_of(forced) == text_of(again) and len(set(text_of(forced).split(text_of(forced)[:2]))) <= 2
+    assert text_of(demo.complete(**GREEDY, logit_bias={"300": -100})) != ""
+
+
+def test_penalties_change_what_repeats(tiny):
+    ask = {"prompt": "the the the", "max_tokens": 60, "temperature": 0}
+    plain = text_of(tiny.complete(**ask))
+    for penalty in ({"repetition_penalty": 1.8}, {"frequency_penalty": 2}, {"presence_penalty": 2}):
+        assert text_of(tiny.complete(**ask, **penalty)) != plain, penalty
+
+
+def test_stop_strings_cut_exactly_and_never_leak(demo):
+    whole = text_of(demo.complete(**GREEDY))
+    for start in range(1, len(whole) - 8, 3):
+        for length in (1, 4, 8):
+            stop = whole[start:start + length]
+            expected = whole[:whole.index(stop)]
+            answer = demo.complete(**GREEDY, stop=stop)
+            assert (text_of(answer), answer["choices"][0]["finish_reason"]) == (expected, "stop"), stop
+    pieces = [text_of(event) for event in demo.stream(**GREEDY, stop=[whole[20:33], "never said"])]
+    assert "".join(pieces) == whole[:whole.index(whole[20:33])]
+
+
+def test_a_stream_says_what_the_whole_answer_says(demo):
+    whole = demo.complete(**GREEDY)
+    events = demo.stream(**GREEDY, stream_options={"include_usage": True})
+    assert len({event["id"] for event in events}) == 1
+    assert events[-1]["choices"] == [] and events[-1]["usage"] == whole["usage"]
+    chunks = events[:-1]
+    assert all(event["usage"] is None for event in chunks)
+    assert "".join(text_of(event) for event in chunks) == text_of(whole)
+    assert [event["choices"][0]["finish_reason"] for event in chunks if event["choices"][0]["finish_reason"]] == ["length"]
+    assert len(chunks) > 10, "tokens arrive one by one"
+
+
+def test_streams_of_several_choices_are_told_apart_by_index(demo):
+    ask = {"prompt": [PROMPT, "A bear"], "n": 2, "seed": 5, "max_tokens": 12, "temperature": 1}
+    whole = demo.complete(**ask)
+    texts = [""] * 4
+    for event in demo.stream(**ask):
+        texts[event["choices"][0]["index"]] += text_of(event)
+    assert texts == [choice["text"] for choice in whole["choices"]]

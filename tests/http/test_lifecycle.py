@@ -1,0 +1,85 @@
+"""Starting, failing to start, and ending."""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+from conftest import BINARY, MODELS, PATIENCE, Server
+
+
+def test_draining_lets_a_stream_finish(start_server):
+    server = start_server()
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
+    connection.request("POST", "/v1/completions", json.dumps(
+        {"prompt": "Once", "max_tokens": 600, "stream": True, "ignore_eos": True}))
+    answer = connection.getresponse()
+    first = answer.readline()
+    server.process.send_signal(signal.SIGTERM)
+    text = (first + answer.read()).decode()
+    assert text.rstrip().endswith("data: [DONE]")
+    assert server.process.wait(timeout=PATIENCE) == 0
+    with pytest.raises(OSError):
+        socket.create_connection((server.host, server.port), timeout=PATIENCE)
+
+
+def test_a_drain_that_takes_too_long_is_cut_short(start_server):
+    server = start_server("--drain-timeout", 0, model=os.path.join(MODELS, "gemma3-int4"))
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
+    connection.request("POST", "/v1/completions", json.dumps(
+        {"prompt": [2], "max_tokens": 250, "n": 64, "stream": True, "ignore_eos": True}))
+    answer = connection.getresponse()
+    first = answer.readline()
+    server.process.send_signal(signal.SIGTERM)
+    text = (first + answer.read()).decode()
+    assert "error" in text or text.rstrip().endswith("[DONE]")
+    assert server.process.wait(timeout=PATIENCE) == 0
+
+
+def test_a_unix_socket_is_served_and_removed(tmp_path):
+    path = tmp_path / "quern.sock"
+    leftover = socket.socket(socket.AF_UNIX)
+    leftover.bind(str(path))
+    leftover.close()
+    server = Server(listen=f"unix:{path}")
+    command = ["curl", "-sS", "--unix-socket", str(path), "http://x/health"]
+    assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["status"] == "ok"
+    server.stop()
+    assert not path.exists()
+
+
+def copy_of_model(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(os.path.join(MODELS, "gemma3-int4"), folder)
+    return folder
+
+
+def remove(name):
+    return lambda folder: os.remove(folder / name)
+
+
+def truncate(name, size):
+    return lambda folder: os.truncate(folder / name, size)
+
+
+@pytest.mark.parametrize("damage, named", [
+    (shutil.rmtree, "model"),
+    (remove("model.onnx"), "model.onnx"),
+    (remove("model.onnx.data"), "model.onnx.data"),
+    (remove("tokenizer.json"), "tokenizer.json"),
+    (truncate("model.onnx", 20000), "model.onnx"),
+    (truncate("model.onnx.data", 1000), "model.onnx.data"),
+    (truncate("tokenizer.json", 5000), "tokenizer.json"),
+    (truncate("genai_config.json", 100), "genai_config.json"),
+])
+def test_a_damaged_model_is_refused_at_start_with_its_file(tmp_path, damage, named):
+    folder = copy_of_model(tmp_path)
+    damage(folder)
+    ended = subprocess.run([BINARY, "serve", str(folder), "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+                           timeout=PATIENCE)
+    assert ended.returncode == 1, ended.stderr
+    assert named in ended.stderr and "Sanitizer" not in ended.stderr and "runtime error" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) <= 2, ended.stderr
