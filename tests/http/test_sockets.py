@@ -1,0 +1,97 @@
+"""HTTP as other clients write it: byte by byte, pipelined, chunked, old, half finished, and no HTTP at all."""
+import json
+import re
+import socket
+
+import pytest
+
+from conftest import PATIENCE
+
+BODY = json.dumps({"prompt": "Once", "max_tokens": 3, "temperature": 0, "ignore_eos": True}).encode()
+
+
+def post(body=BODY, version="1.1", extra=b""):
+    return (f"POST /v1/completions HTTP/{version}\r\nHost: quern\r\nContent-Length: {len(body)}\r\n".encode() + extra +
+            b"\r\n" + body)
+
+
+def talk(server, *pieces):
+    """Sends the pieces one after the other and reads until the server closes the connection."""
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            connection.sendall(piece)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+    return answer
+
+
+CLOSE = b"Connection: close\r\n"
+
+
+def test_pipelined_requests_are_answered_in_order(demo):
+    health = b"GET /health HTTP/1.1\r\nHost: quern\r\n\r\n"
+    answer = talk(demo, health + post() + b"GET /nothing HTTP/1.1\r\nHost: quern\r\n\r\n" + post(extra=CLOSE))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"200", b"404", b"200"], answer
+    assert answer.count(b'"text_completion"') == 2, answer
+
+
+def test_a_request_may_come_byte_by_byte(demo):
+    request = post(extra=CLOSE)
+    answer = talk(demo, *(request[i:i + 1] for i in range(len(request))))
+    assert answer.startswith(b"HTTP/1.1 200") and b'"text_completion"' in answer, answer
+
+
+def test_an_upload_may_be_chunked(demo):
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(BODY[i:i + 7]), BODY[i:i + 7]) for i in range(0, len(BODY), 7))
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: quern\r\nTransfer-Encoding: chunked\r\n" + CLOSE + b"\r\n"
+    answer = talk(demo, head + chunks + b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200") and b'"text_completion"' in answer, answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_http_1_0_gets_an_answer_that_ends_with_the_connection(demo, stream):
+    body = json.dumps({**json.loads(BODY), "stream": stream}).encode()
+    answer = talk(demo, post(body, "1.0"))
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0] and b"chunked" not in head.lower(), head
+    assert rest.endswith(b"data: [DONE]\n\n") if stream else json.loads(rest)["usage"], rest
+
+
+def test_a_client_that_expects_100_continue_gets_it(demo):
+    with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
+        head, _, body = post(extra=b"Expect: 100-continue\r\n" + CLOSE).partition(b"\r\n\r\n")
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        assert b" 200 " in connection.recv(4096).splitlines()[0]
+
+
+@pytest.mark.parametrize("bytes_sent", [
+    b"",
+    b"POST /v1/comp",
+    post()[:-5],
+    b"\0" * 1000,
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS hello
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /%00%ff%zz HTTP/1.1\r\nHost: quern\r\n\r\n",
+    b"A" * 100_000,
+    b"GET /health HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+    b"POST /v1/completions HTTP/1.1\r\nHost: q\r\nContent-Length: 99999999999999999999\r\n\r\n{}",
+    b"POST /v1/completions HTTP/1.1\r\nHost: q\r\nContent-Length: -1\r\n\r\n{}",
+    b"POST /v1/completions HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+], ids=lambda sent: repr(sent[:30]))
+def test_a_client_that_leaves_half_way_or_talks_garbage_harms_nobody(demo, bytes_sent):
+    with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
+        try:
+            connection.sendall(bytes_sent)
+        except OSError:
+            pass  # The server may hang up in the middle.
+    assert demo.request("GET", "/health")[0] == 200
+    demo.wait_idle()
+
+
+def test_a_sane_request_id_comes_back_and_a_strange_one_does_not(demo):
+    assert demo.request("GET", "/health", headers={"X-Request-Id": "abc-1"})[1]["X-Request-Id"] == "abc-1"
+    assert " " not in demo.request("GET", "/health", headers={"X-Request-Id": "a b\t<x>"})[1]["X-Request-Id"]
