@@ -19,6 +19,9 @@ struct tokenizer_builder {
     bool has_unknown;
     struct bpe_options options;
     struct token_list specials; /* ids of special added tokens */
+    /* Added tokens that are looked for in normalized text: they wait for the whole normalizer. */
+    struct added_token *normalized;
+    size_t normalized_count;
 };
 
 bool tokenizer_builder_open(struct tokenizer_builder **out, struct error *err) {
@@ -41,6 +44,7 @@ void tokenizer_builder_close(struct tokenizer_builder *builder) {
     tokenizer_close(builder->tokenizer);
     text_buffer_deinit(&builder->unknown);
     token_list_deinit(&builder->specials);
+    free(builder->normalized);
     free(builder);
 }
 
@@ -108,9 +112,36 @@ bool tokenizer_builder_add_added_token(struct tokenizer_builder *builder,
     if (token->special && !token_list_push(&builder->specials, token->id)) {
         return no_memory(err);
     }
-    struct added_tokens *added =
-        token->normalized ? &tokenizer->normalized_added : &tokenizer->raw_added;
-    return added_tokens_add(added, token, text.bytes, text.length, err);
+    if (!token->normalized) {
+        return added_tokens_add(&tokenizer->raw_added, token, text.bytes, text.length, err);
+    }
+    struct added_token *normalized =
+        realloc(builder->normalized, (builder->normalized_count + 1) * sizeof *normalized);
+    if (normalized == NULL) {
+        return no_memory(err);
+    }
+    builder->normalized = normalized;
+    normalized[builder->normalized_count++] = *token;
+    return true;
+}
+
+/* What is looked for in normalized text has to be normalized too: "new york" is "new▁york" there.
+ */
+static bool add_normalized_tokens(struct tokenizer_builder *builder, struct error *err) {
+    struct tokenizer *tokenizer = builder->tokenizer;
+    struct text_buffer normal = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < builder->normalized_count; i++) {
+        const struct added_token *token = &builder->normalized[i];
+        struct token_text text = vocabulary_text(&tokenizer->vocabulary, token->id);
+        normal.length = 0;
+        ok = replacements_apply(&tokenizer->normalizer, text.bytes, text.length, &normal)
+                 ? added_tokens_add(&tokenizer->normalized_added, token, normal.bytes,
+                                    normal.length, err)
+                 : no_memory(err);
+    }
+    text_buffer_deinit(&normal);
+    return ok;
 }
 
 bool tokenizer_builder_add_merge(struct tokenizer_builder *builder, struct token_text left,
@@ -165,7 +196,8 @@ bool tokenizer_builder_finish(struct tokenizer_builder *builder, struct tokenize
     for (size_t i = 0; i < builder->specials.length; i++) {
         tokenizer->special[builder->specials.ids[i]] = 1;
     }
-    if (!bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary, builder->options, err)) {
+    if (!add_normalized_tokens(builder, err) ||
+        !bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary, builder->options, err)) {
         return false;
     }
     builder->tokenizer = NULL;

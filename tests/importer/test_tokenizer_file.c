@@ -241,6 +241,25 @@ Test(tokenizer_file, a_stream_ends_an_unfinished_or_impossible_character_with_re
     tokenizer_close(tokenizer);
 }
 
+Test(tokenizer_file, a_normalized_added_token_is_found_in_normalized_text) {
+    static const char json[] =
+        "{\"added_tokens\": [{\"id\": 3, \"content\": \"b b\", \"normalized\": true}],"
+        " \"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"},"
+        " \"content\": \"_\"},"
+        " \"model\": {\"vocab\": {\"a\": 0, \"b\": 1, \"_\": 2}, \"merges\": []}}";
+    const int32_t expected[] = {0, 2, 3, 2, 1, 0, 3};
+    struct tokenizer *tokenizer = NULL;
+    struct token_list ids = {0};
+    struct error err = {0};
+    cr_assert(tokenizer_file_load(&tokenizer, (const uint8_t *)json, strlen(json), &err), "%s",
+              err.text);
+    cr_assert(tokenizer_encode(tokenizer, "a b b bab_b", 11, false, &ids, &err), "%s", err.text);
+    cr_assert_eq(ids.length, 7, "%zu ids, not 7", ids.length);
+    cr_assert_arr_eq(ids.ids, expected, sizeof expected);
+    token_list_deinit(&ids);
+    tokenizer_close(tokenizer);
+}
+
 /* ---- Hostile files ---- */
 
 static void expect_refusal(const char *json, const char *part_of_message) {
