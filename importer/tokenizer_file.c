@@ -304,7 +304,32 @@ struct model_parts {
     bool has_unknown;
     bool byte_fallback;
     bool fuse_unknown;
+    const char *unsupported; /* an option that is set and would change ids; NULL: none */
 };
+
+/* Options of BPE that are not supported unless they are null, false or empty. */
+static const char *const unsupported_options[] = {"continuing_subword_prefix", "end_of_word_suffix",
+                                                  "ignore_merges"};
+
+static void read_other_option(struct json_reader *json, struct token_text key,
+                              const char **unsupported) {
+    const char *known = NULL;
+    for (size_t i = 0; i < sizeof unsupported_options / sizeof *unsupported_options; i++) {
+        known = token_text_is(key, unsupported_options[i]) ? unsupported_options[i] : known;
+    }
+    struct token_text text = {"", 0};
+    bool truth = false;
+    if (known != NULL && json_peek(json) == JSON_STRING) {
+        json_string(json, &text);
+    } else if (known != NULL && json_peek(json) == JSON_BOOLEAN) {
+        json_boolean(json, &truth);
+    } else {
+        json_skip(json);
+    }
+    if (truth || text.length > 0) {
+        *unsupported = known;
+    }
+}
 
 static void read_flag(struct json_reader *json, bool *flag) {
     if (json_peek(json) == JSON_BOOLEAN) {
@@ -332,7 +357,7 @@ static void read_model_parts(struct json_reader *json, struct model_parts *parts
         } else if (token_text_is(key, "merges")) {
             read_span(json, &parts->merges);
         } else {
-            json_skip(json);
+            read_other_option(json, key, &parts->unsupported);
         }
     }
 }
@@ -418,6 +443,10 @@ static bool add_model(struct reading *reading, const struct model_parts *parts) 
         return error_set(reading->err, ERROR_UNSUPPORTED,
                          "a model of type \"%.60s\" is not supported, only BPE is",
                          parts->type.bytes);
+    }
+    if (parts->unsupported != NULL) {
+        return error_set(reading->err, ERROR_UNSUPPORTED,
+                         "the model sets \"%s\", which is not supported", parts->unsupported);
     }
     struct token_text unknown = {parts->has_unknown ? parts->unknown.bytes : NULL,
                                  parts->unknown.length};

@@ -73,7 +73,9 @@ bool tokenizer_builder_add_replacement(struct tokenizer_builder *builder, struct
 
 bool tokenizer_builder_set_split(struct tokenizer_builder *builder, struct token_text pattern,
                                  struct error *err) {
-    builder->tokenizer->split.length = 0;
+    if (builder->tokenizer->split.length > 0) {
+        return error_set(err, ERROR_UNSUPPORTED, "more than one Split is not supported");
+    }
     return text_buffer_append(&builder->tokenizer->split, pattern.bytes, pattern.length) ||
            no_memory(err);
 }

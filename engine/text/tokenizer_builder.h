@@ -28,7 +28,7 @@ void tokenizer_builder_close(struct tokenizer_builder *builder);
 bool tokenizer_builder_add_replacement(struct tokenizer_builder *builder, struct token_text pattern,
                                        struct token_text content, struct error *err);
 
-/* A pre-tokenizer that cuts behind every `pattern` (Split, MergedWithPrevious). */
+/* A pre-tokenizer that cuts behind every `pattern` (Split, MergedWithPrevious); at most one. */
 bool tokenizer_builder_set_split(struct tokenizer_builder *builder, struct token_text pattern,
                                  struct error *err);
 

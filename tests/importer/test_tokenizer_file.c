@@ -285,6 +285,8 @@ Test(tokenizer_file, contradictions_are_refused_by_name) {
     expect_refusal("{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [[\"a\"]]}}", "pair");
     expect_refusal("{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [], \"unk_token\": \"?\"}}",
                    "unk_token");
+    expect_refusal("{\"model\": {\"ignore_merges\": true}}", "ignore_merges");
+    expect_refusal("{\"model\": {\"end_of_word_suffix\": \"</w>\"}}", "end_of_word_suffix");
     expect_refusal("{\"normalizer\": {\"type\": \"Nmt\"}}", "Nmt");
     expect_refusal("{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"x+\"}}}",
                    "x+");
