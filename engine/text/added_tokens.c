@@ -159,8 +159,11 @@ struct added_match added_tokens_find(const struct added_tokens *added, const cha
                                      size_t length, size_t from) {
     for (size_t begin = from; added->count > 0 && begin < length; begin++) {
         struct added_match match = match_at(added, text, length, begin);
-        if (match.token == NULL ||
-            (match.token->single_word && !stands_alone(text, length, match.begin, match.end))) {
+        if (match.token == NULL) {
+            continue;
+        }
+        if (match.token->single_word && !stands_alone(text, length, match.begin, match.end)) {
+            begin = match.end - 1; /* passed over whole, as the reference does */
             continue;
         }
         while (match.token->strip_left && match.begin > from && is_space(text[match.begin - 1])) {

@@ -47,6 +47,7 @@ Test(added_tokens, flags_say_what_may_touch_a_token_and_what_it_takes_along) {
     add(&added, (struct added_token){.id = 1, .single_word = true}, "cat");
     add(&added, (struct added_token){.id = 2, .strip_left = true}, "<l>");
     add(&added, (struct added_token){.id = 3, .strip_right = true}, "<r>");
+    add(&added, (struct added_token){.id = 4}, "at");
     check(&added, "cat concat cats cat", "1[0,3)1[16,19)");
     check(&added, "a  <l> b", "2[1,6)");
     check(&added, "a <r>\n b", "3[2,7)");
