@@ -25,8 +25,13 @@ static bool fail(struct json_reader *json, const char *expected) {
             error_set(&json->error, ERROR_BAD_FILE, "expected %s at byte %zu, found the end",
                       expected, offset);
         } else {
-            error_set(&json->error, ERROR_BAD_FILE, "expected %s at byte %zu, found '%.12s'",
-                      expected, offset, (char[]){*json->at, '\0'});
+            /* Half a character or a control character would spoil the message. */
+            const unsigned char found = (unsigned char)*json->at;
+            const bool readable = found >= 0x20 && found < 0x7F;
+            error_set(&json->error, ERROR_BAD_FILE,
+                      readable ? "expected %s at byte %zu, found '%c'"
+                               : "expected %s at byte %zu, found the byte 0x%02X",
+                      expected, offset, found);
         }
     }
     return false;
@@ -331,6 +336,11 @@ bool json_skip(struct json_reader *json) {
         }
     } while (json->depth > depth);
     return !failed(json);
+}
+
+bool json_end(struct json_reader *json) {
+    skip_space(json);
+    return !failed(json) && (json->at == json->end || fail(json, "the end"));
 }
 
 bool token_text_is(struct token_text text, const char *expected) {

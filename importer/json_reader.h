@@ -71,6 +71,9 @@ bool json_boolean(struct json_reader *json, bool *truth);
 /* Passes over a value of any type. */
 bool json_skip(struct json_reader *json);
 
+/* After the last value: nothing but white space may follow. */
+bool json_end(struct json_reader *json);
+
 bool token_text_is(struct token_text text, const char *expected);
 
 #endif

@@ -57,12 +57,14 @@ static void read_request(struct json_reader *json, struct request *request) {
     json_begin_object(json);
     while (json_next_key(json, &key)) {
         if (token_text_is(key, "text")) {
+            request->text.length = 0; /* of equal keys the last counts */
             request->has_text = json_string(json, &text);
             if (request->has_text && !text_buffer_append(&request->text, text.bytes, text.length)) {
                 error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for the text");
             }
         } else if (token_text_is(key, "ids")) {
             request->has_ids = true;
+            request->ids.length = 0;
             read_ids(json, &request->ids);
         } else if (token_text_is(key, "add_special")) {
             json_boolean(json, &request->add_special);
@@ -128,6 +130,7 @@ static void answer_line(const struct tokenizer *tokenizer, const char *line, siz
     struct request request = {0};
     json_reader_init(&json, line, length);
     read_request(&json, &request);
+    json_end(&json);
     struct error err = json.error;
     if (err.code != ERROR_NONE || !answer(tokenizer, &request, &err)) {
         print_text("error", err.text, strlen(err.text));

@@ -97,3 +97,18 @@ Test(json_reader, refuses_nesting_beyond_its_limit) {
     cr_assert(strstr(json.error.text, "nesting") != NULL, "%s", json.error.text);
     json_reader_deinit(&json);
 }
+
+Test(json_reader, messages_are_readable_whatever_the_bytes_are) {
+    struct json_reader json = reader("\xFF");
+    cr_assert_not(json_skip(&json));
+    cr_assert(strstr(json.error.text, "0xFF") != NULL, "%s", json.error.text);
+    json_reader_deinit(&json);
+}
+
+Test(json_reader, nothing_may_follow_the_last_value) {
+    struct json_reader json = reader("1 \n");
+    cr_assert(json_skip(&json) && json_end(&json), "%s", json.error.text);
+    json = reader("1 2");
+    cr_assert(json_skip(&json));
+    cr_assert_not(json_end(&json));
+}
