@@ -81,7 +81,8 @@ static bool grow_entries(struct vocabulary *vocabulary, size_t size) {
 }
 
 static bool grow_pool(struct vocabulary *vocabulary, size_t length) {
-    size_t needed = vocabulary->pool_used + length;
+    /* One more, so that an empty text has an address too. */
+    size_t needed = vocabulary->pool_used + length + 1;
     if (length > POOL_LIMIT || needed > POOL_LIMIT) {
         return false;
     }

@@ -271,6 +271,19 @@ static void expect_refusal(const char *json, const char *part_of_message) {
               part_of_message);
 }
 
+Test(tokenizer_file, an_empty_token_is_never_made_and_breaks_nothing) {
+    static const char json[] = "{\"model\": {\"vocab\": {\"\": 0, \"a\": 1}, \"merges\": []}}";
+    struct tokenizer *tokenizer = NULL;
+    struct token_list ids = {0};
+    struct error err = {0};
+    cr_assert(tokenizer_file_load(&tokenizer, (const uint8_t *)json, strlen(json), &err), "%s",
+              err.text);
+    cr_assert(tokenizer_encode(tokenizer, "aa", 2, false, &ids, NULL));
+    cr_assert_eq(ids.length, 2, "%zu ids", ids.length);
+    token_list_deinit(&ids);
+    tokenizer_close(tokenizer);
+}
+
 Test(tokenizer_file, contradictions_are_refused_by_name) {
     expect_refusal("", "object");
     expect_refusal("{\"model\": {\"vocab\": {\"a\": 0}", "end");
