@@ -218,6 +218,12 @@ static bool ends_run(char c) {
     return c == '"' || c == '\\' || (uint8_t)c < 0x20;
 }
 
+/* Whoever takes strings apart and joins them relies on it that all are UTF-8 (RFC 8259, 8.1). */
+static bool is_utf8(struct json_reader *json, struct token_text text) {
+    return utf8_valid_prefix(text.bytes, text.length) == text.length ||
+           fail(json, "valid UTF-8 in the string before");
+}
+
 bool json_string(struct json_reader *json, struct token_text *text) {
     if (!next_is(json, '"')) {
         return fail(json, "a string");
@@ -234,7 +240,7 @@ bool json_string(struct json_reader *json, struct token_text *text) {
         if (closes && !escaped) {
             *text = (struct token_text){run, length};
             json->at++;
-            return true;
+            return is_utf8(json, *text);
         }
         if (!append(json, run, length)) {
             return false;
@@ -242,7 +248,7 @@ bool json_string(struct json_reader *json, struct token_text *text) {
         if (closes) {
             *text = (struct token_text){json->unescaped.bytes, json->unescaped.length};
             json->at++;
-            return true;
+            return is_utf8(json, *text);
         }
         if (json->at == json->end || *json->at != '\\') {
             return fail(json, "the end of a string");

@@ -62,7 +62,7 @@ bool json_begin_array(struct json_reader *json);
 bool json_next_element(struct json_reader *json);
 
 /* A string's bytes; they stay until the next string or key is read. \u0000 is kept; half a
- * surrogate pair becomes U+FFFD. */
+ * surrogate pair becomes U+FFFD. Always UTF-8: bytes that are not are an error. */
 bool json_string(struct json_reader *json, struct token_text *text);
 bool json_integer(struct json_reader *json,
                   int64_t *number); /* also of a number written 1.0 or 1e3 */

@@ -3,6 +3,7 @@
 #include "engine/checked.h"
 #include "engine/text/utf8.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,7 @@ static void split_characters(struct word *word, const struct vocabulary *vocabul
     bool unknown_waits = false;
     for (size_t at = 0; at < length;) {
         size_t bytes = utf8_character(text + at, length - at);
+        assert(bytes > 0);
         int32_t id = vocabulary_find(vocabulary, text + at, bytes);
         if (id >= 0) {
             if (unknown_waits) {

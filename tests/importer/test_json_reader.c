@@ -79,6 +79,8 @@ Test(json_reader, refuses_what_is_not_json) {
         "{1: 2}",
         "]",
         "\"line\nbreak\"",
+        "\"half a character: \xE2\x82\"",
+        "{\"\\n\xFF\": 1}",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct json_reader json = reader(cases[i]);
