@@ -182,28 +182,23 @@ static size_t pages_needed(const struct scheduler *scheduler, const struct sessi
                                  scheduler->decoder->rows_max);
 }
 
-static void admit(struct scheduler *scheduler) {
-    size_t promised = 0;
-    for (const struct session *s = scheduler->running.first; s != NULL; s = s->next) {
-        promised += pages_needed(scheduler, s);
-    }
-    while (scheduler->waiting.first != NULL && scheduler->running.count < scheduler->sessions_max) {
-        promised += pages_needed(scheduler, scheduler->waiting.first);
-        if (promised > kv_cache_pages_total(scheduler->decoder->cache) &&
-            scheduler->running.count > 0) {
-            return;
+/* The running session that gives way first: the youngest of those whose reader is slow, which could
+ * not go on anyway, or else the youngest. Only the former if `paused_only`; NULL if there is none. */
+static struct session **first_to_give_way(struct scheduler *scheduler, bool paused_only) {
+    struct session **choice = NULL;
+    bool choice_paused = false;
+    for (struct session **link = &scheduler->running.first; *link != NULL; link = &(*link)->next) {
+        bool paused = !session_has_room(*link);
+        if (paused || (!paused_only && !choice_paused)) {
+            choice = link;
+            choice_paused = paused;
         }
-        list_append(&scheduler->running,
-                    list_remove(&scheduler->waiting, &scheduler->waiting.first));
     }
+    return choice;
 }
 
-/* Gives the youngest running session's pages back; it is first to be admitted again. */
-static struct session *preempt_youngest(struct scheduler *scheduler) {
-    struct session **link = &scheduler->running.first;
-    while ((*link)->next != NULL) {
-        link = &(*link)->next;
-    }
+/* Gives a running session's pages back; it waits before all that are younger. */
+static struct session *preempt(struct scheduler *scheduler, struct session **link) {
     struct session *session = list_remove(&scheduler->running, link);
     kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
     session->computed = 0;
@@ -211,6 +206,44 @@ static struct session *preempt_youngest(struct scheduler *scheduler) {
     list_prepend(&scheduler->waiting, session);
     atomic_fetch_add(&scheduler->counters.preemptions, 1);
     return session;
+}
+
+/* The first waiting session that could go on, or NULL. */
+static struct session **next_to_admit(struct scheduler *scheduler) {
+    for (struct session **link = &scheduler->waiting.first; *link != NULL; link = &(*link)->next) {
+        if (session_has_room(*link)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+static bool fits_beside_running(const struct scheduler *scheduler, const struct session *session) {
+    size_t pages = pages_needed(scheduler, session);
+    for (const struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        pages += pages_needed(scheduler, s);
+    }
+    return scheduler->running.count == 0 ||
+           (scheduler->running.count < scheduler->sessions_max &&
+            pages <= kv_cache_pages_total(scheduler->decoder->cache));
+}
+
+static void admit(struct scheduler *scheduler) {
+    for (;;) {
+        struct session **next = next_to_admit(scheduler);
+        if (next == NULL) {
+            return;
+        }
+        if (fits_beside_running(scheduler, *next)) {
+            list_append(&scheduler->running, list_remove(&scheduler->waiting, next));
+            continue;
+        }
+        struct session **slow = first_to_give_way(scheduler, true);
+        if (slow == NULL) {
+            return;
+        }
+        preempt(scheduler, slow);
+    }
 }
 
 /* Decodes first, then prompts share what is left. */
@@ -241,7 +274,7 @@ static void reserve_pages(struct scheduler *scheduler) {
     struct kv_cache *cache = scheduler->decoder->cache;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
         while (!kv_sequence_reserve(&s->sequence, cache, s->computed + s->step_rows)) {
-            if (preempt_youngest(scheduler) == s) {
+            if (preempt(scheduler, first_to_give_way(scheduler, false)) == s) {
                 return; /* it was the youngest itself: nobody comes after it */
             }
         }

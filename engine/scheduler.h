@@ -2,12 +2,13 @@
  *
  *     1. Sessions whose reader has let go are dropped, and their pages with them.
  *     2. Waiting sessions are admitted, first come first served, as long as the pool holds their
- * tokens.
+ *        tokens. Where there is no room for one, sessions with a slow reader make it: they cannot go
+ *        on anyway.
  *     3. Every running session that has one token to compute (decode) gets a row; what is left of
- * the step goes to prompts, oldest first, in chunks. While others decode, prompts get few rows a
- * step, so that they do not wait.
- *     4. Pages are reserved, oldest session first. Where the pool has too few, the youngest session
- * is preempted.
+ *        the step goes to prompts, oldest first, in chunks. While others decode, prompts get few
+ *        rows a step, so that they do not wait.
+ *     4. Pages are reserved, oldest session first. Where the pool has too few, a session with a slow
+ *        reader, or else the youngest, is preempted.
  *     5. The step runs; a session whose last token was in it samples the next one and hands it to
  * its reader.
  *

@@ -165,9 +165,9 @@ Test(engine, a_pool_too_small_for_all_preempts_and_changes_nothing) {
     model_close(model);
 }
 
-Test(engine, a_reader_that_does_not_read_pauses_only_its_own_session) {
+Test(engine, a_reader_that_does_not_read_holds_up_only_its_own_session) {
     struct model *model = open_model();
-    struct engine *engine = open_engine(model, 0, 2, 8);
+    struct engine *engine = open_engine(model, 0, 1, 8);
     int32_t prompt[] = {2, 3, 4};
     struct session_request request = {
         .prompt = prompt, .prompt_length = 3, .max_tokens = 200, .sampling = sampling_default()};
