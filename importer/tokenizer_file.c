@@ -202,6 +202,10 @@ static bool add_special_ids(struct reading *reading, const struct component *com
 
 /* single: [{"SpecialToken": {"id": "<bos>"}}, {"Sequence": {"id": "A"}}] */
 static bool add_template(struct reading *reading, const struct component *component) {
+    if (component->single.begin == NULL || component->special_tokens.begin == NULL) {
+        return error_set(reading->err, ERROR_BAD_FILE,
+                         "TemplateProcessing has no \"single\" or no \"special_tokens\"");
+    }
     struct json_reader json;
     struct token_text kind;
     struct token_text key;
@@ -256,6 +260,9 @@ static bool add_parts(struct reading *reading, const struct component *sequence,
                       const struct component_kind *kind) {
     struct json_reader json;
     bool ok = true;
+    if (sequence->parts.begin == NULL) {
+        return error_set(reading->err, ERROR_BAD_FILE, "%s: a Sequence has no parts", kind->name);
+    }
     json_reader_init(&json, sequence->parts.begin,
                      (size_t)(sequence->parts.end - sequence->parts.begin));
     json_begin_array(&json);
@@ -524,7 +531,7 @@ static bool read_file(struct reading *reading, struct json_reader *json,
             json_skip(json);
         }
     }
-    return ok && json->error.code == ERROR_NONE;
+    return ok && json_end(json);
 }
 
 bool tokenizer_file_load(struct tokenizer **out, const uint8_t *bytes, size_t size,

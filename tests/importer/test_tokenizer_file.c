@@ -301,6 +301,9 @@ Test(tokenizer_file, contradictions_are_refused_by_name) {
     expect_refusal("{\"model\": {\"ignore_merges\": true}}", "ignore_merges");
     expect_refusal("{\"model\": {\"end_of_word_suffix\": \"</w>\"}}", "end_of_word_suffix");
     expect_refusal("{\"normalizer\": {\"type\": \"Nmt\"}}", "Nmt");
+    expect_refusal("{\"normalizer\": {\"type\": \"Sequence\"}}", "no parts");
+    expect_refusal("{\"post_processor\": {\"type\": \"TemplateProcessing\"}}", "single");
+    expect_refusal("{} x", "end");
     expect_refusal("{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"x+\"}}}",
                    "x+");
 }
