@@ -1,6 +1,6 @@
 #include "server/api_error.h"
 
-#include "server/utf8.h"
+#include "engine/text/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static const char retry_after[] = "1";
 static void replace_invalid_utf8(char *text) {
     size_t length = strlen(text);
     for (size_t at = 0; at < length;) {
-        size_t width = utf8_character_length(text + at, length - at);
+        size_t width = utf8_character(text + at, length - at);
         if (width == 0) {
             text[at] = '?';
             width = 1;

@@ -1,6 +1,6 @@
 #include "server/json.h"
 
-#include "server/utf8.h"
+#include "engine/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,13 +44,14 @@ static bool scan_string(struct scan *scan, struct error *err) {
             }
             continue;
         }
-        size_t width = utf8_character_length(scan->text + scan->at, scan->length - scan->at);
+        size_t width = utf8_character(scan->text + scan->at, scan->length - scan->at);
         if (width == 0) {
             return error_set(err, ERROR_INVALID, "The body is not UTF-8 at byte %zu", scan->at);
         }
-        if (byte == '\0') {
-            return error_set(err, ERROR_INVALID, "Malformed JSON: a zero byte at byte %zu",
-                             scan->at);
+        if ((unsigned char)byte < 0x20) {
+            return error_set(err, ERROR_INVALID,
+                             "Malformed JSON: control character 0x%02x at byte %zu is not escaped",
+                             (unsigned char)byte, scan->at);
         }
         scan->at += width;
     }

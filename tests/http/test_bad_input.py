@@ -69,6 +69,7 @@ def test_a_prompt_beyond_the_context_is_told_both_numbers(demo):
     b"",
     b"{",
     b'{"prompt": "a"} x',
+    b'{"prompt": "a\nb"}',
     b'{"prompt": "a",}',
     b"[" * 100_000,
     b'{"a":' * 100_000,
