@@ -21,6 +21,9 @@
 
 enum {
     LINEAR_ROWS_MAX = 8,
+    /* Each row of a pass has a float sum and an integer sum, and they must leave registers for the
+     * codes. */
+    PASS_ROWS_MAX = LANES_REGISTERS / 4 < LINEAR_ROWS_MAX ? LANES_REGISTERS / 4 : LINEAR_ROWS_MAX,
     LINEAR_UNIT = 32, /* inputs that share an activation scale: their sum is one number */
     LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
     LINEAR_AHEAD_BYTES = 4096,     /* how far ahead memory is asked for what the sums will need */
@@ -39,15 +42,10 @@ struct linear_task {
 
 /* ---- Order ---- */
 
-/* Rows of the next pass. Each has a float sum and an integer sum, and they must leave registers for
- * the codes. */
+/* Rows of the next pass: as few passes as there can be, and those as even as they can be. */
 static inline size_t rows_of_pass(size_t rows_left) {
-    const size_t most = LANES_REGISTERS / 4;
-    size_t rows = LINEAR_ROWS_MAX;
-    while (rows > rows_left || rows > most) {
-        rows /= 2;
-    }
-    return rows;
+    const size_t passes = (rows_left + PASS_ROWS_MAX - 1) / PASS_ROWS_MAX;
+    return (rows_left + passes - 1) / passes;
 }
 
 struct tile_run {
@@ -351,23 +349,29 @@ EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t ro
     }
 }
 
+/* One row count of linear_run, as a loop of its own. Counts that no pass has are no code. */
+#define PASSES_OF(count)                                                                           \
+    case count:                                                                                    \
+        for (size_t tile = run.first; (count) <= PASS_ROWS_MAX && tile < run.end; tile++) {        \
+            linear_pass(task, tile, row, y, format, int8, unit, count);                            \
+        }                                                                                          \
+        break
+
 /* All rows of one run of tiles. */
 EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, size_t rows, float *y,
                          const enum weight_format format, const bool int8, const size_t unit) {
-    for (size_t row = 0; row < rows;) {
-        const size_t pass = rows_of_pass(rows - row);
-        for (size_t tile = run.first; tile < run.end; tile++) {
-            if (pass == 8) {
-                linear_pass(task, tile, row, y, format, int8, unit, 8);
-            } else if (pass == 4) {
-                linear_pass(task, tile, row, y, format, int8, unit, 4);
-            } else if (pass == 2) {
-                linear_pass(task, tile, row, y, format, int8, unit, 2);
-            } else {
-                linear_pass(task, tile, row, y, format, int8, unit, 1);
-            }
+    for (size_t row = 0, pass; row < rows; row += pass) {
+        pass = rows_of_pass(rows - row);
+        switch (pass) {
+            PASSES_OF(1);
+            PASSES_OF(2);
+            PASSES_OF(3);
+            PASSES_OF(4);
+            PASSES_OF(5);
+            PASSES_OF(6);
+            PASSES_OF(7);
+            PASSES_OF(8);
         }
-        row += pass;
     }
 }
 
