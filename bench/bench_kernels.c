@@ -68,10 +68,10 @@ static void multiply_item(void *context, size_t thread, size_t item) {
         first + TILES_PER_ITEM < p->matrix->tiles ? first + TILES_PER_ITEM : p->matrix->tiles;
     if (p->form->int8) {
         p->kernels->linear_int8[p->form->format](p->matrix, first, end, p->quantized, blocks,
-                                                 p->rows, NULL, p->y, outputs);
+                                                 p->rows, NULL, p->y + first * TILE_ROWS, outputs);
     } else {
         p->kernels->linear_f32[p->form->format](p->matrix, first, end, p->x, columns, p->rows, NULL,
-                                                p->y, outputs);
+                                                p->y + first * TILE_ROWS, outputs);
     }
 }
 

@@ -55,6 +55,49 @@ static void mark_forms(struct executor *x, const struct plan_instruction *instru
     }
 }
 
+struct reader_count {
+    int reg;
+    size_t readers;
+};
+
+static void count_reader(void *context, int reg, bool written) {
+    struct reader_count *count = context;
+    count->readers += !written && reg == count->reg;
+}
+
+static bool only_read_by(const struct plan *plan, const struct plan_instruction *reader, int reg) {
+    struct reader_count count = {.reg = reg};
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        if (&plan->instructions[i] != reader) {
+            plan_instruction_registers(&plan->instructions[i], count_reader, &count);
+        }
+    }
+    return count.readers == 0 && reg != plan->logits;
+}
+
+/* Whether instruction `index` is a pair of matrices that only feed the gate which follows. */
+static bool feeds_gate(const struct plan *plan, size_t index) {
+    if (index + 1 >= plan->instruction_count || plan->instructions[index].kind != PLAN_LINEAR ||
+        plan->instructions[index + 1].kind != PLAN_GATE) {
+        return false;
+    }
+    const struct plan_linear *linear = &plan->instructions[index].linear;
+    const struct plan_instruction *next = &plan->instructions[index + 1];
+    int first = linear->outputs[0].output;
+    int second = linear->count == 2 ? linear->outputs[1].output : PLAN_NONE;
+    bool feeds = (first == next->gate.gate && second == next->gate.up) ||
+                 (first == next->gate.up && second == next->gate.gate);
+    return feeds && first != second && only_read_by(plan, next, first) &&
+           only_read_by(plan, next, second);
+}
+
+/* What such a pair gives stays in scratch. */
+static void keep_out_of_memory(struct executor *x, const struct plan_linear *linear) {
+    for (size_t i = 0; i < linear->count; i++) {
+        x->registers[linear->outputs[i].output].wants_values = false;
+    }
+}
+
 static const enum op_kind simple_ops[PLAN_KIND_COUNT] = {
     [PLAN_EMBED] = OP_EMBED,
     [PLAN_NORM] = OP_NORM,
@@ -115,7 +158,13 @@ static bool compile(struct executor *x, struct error *err) {
         mark_forms(x, &plan->instructions[i]);
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
-        add_instruction(x, &plan->instructions[i]);
+        if (feeds_gate(plan, i)) {
+            keep_out_of_memory(x, &plan->instructions[i].linear);
+            add_op(x, OP_GATED_LINEAR, &plan->instructions[i], PLAN_NONE);
+            i++;
+        } else {
+            add_instruction(x, &plan->instructions[i]);
+        }
     }
     add_stages(x);
     return true;
@@ -235,6 +284,9 @@ static void plan_slots(struct executor *x, struct memory_plan *memory) {
     for (memory->instruction = 0; memory->instruction < plan->instruction_count;
          memory->instruction++) {
         plan_instruction_registers(&plan->instructions[memory->instruction], note_use, memory);
+        if (memory->instruction > 0 && feeds_gate(plan, memory->instruction - 1)) {
+            note_use(memory, plan->instructions[memory->instruction - 1].linear.input, false);
+        }
     }
     memory->lifetimes[plan->logits].last_read = SIZE_MAX;
     struct placing placing = {.x = x, .memory = memory, .rows = x->parts.rows_max};
@@ -346,6 +398,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
         take_bytes(memory, extent->half, sizeof(float));
         take_bytes(memory, extent->half, sizeof(float));
         take_bytes(memory, extent->chunk_states, sizeof(float));
+        take_bytes(memory, EXECUTOR_GATED_FLOATS, sizeof(float));
         offsets.scratch_bytes = (memory->bytes - offsets.scratch) / (i + 1);
     }
     return offsets;
@@ -367,6 +420,7 @@ static void place_scratch(struct executor *x, const struct offsets *offsets,
         scratch->cosines = next_floats(&cursor, extent->half);
         scratch->sines = next_floats(&cursor, extent->half);
         scratch->states = next_floats(&cursor, extent->chunk_states);
+        scratch->gated = next_floats(&cursor, EXECUTOR_GATED_FLOATS);
     }
 }
 

@@ -15,6 +15,7 @@ enum op_kind {
     OP_GATE,
     OP_QUANTIZE, /* a linear output that another linear reads */
     OP_LINEAR,
+    OP_GATED_LINEAR, /* a linear instruction and the gate that follows it */
     OP_ATTENTION_PREPARE,
     OP_ATTENTION_SCORE,
     OP_ATTENTION_FINISH,
@@ -27,6 +28,8 @@ struct op {
     const struct plan_instruction *instruction;
     int reg; /* OP_QUANTIZE: the register */
 };
+
+enum { EXECUTOR_GATED_FLOATS = 8192 }; /* 32 KB: most of a first cache */
 
 /* A stage runs ops [first, end): several row-wise ones, or one of another kind. */
 struct stage {
@@ -60,6 +63,7 @@ struct thread_scratch {
     float *cosines;
     float *sines;
     float *states; /* attention states of one block and one chunk */
+    float *gated;  /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
 };
 
 struct executor {

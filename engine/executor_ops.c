@@ -111,11 +111,35 @@ static size_t linear_items(const struct executor *x, const struct op *op, size_t
     return items;
 }
 
+/* Tiles [first, end) of output `i` on rows [first_row, first_row + rows). y is where their first
+ * output of the first row goes. */
+static void multiply_tiles(const struct executor *x, const struct plan_linear *linear, size_t i,
+                           size_t first, size_t end, size_t first_row, size_t rows, float *y,
+                           size_t y_stride) {
+    const struct kernels *kernels = x->parts.kernels;
+    const struct packed_matrix *matrix =
+        weights_matrix(x->parts.weights, linear->outputs[i].weight);
+    const struct register_place *input = &x->registers[linear->input];
+    const float *bias = vector_values(x, linear->outputs[i].bias);
+    if (executor_quantizes(x, matrix)) {
+        kernels->linear_int8[matrix->format](matrix, first, end,
+                                             input->codes + first_row * input->blocks,
+                                             input->blocks, rows, bias, y, y_stride);
+    } else {
+        kernels->linear_f32[matrix->format](matrix, first, end,
+                                            input->values + first_row * input->stride,
+                                            input->stride, rows, bias, y, y_stride);
+    }
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 static void linear_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
                         size_t item) {
     (void)thread;
     const struct plan_linear *linear = &op->instruction->linear;
-    const struct kernels *kernels = x->parts.kernels;
     size_t i = 0;
     const struct packed_matrix *matrix =
         weights_matrix(x->parts.weights, linear->outputs[0].weight);
@@ -124,17 +148,69 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
         matrix = weights_matrix(x->parts.weights, linear->outputs[++i].weight);
     }
     size_t first = item * LINEAR_ITEM_TILES;
-    size_t end =
-        first + LINEAR_ITEM_TILES < matrix->tiles ? first + LINEAR_ITEM_TILES : matrix->tiles;
-    const struct register_place *input = &x->registers[linear->input];
+    size_t end = smaller(first + LINEAR_ITEM_TILES, matrix->tiles);
     const struct register_place *output = &x->registers[linear->outputs[i].output];
-    const float *bias = vector_values(x, linear->outputs[i].bias);
-    if (executor_quantizes(x, matrix)) {
-        kernels->linear_int8[matrix->format](matrix, first, end, input->codes, input->blocks, rows,
-                                             bias, output->values, output->stride);
-    } else {
-        kernels->linear_f32[matrix->format](matrix, first, end, input->values, input->stride, rows,
-                                            bias, output->values, output->stride);
+    multiply_tiles(x, linear, i, first, end, 0, rows, output->values + first * TILE_ROWS,
+                   output->stride);
+}
+
+/* ---- Linear and gate in one: items are runs of tiles of both matrices ----
+ *
+ *     gate tiles  ->  scratch \
+ *                               activation(gate) * up  ->  output, its codes
+ *     up tiles    ->  scratch /
+ *
+ * What the two matrices give is consumed while the first cache holds it, and never written to
+ * memory; an item's outputs are whole activation blocks, so that it can quantize them, too. */
+
+enum {
+    GATED_OUTPUTS = LINEAR_ITEM_TILES * TILE_ROWS,
+    GATED_ROWS = EXECUTOR_GATED_FLOATS / (2 * GATED_OUTPUTS), /* that share the scratch */
+};
+_Static_assert(GATED_OUTPUTS % ACTIVATION_BLOCK == 0, "an item quantizes whole blocks");
+
+static size_t gated_items(const struct executor *x, const struct op *op, size_t rows) {
+    const struct plan_linear *linear = &op->instruction->linear;
+    return rows > 0 ? matrix_items(weights_matrix(x->parts.weights, linear->outputs[0].weight)) : 0;
+}
+
+/* Outputs [first, first + count) of one row, from what the matrices gave. */
+static void gate_outputs(struct executor *x, const struct plan_gate *gate, size_t row, size_t first,
+                         size_t count, const float *gates, const float *ups) {
+    const struct kernels *kernels = x->parts.kernels;
+    const struct register_place *place = &x->registers[gate->output];
+    _Alignas(64) float products[GATED_OUTPUTS];
+    float *output = place->wants_values ? place->values + row * place->stride + first : products;
+    kernels->gate[gate->activation](gates, ups, count, output);
+    if (place->wants_codes) {
+        kernels->quantize(output, count,
+                          place->codes + row * place->blocks + first / ACTIVATION_BLOCK);
+    }
+}
+
+static void gated_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                       size_t item) {
+    const struct plan_linear *linear = &op->instruction[0].linear;
+    const struct plan_gate *gate = &op->instruction[1].gate;
+    const struct packed_matrix *matrix =
+        weights_matrix(x->parts.weights, linear->outputs[0].weight);
+    size_t gate_index = linear->outputs[0].output == gate->gate ? 0 : 1;
+    size_t first_tile = item * LINEAR_ITEM_TILES;
+    size_t end_tile = smaller(first_tile + LINEAR_ITEM_TILES, matrix->tiles);
+    size_t first = first_tile * TILE_ROWS;
+    size_t count = smaller(GATED_OUTPUTS, matrix->rows - first);
+    float *gates = x->scratch[thread].gated;
+    float *ups = gates + GATED_ROWS * GATED_OUTPUTS;
+    for (size_t row = 0; row < rows; row += GATED_ROWS) {
+        size_t some = smaller(GATED_ROWS, rows - row);
+        multiply_tiles(x, linear, gate_index, first_tile, end_tile, row, some, gates,
+                       GATED_OUTPUTS);
+        multiply_tiles(x, linear, 1 - gate_index, first_tile, end_tile, row, some, ups,
+                       GATED_OUTPUTS);
+        for (size_t r = 0; r < some; r++) {
+            gate_outputs(x, gate, row + r, first, count, gates + r * GATED_OUTPUTS,
+                         ups + r * GATED_OUTPUTS);
+        }
     }
 }
 
@@ -395,6 +471,7 @@ const struct op_type executor_op_types[OP_KIND_COUNT] = {
     [OP_GATE] = {.name = "gate", .row = gate_row},
     [OP_QUANTIZE] = {.name = "quantize", .row = quantize_register_row},
     [OP_LINEAR] = {.name = "linear", .items = linear_items, .item = linear_item},
+    [OP_GATED_LINEAR] = {.name = "gated linear", .items = gated_items, .item = gated_item},
     [OP_ATTENTION_PREPARE] = {.name = "attention prepare", .row = attention_prepare_row},
     [OP_ATTENTION_SCORE] = {.name = "attention", .items = attention_items, .item = attention_item},
     [OP_ATTENTION_FINISH] = {.name = "attention finish", .row = attention_finish_row},

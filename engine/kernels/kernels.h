@@ -113,9 +113,10 @@ struct kernels {
 
     /* ---- Linear ---- */
 
-    /* y[r][n] = bias[n] + sum_k x[r][k] W[n][k] for output rows n of tiles [first_tile, end_tile).
-     * x is (rows, x_stride) and y (rows, y_stride), strides in elements; columns at and beyond
-     * matrix->rows are not written; bias may be NULL. linear_int8 exists for Q4 and Q8 only. */
+    /* y[r][n - first] = bias[n] + sum_k x[r][k] W[n][k] for output rows n of tiles
+     * [first_tile, end_tile), of which `first` is the first. x is (rows, x_stride) and y
+     * (rows, y_stride), strides in elements; outputs at and beyond matrix->rows are not written;
+     * bias, of all outputs, may be NULL. linear_int8 exists for Q4 and Q8 only. */
     void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
                                              size_t end_tile, const struct quantized_block *x,
                                              size_t x_stride, size_t rows, const float *bias,

@@ -37,7 +37,9 @@ struct linear_task {
     const float *x;
     size_t x_stride;
     const float *bias;
+    float *y; /* its first column is output 0 of first_tile */
     size_t y_stride;
+    size_t first_tile;
 };
 
 /* ---- Order ---- */
@@ -109,16 +111,17 @@ EXPANDED size_t code_bytes(const enum weight_format format, size_t n) {
     return format == WEIGHT_Q4 ? n * TILE_ROWS / 2 : n * TILE_ROWS;
 }
 
-EXPANDED void store_outputs(const struct packed_matrix *matrix, size_t tile, lanes sum,
-                            const float *bias, float *y) {
+EXPANDED void store_outputs(const struct linear_task *task, size_t tile, size_t row, lanes sum) {
     const size_t first = tile * TILE_ROWS;
-    const size_t count = matrix->rows - first;
+    const size_t count = task->matrix->rows - first;
+    const float *bias = task->bias;
+    float *y = task->y + row * task->y_stride + (tile - task->first_tile) * TILE_ROWS;
     if (count >= TILE_ROWS) {
         sum = bias != NULL ? lanes_add(sum, lanes_load(bias + first)) : sum;
-        lanes_store(y + first, sum);
+        lanes_store(y, sum);
     } else {
         sum = bias != NULL ? lanes_add(sum, lanes_load_first(bias + first, count)) : sum;
-        lanes_store_first(y + first, sum, count);
+        lanes_store_first(y, sum, count);
     }
 }
 
@@ -184,7 +187,7 @@ EXPANDED void add_bytes(const uint8_t *at, const struct quantized_block *const *
 }
 
 /* Rows [row, row + rows) of one tile. */
-EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
+EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row,
                         const enum weight_format format, const size_t unit, const size_t rows) {
     const struct packed_matrix *matrix = task->matrix;
     const uint8_t *at = matrix->bytes + tile * matrix->tile_bytes;
@@ -227,7 +230,7 @@ EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row,
     }
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        store_outputs(matrix, tile, totals[r], task->bias, y + (row + r) * task->y_stride);
+        store_outputs(task, tile, row + r, totals[r]);
     }
 }
 
@@ -296,7 +299,7 @@ EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t 
 }
 
 /* Rows [row, row + rows) of one tile. */
-EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
+EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
                        const enum weight_format format, const size_t unit, const size_t rows) {
     const struct packed_matrix *matrix = task->matrix;
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
@@ -333,19 +336,19 @@ EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row, 
     }
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        store_outputs(matrix, tile, totals[r], task->bias, y + (row + r) * task->y_stride);
+        store_outputs(task, tile, row + r, totals[r]);
     }
 }
 
 /* ---- The kernels ---- */
 
-EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t row, float *y,
+EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t row,
                           const enum weight_format format, const bool int8, const size_t unit,
                           const size_t rows) {
     if (int8) {
-        int8_pass(task, tile, row, y, format, unit, rows);
+        int8_pass(task, tile, row, format, unit, rows);
     } else {
-        f32_pass(task, tile, row, y, format, unit, rows);
+        f32_pass(task, tile, row, format, unit, rows);
     }
 }
 
@@ -353,12 +356,12 @@ EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t ro
 #define PASSES_OF(count)                                                                           \
     case count:                                                                                    \
         for (size_t tile = run.first; (count) <= PASS_ROWS_MAX && tile < run.end; tile++) {        \
-            linear_pass(task, tile, row, y, format, int8, unit, count);                            \
+            linear_pass(task, tile, row, format, int8, unit, count);                               \
         }                                                                                          \
         break
 
 /* All rows of one run of tiles. */
-EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, size_t rows, float *y,
+EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, size_t rows,
                          const enum weight_format format, const bool int8, const size_t unit) {
     for (size_t row = 0, pass; row < rows; row += pass) {
         pass = rows_of_pass(rows - row);
@@ -376,14 +379,14 @@ EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, si
 }
 
 EXPANDED void linear(const struct linear_task *task, size_t first_tile, size_t end_tile,
-                     size_t rows, float *y, const enum weight_format format, const bool int8) {
+                     size_t rows, const enum weight_format format, const bool int8) {
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
     for (struct tile_run run = first_run(task->matrix, first_tile, end_tile); run.first < end_tile;
          run = next_run(run, end_tile)) {
         if (!quantized || task->matrix->block >= LINEAR_UNIT) {
-            linear_run(task, run, rows, y, format, int8, LINEAR_UNIT);
+            linear_run(task, run, rows, format, int8, LINEAR_UNIT);
         } else {
-            linear_run(task, run, rows, y, format, int8, LINEAR_UNIT / 2);
+            linear_run(task, run, rows, format, int8, LINEAR_UNIT / 2);
         }
     }
 }
@@ -391,43 +394,43 @@ EXPANDED void linear(const struct linear_task *task, size_t first_tile, size_t e
 static void linear_int8_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const struct quantized_block *x, size_t x_stride, size_t rows,
                            const float *bias, float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q4, true);
+    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_Q4, true);
 }
 
 static void linear_int8_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const struct quantized_block *x, size_t x_stride, size_t rows,
                            const float *bias, float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q8, true);
+    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_Q8, true);
 }
 
 static void linear_f32_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                           const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
                           size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q4, false);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_Q4, false);
 }
 
 static void linear_f32_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                           const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
                           size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_Q8, false);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_Q8, false);
 }
 
 static void linear_f32_f16(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const float *x, size_t x_stride, size_t rows, const float *bias,
                            float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_F16, false);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_F16, false);
 }
 
 static void linear_f32_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
                            const float *x, size_t x_stride, size_t rows, const float *bias,
                            float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y_stride};
-    linear(&task, first_tile, end_tile, rows, y, WEIGHT_F32, false);
+    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
+    linear(&task, first_tile, end_tile, rows, WEIGHT_F32, false);
 }
 
 #define LINEAR_KERNELS                                                                             \

@@ -202,10 +202,11 @@ Test(linear, only_the_outputs_of_the_given_tiles_are_written) {
                 y[i] = -1e30f;
             }
             if (int8 == 1) {
-                kernels->linear_int8[WEIGHT_Q4](s->matrix, 1, 3, s->quantized, 2, 2, s->bias, y,
-                                                48);
+                kernels->linear_int8[WEIGHT_Q4](s->matrix, 1, 3, s->quantized, 2, 2, s->bias,
+                                                y + TILE_ROWS, 48);
             } else {
-                kernels->linear_f32[WEIGHT_Q4](s->matrix, 1, 3, s->x, 64, 2, s->bias, y, 48);
+                kernels->linear_f32[WEIGHT_Q4](s->matrix, 1, 3, s->x, 64, 2, s->bias, y + TILE_ROWS,
+                                               48);
             }
             for (size_t i = 0; i < 2 * 48; i++) {
                 bool written = y[i] != -1e30f;
