@@ -45,6 +45,18 @@ EXPANDED lanes kv_load(enum kv_type type, const uint8_t *numbers, size_t index) 
     }
 }
 
+/* How far the page that will be next lies ahead of this one; 0: there is none, or it was read a
+ * moment ago. Pages lie anywhere, so that no prefetcher of the processor finds the
+ * way from one to the next. */
+typedef ptrdiff_t page_distance;
+
+/* To be called with each number's address: asks for the same line of the next page. */
+EXPANDED void prefetch_page(const uint8_t *numbers, size_t offset, page_distance next) {
+    if (next != 0 && offset % CACHE_LINE_BYTES == 0) {
+        __builtin_prefetch((const void *)((uintptr_t)(numbers + offset) + (uintptr_t)next));
+    }
+}
+
 /* Where dimensions [dim, dim + 16) of a position's value lie; dim is a multiple of 16. */
 static inline size_t value_index(size_t dim, size_t slot) {
     return dim * KV_PAGE_POSITIONS + slot * LANES;
@@ -52,7 +64,7 @@ static inline size_t value_index(size_t dim, size_t slot) {
 
 /* scores[i] = q_i . k for the 16 positions of a page. */
 EXPANDED void page_scores(enum kv_type type, size_t count, const struct attention_pair *pairs,
-                          size_t head_dim, const uint8_t *keys, lanes *scores) {
+                          size_t head_dim, const uint8_t *keys, page_distance next, lanes *scores) {
     lanes sums[PAIRS_MAX];
     const float *queries[PAIRS_MAX];
 #pragma GCC unroll 8
@@ -62,6 +74,7 @@ EXPANDED void page_scores(enum kv_type type, size_t count, const struct attentio
     }
     for (size_t d = 0; d < head_dim; d++) {
         lanes k = kv_load(type, keys, d * KV_PAGE_POSITIONS);
+        prefetch_page(keys, d * KV_PAGE_POSITIONS * kv_element_bytes(type), next);
 #pragma GCC unroll 8
         for (size_t i = 0; i < count; i++) {
             sums[i] = lanes_fma(lanes_set(queries[i][d]), k, sums[i]);
@@ -87,7 +100,7 @@ static inline lanes finish_scores(const struct attention_task *task, lanes score
  * dimensions from `dim` on. */
 EXPANDED void page_values(enum kv_type type, size_t count, const struct attention_pair *pairs,
                           size_t dim, const uint8_t *values, size_t first, size_t end,
-                          const float *weights, const float *corrections) {
+                          page_distance next, const float *weights, const float *corrections) {
     lanes sums[PAIRS_MAX];
 #pragma GCC unroll 8
     for (size_t i = 0; i < count; i++) {
@@ -95,6 +108,7 @@ EXPANDED void page_values(enum kv_type type, size_t count, const struct attentio
     }
     for (size_t j = first; j < end; j++) {
         lanes v = kv_load(type, values, value_index(dim, j));
+        prefetch_page(values, value_index(dim, j) * kv_element_bytes(type), next);
 #pragma GCC unroll 8
         for (size_t i = 0; i < count; i++) {
             sums[i] = lanes_fma(lanes_set(weights[i * LANES + j]), v, sums[i]);
@@ -108,12 +122,12 @@ EXPANDED void page_values(enum kv_type type, size_t count, const struct attentio
 
 /* Adds positions [first, end) of one page to the states of `count` pairs. */
 EXPANDED void attend_page(enum kv_type type, size_t count, const struct attention_task *task,
-                          const struct attention_pair *pairs, const uint8_t *page, size_t first,
-                          size_t end) {
+                          const struct attention_pair *pairs, const uint8_t *page,
+                          page_distance next, size_t first, size_t end) {
     const size_t head_dim = task->head_dim;
     const size_t padded_dim = attention_padded_dim(head_dim);
     lanes scores[PAIRS_MAX];
-    page_scores(type, count, pairs, head_dim, page, scores);
+    page_scores(type, count, pairs, head_dim, page, next, scores);
 
     const lanes_mask visible = lanes_mask_range(first, end);
     float weights[PAIRS_MAX * LANES]; /* (count, 16) */
@@ -151,49 +165,53 @@ EXPANDED void attend_page(enum kv_type type, size_t count, const struct attentio
 
     const uint8_t *values = page + kv_values_offset(type, head_dim);
     for (size_t dim = 0; dim < padded_dim; dim += LANES) {
-        page_values(type, count, pairs, dim, values, first, end, weights, corrections);
+        page_values(type, count, pairs, dim, values, first, end, next, weights, corrections);
     }
 }
 
 /* attend_page for any number of pairs up to PAIRS_MAX, by code for 8, 4, 2 and 1. */
 EXPANDED void attend_run(enum kv_type type, size_t count, const struct attention_task *task,
-                         const struct attention_pair *pairs, const uint8_t *page, size_t first,
-                         size_t end) {
+                         const struct attention_pair *pairs, const uint8_t *page,
+                         page_distance next, size_t first, size_t end) {
     if (PAIRS_MAX == 8 && count == 8) {
-        attend_page(type, 8, task, pairs, page, first, end);
+        attend_page(type, 8, task, pairs, page, next, first, end);
         return;
     }
     if ((count & 4) != 0) {
-        attend_page(type, 4, task, pairs, page, first, end);
+        attend_page(type, 4, task, pairs, page, next, first, end);
         pairs += 4;
     }
     if ((count & 2) != 0) {
-        attend_page(type, 2, task, pairs, page, first, end);
+        attend_page(type, 2, task, pairs, page, next, first, end);
         pairs += 2;
     }
     if ((count & 1) != 0) {
-        attend_page(type, 1, task, pairs, page, first, end);
+        attend_page(type, 1, task, pairs, page, next, first, end);
     }
 }
 
 static void attend_run_f32(const struct attention_task *task, const struct attention_pair *pairs,
-                           size_t count, const uint8_t *page, size_t first, size_t end) {
-    attend_run(KV_F32, count, task, pairs, page, first, end);
+                           size_t count, const uint8_t *page, page_distance next, size_t first,
+                           size_t end) {
+    attend_run(KV_F32, count, task, pairs, page, next, first, end);
 }
 
 static void attend_run_f16(const struct attention_task *task, const struct attention_pair *pairs,
-                           size_t count, const uint8_t *page, size_t first, size_t end) {
-    attend_run(KV_F16, count, task, pairs, page, first, end);
+                           size_t count, const uint8_t *page, page_distance next, size_t first,
+                           size_t end) {
+    attend_run(KV_F16, count, task, pairs, page, next, first, end);
 }
 
 static void attend_run_int8(const struct attention_task *task, const struct attention_pair *pairs,
-                            size_t count, const uint8_t *page, size_t first, size_t end) {
-    attend_run(KV_INT8, count, task, pairs, page, first, end);
+                            size_t count, const uint8_t *page, page_distance next, size_t first,
+                            size_t end) {
+    attend_run(KV_INT8, count, task, pairs, page, next, first, end);
 }
 
 static void (*const attend_run_by_type[KV_TYPE_COUNT])(const struct attention_task *,
                                                        const struct attention_pair *, size_t,
-                                                       const uint8_t *, size_t, size_t) = {
+                                                       const uint8_t *, page_distance, size_t,
+                                                       size_t) = {
     [KV_F32] = attend_run_f32,
     [KV_F16] = attend_run_f16,
     [KV_INT8] = attend_run_int8,
@@ -205,10 +223,18 @@ static inline size_t slot_of(size_t position, size_t page_begin) {
     return slot < KV_PAGE_POSITIONS ? slot : KV_PAGE_POSITIONS;
 }
 
-/* All pages of the chunk for one block of pairs. */
+static inline page_distance distance_to_next(const struct attention_task *task, size_t page) {
+    if (page + 1 == KV_CHUNK_PAGES || task->pages[page] == NULL || task->pages[page + 1] == NULL) {
+        return 0;
+    }
+    return (page_distance)((uintptr_t)task->pages[page + 1] - (uintptr_t)task->pages[page]);
+}
+
+/* All pages of the chunk for one block of pairs. Only the first block finds them not yet read. */
 static void attend_block(const struct attention_task *task, const struct attention_pair *pairs,
-                         size_t count) {
+                         size_t count, bool first_block) {
     for (size_t page = 0; page < KV_CHUNK_PAGES; page++) {
+        page_distance next = first_block ? distance_to_next(task, page) : 0;
         size_t page_begin = task->chunk_begin + page * KV_PAGE_POSITIONS;
         size_t run_end;
         for (size_t i = 0; i < count; i = run_end) {
@@ -222,7 +248,7 @@ static void attend_block(const struct attention_task *task, const struct attenti
             }
             if (first < end) {
                 attend_run_by_type[task->kv_type](task, pairs + i, run_end - i, task->pages[page],
-                                                  first, end);
+                                                  next, first, end);
             }
         }
     }
@@ -244,7 +270,7 @@ static void attention_chunk(const struct attention_task *task) {
             memset(pairs[i].state, 0, state_floats * sizeof(float));
             pairs[i].state[padded_dim] = -INFINITY;
         }
-        attend_block(task, pairs, count);
+        attend_block(task, pairs, count, begin == 0);
     }
 }
 

@@ -29,6 +29,7 @@ enum {
     ATTENTION_ROWS_MAX = 8,   /* rows of one sequence that share a pass over K and V */
     ATTENTION_GROUP_MAX = 64, /* query heads per KV head */
     HEAD_DIM_MAX = 512,
+    CACHE_LINE_BYTES = 64,
 };
 
 /* 32 inputs of a row quantized to int8: x = code * scale. A row is ceil(columns / 32) blocks, padded

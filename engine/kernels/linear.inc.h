@@ -27,7 +27,6 @@ enum {
     LINEAR_UNIT = 32, /* inputs that share an activation scale: their sum is one number */
     LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
     LINEAR_AHEAD_BYTES = 4096,     /* how far ahead memory is asked for what the sums will need */
-    CACHE_LINE_BYTES = 64,
 };
 
 /* What a call asks for. */
