@@ -1,4 +1,5 @@
 #include "engine/engine.h"
+#include "engine/allocation_guard.h"
 
 #include "engine/decoder.h"
 #include "engine/scheduler.h"
@@ -101,7 +102,9 @@ static void *engine_main(void *argument) {
     struct session *inbox = NULL;
     while (ok && take_inbox(engine, busy, &inbox)) {
         add_in_order(engine, inbox);
+        no_allocations_begin();
         struct scheduler_outcome outcome = scheduler_step(engine->scheduler);
+        no_allocations_end();
         busy = outcome.ran;
         if (outcome.delivered && engine->options.wake != NULL) {
             engine->options.wake(engine->options.wake_context);

@@ -1,5 +1,6 @@
 #include "engine/executor.h"
 
+#include "engine/allocation_guard.h"
 #include "engine/checked.h"
 #include "engine/executor_internal.h"
 
@@ -578,6 +579,7 @@ static void run_items(struct executor *x, struct stage *stage, size_t rows, size
 
 static void run_stages(void *context, size_t thread) {
     struct executor *x = context;
+    no_allocations_begin();
     for (size_t s = 0; s < x->stage_count; s++) {
         struct stage *stage = &x->stages[s];
         size_t rows = stage->selected ? x->wanted_count : x->row_count;
@@ -588,6 +590,7 @@ static void run_stages(void *context, size_t thread) {
         }
         workers_barrier(x->parts.workers);
     }
+    no_allocations_end();
 }
 
 float *executor_run(struct executor *executor, const struct executor_row *rows, size_t count) {
