@@ -8,8 +8,6 @@
 #include <string.h>
 
 typedef __m512i codes;
-typedef __m512i nibble_sums;
-typedef __m512i byte_sums;
 
 static inline codes codes_load(const uint8_t *from) {
     return _mm512_loadu_si512(from);
@@ -28,30 +26,13 @@ static inline int_lanes codes_input(codes x, int i) {
     return _mm512_and_si512(shifted, _mm512_set1_epi32(255));
 }
 
-static inline byte_sums byte_sums_add(byte_sums sums, codes x, const int8_t *inputs) {
+static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
     int32_t four;
     memcpy(&four, inputs, sizeof four);
     return _mm512_dpbusd_epi32(sums, x, _mm512_set1_epi32(four));
 }
 
-static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, const int8_t *inputs) {
-    return byte_sums_add(sums, x, inputs);
-}
-
-static inline nibble_sums nibble_sums_begin(int_lanes start) {
-    return start;
-}
-
-static inline int_lanes nibble_sums_end(nibble_sums sums) {
-    return sums;
-}
-
-static inline byte_sums byte_sums_begin(int_lanes start) {
-    return start;
-}
-
-static inline int_lanes byte_sums_end(byte_sums sums) {
-    return sums;
-}
+#include "engine/kernels/direct_byte_sums.h"
+#include "engine/kernels/direct_nibble_sums.h"
 
 #endif

@@ -1,10 +1,12 @@
 /* The dot-product vocabulary: sums of unsigned codes times signed inputs, exact in integers. Like
- * the lanes it exists once for each instruction set (dots_avx2.h, dots_avx512.h); this one is the
+ * the lanes it exists once for each instruction set (dots_avx2.h, dots_neon.h, ...); this one is the
  * specification.
  *
  *     codes         64 x u8: lane n of 16 holds four inputs of output row n
  *     nibble_sums   16 running sums over codes 0..15, for at most 8 additions
- *     byte_sums     16 running sums over codes 0..255 */
+ *     byte_sums     16 running sums over codes 0..255
+ *
+ * Running sums begin at 16 numbers and end as those plus what was added in between. */
 #ifndef QUERN_ENGINE_KERNELS_DOTS_H
 #define QUERN_ENGINE_KERNELS_DOTS_H
 
@@ -13,9 +15,6 @@
 typedef struct {
     uint8_t at[4 * LANES];
 } codes;
-
-typedef int_lanes nibble_sums;
-typedef int_lanes byte_sums;
 
 static inline codes codes_load(const uint8_t *from) {
     codes y;
@@ -47,7 +46,7 @@ static inline int_lanes codes_input(codes x, int i) {
 }
 
 /* sums[n] += sum_i codes[n][i] * inputs[i], i = 0..3. */
-static inline byte_sums byte_sums_add(byte_sums sums, codes x, const int8_t *inputs) {
+static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
     for (int n = 0; n < LANES; n++) {
         for (int i = 0; i < 4; i++) {
             sums.at[n] += x.at[4 * n + i] * inputs[i];
@@ -56,25 +55,7 @@ static inline byte_sums byte_sums_add(byte_sums sums, codes x, const int8_t *inp
     return sums;
 }
 
-static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, const int8_t *inputs) {
-    return byte_sums_add(sums, x, inputs);
-}
-
-/* Sums begin somewhere, and end as that plus what was added. */
-static inline nibble_sums nibble_sums_begin(int_lanes start) {
-    return start;
-}
-
-static inline int_lanes nibble_sums_end(nibble_sums sums) {
-    return sums;
-}
-
-static inline byte_sums byte_sums_begin(int_lanes start) {
-    return start;
-}
-
-static inline int_lanes byte_sums_end(byte_sums sums) {
-    return sums;
-}
+#include "engine/kernels/direct_byte_sums.h"
+#include "engine/kernels/direct_nibble_sums.h"
 
 #endif
