@@ -3,6 +3,9 @@
 #include "engine/kernels/tables.h"
 
 #include <string.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 static bool runs_always(void) {
     return true;
@@ -11,6 +14,16 @@ static bool runs_always(void) {
 #ifdef __x86_64__
 static bool runs_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+/* Asked of the processor itself: not every compiler's __builtin_cpu_supports knows the name. */
+static bool runs_avxvnni(void) {
+    const unsigned avx_vnni = 1u << 4; /* leaf 7, subleaf 1: EAX */
+    unsigned eax = 0;
+    unsigned ebx = 0;
+    unsigned ecx = 0;
+    unsigned edx = 0;
+    return runs_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & avx_vnni) != 0;
 }
 
 static bool runs_avx512(void) {
@@ -27,6 +40,7 @@ static const struct {
 } tables[] = {
 #ifdef __x86_64__
     {&kernels_avx512, runs_avx512},
+    {&kernels_avxvnni, runs_avxvnni},
     {&kernels_avx2, runs_avx2}, /* every processor with AVX2 has F16C */
 #endif
     {&kernels_scalar, runs_always},

@@ -93,7 +93,7 @@ struct attention_task {
 };
 
 struct kernels {
-    const char *name; /* "scalar", "avx2", "avx512" */
+    const char *name; /* "scalar", "avx2", "avxvnni", "avx512" */
 
     /* ---- Rows: x and y are one row ---- */
 
@@ -156,8 +156,8 @@ struct kernels {
     void (*exponentials)(const float *x, size_t n, float origin, float divisor, float *y);
 };
 
-/* The best table for this processor, or the one called `name` ("scalar", "avx2", "avx512"); NULL
- * where this processor cannot run it or no table has that name. */
+/* The best table for this processor, or the one called `name` ("scalar", "avx2", ...); NULL where
+ * this processor cannot run it or no table has that name. */
 const struct kernels *kernels_select(const char *name);
 
 /* The names of all tables that this processor can run, best first, NULL-terminated. */

@@ -8,6 +8,7 @@ extern const struct kernels kernels_scalar;
 #ifdef __x86_64__
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
+extern const struct kernels kernels_avxvnni;
 #endif
 
 #endif
