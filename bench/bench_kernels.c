@@ -177,7 +177,8 @@ static void measure(const struct kernels *kernels, const struct form *form, stru
     struct weights *weights = NULL;
     struct error err = {0};
     bool ready = weight.data != NULL && weight.scales != NULL && plan_append(&plan, &linear) &&
-                 weights_open(&weights, &plan, !form->int8, workers, &err);
+                 weights_open(&weights, &plan, &(struct weights_options){.exact = !form->int8},
+                              workers, &err);
     size_t blocks = columns / ACTIVATION_BLOCK;
     float *x = aligned_alloc(64, rows * columns * sizeof *x);
     struct quantized_block *quantized = aligned_alloc(64, rows * blocks * sizeof *quantized);

@@ -1,5 +1,7 @@
 #include "engine/decoder.h"
 
+#include "engine/memory_limit.h"
+
 #include <string.h>
 
 static bool choose_kernels(struct decoder *decoder, const char *name, struct error *err) {
@@ -34,6 +36,49 @@ static bool pool_pages(const struct plan *plan, const struct decoder_options *op
     return true;
 }
 
+/* Of the memory limit, what is left for weights and KV pool: the rest is for activations, the
+ * tokenizer and what the system counts besides. */
+static size_t memory_for_data(const struct memory_limit *limit) {
+    return limit->bytes - limit->bytes / 8;
+}
+
+static bool open_weights(struct decoder *decoder, const struct decoder_options *options,
+                         const struct memory_limit *limit, struct error *err) {
+    struct weights_options packing = options->packing;
+    packing.exact = options->exact;
+    packing.bytes_max = memory_for_data(limit);
+    return weights_open(&decoder->weights, decoder->plan, &packing, decoder->workers, err);
+}
+
+static bool open_cache(struct decoder *decoder, const struct decoder_options *options,
+                       const struct memory_limit *limit, struct error *err) {
+    const size_t room = memory_for_data(limit) - weights_bytes(decoder->weights);
+    size_t pages;
+    size_t pages_least; /* for one step of one sequence */
+    if (!pool_pages(decoder->plan, options, &pages, err) ||
+        !kv_plan_pages(decoder->plan, decoder->rows_max, decoder->rows_max, &pages_least, err) ||
+        !kv_cache_open(&decoder->cache, decoder->plan, options->kv_type, pages, err)) {
+        return false;
+    }
+    size_t page_bytes = kv_cache_page_bytes(decoder->cache);
+    if (pages == 0 || page_bytes <= room / pages) {
+        return true;
+    }
+    size_t pages_that_fit = room / page_bytes;
+    if (options->kv_positions > 0 || pages_that_fit < pages_least) {
+        size_t asked = options->kv_positions > 0 ? pages : pages_least;
+        return error_set(err, ERROR_TOO_LARGE,
+                         "the KV cache needs %zu MB and the weights %zu MB, but %s has %zu MB, of "
+                         "which an eighth is for the rest; ask for fewer KV positions, or raise "
+                         "the limit",
+                         asked * page_bytes / 1000000, weights_bytes(decoder->weights) / 1000000,
+                         limit->source, limit->bytes / 1000000);
+    }
+    kv_cache_close(decoder->cache);
+    decoder->cache = NULL;
+    return kv_cache_open(&decoder->cache, decoder->plan, options->kv_type, pages_that_fit, err);
+}
+
 /* The longest sequence that the pool can hold, up to the plan's context. */
 static size_t context_that_fits(const struct decoder *decoder) {
     size_t pages = kv_cache_pages_total(decoder->cache);
@@ -53,12 +98,11 @@ static size_t context_that_fits(const struct decoder *decoder) {
 bool decoder_open(struct decoder *decoder, const struct plan *plan,
                   const struct decoder_options *options, struct error *err) {
     *decoder = (struct decoder){.plan = plan, .rows_max = options->rows_max};
-    size_t pages;
+    const struct memory_limit limit = memory_limit_get();
     if (!choose_kernels(decoder, options->kernels, err) ||
-        !pool_pages(plan, options, &pages, err) ||
         !workers_open(&decoder->workers, options->threads, options->pin_threads, err) ||
-        !weights_open(&decoder->weights, plan, options->exact, decoder->workers, err) ||
-        !kv_cache_open(&decoder->cache, plan, options->kv_type, pages, err)) {
+        !open_weights(decoder, options, &limit, err) ||
+        !open_cache(decoder, options, &limit, err)) {
         decoder_close(decoder);
         return false;
     }

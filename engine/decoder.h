@@ -20,6 +20,8 @@ struct decoder_options {
                             sequence of the full context, and for at least KV_POSITIONS_DEFAULT */
     size_t rows_max;     /* rows of one step */
     size_t wanted_max;   /* of them, rows whose logits are wanted */
+    struct weights_options
+        packing; /* but for `exact` and `bytes_max`, which follow from the rest */
 };
 
 enum { KV_POSITIONS_DEFAULT = 8192 };
@@ -36,7 +38,9 @@ struct decoder {
         context_length; /* positions that one sequence may have: what the plan and the pool allow */
 };
 
-/* The plan must outlive the decoder. */
+/* The plan must outlive the decoder. Weights and KV pool together stay within the memory that this
+ * process may have (memory_limit.h): a pool of the default size is made smaller, one that was asked
+ * for is refused, ERROR_TOO_LARGE with the numbers. */
 bool decoder_open(struct decoder *decoder, const struct plan *plan,
                   const struct decoder_options *options, struct error *err);
 

@@ -49,6 +49,7 @@ static bool open_parts(struct engine *engine, struct error *err) {
         .kv_positions = options->kv_positions,
         .rows_max = options->step_rows_max,
         .wanted_max = options->sessions_max,
+        .packing = options->packing,
     };
     return decoder_open(&engine->decoder, engine->plan, &decoder, err) &&
            scheduler_open(&engine->scheduler, &engine->decoder, options->sessions_max, err);
@@ -269,8 +270,8 @@ const char *engine_kernels_name(const struct engine *engine) {
     return engine->decoder.kernels->name;
 }
 
-size_t engine_weights_bytes(const struct engine *engine) {
-    return weights_bytes(engine->decoder.weights);
+const struct weights *engine_weights(const struct engine *engine) {
+    return engine->decoder.weights;
 }
 
 size_t engine_kv_bytes(const struct engine *engine) {

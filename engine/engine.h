@@ -41,6 +41,7 @@ struct engine_options {
     size_t sessions_max;  /* sessions that run together */
     size_t queue_max;     /* sessions that wait; beyond that session_submit says ERROR_BUSY */
     size_t step_rows_max; /* rows of one step: bounds memory, and how long a prompt delays others */
+    struct weights_options packing; /* as in decoder_options */
     void (*wake)(void *context);
     void *wake_context;
 };
@@ -106,9 +107,9 @@ struct engine_status {
 };
 void engine_get_status(const struct engine *engine, struct engine_status *status);
 
-/* The kernel table in use ("avx512"), and the bytes of packed weights and of the KV pool. */
+/* The kernel table in use ("avx512"), the packed weights, and the bytes of the KV pool. */
 const char *engine_kernels_name(const struct engine *engine);
-size_t engine_weights_bytes(const struct engine *engine);
+const struct weights *engine_weights(const struct engine *engine);
 size_t engine_kv_bytes(const struct engine *engine);
 
 /* Tokens that prompt and reply may have together: what the model and the KV pool allow. */

@@ -20,9 +20,11 @@ enum error_code {
     ERROR_BUSY,        /* valid, but not now: a queue is full */
 };
 
+enum { ERROR_TEXT_BYTES = 512 };
+
 struct error {
     enum error_code code;
-    char text[512];
+    char text[ERROR_TEXT_BYTES];
 };
 
 /* Fills err (which may be NULL) with a printf-style sentence. Always returns false, so that a

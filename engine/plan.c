@@ -102,14 +102,14 @@ int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer) {
     return (int)plan->kv_layer_count++;
 }
 
-bool plan_add_mapping(struct plan *plan, const uint8_t *bytes, size_t size) {
+bool plan_add_mapping(struct plan *plan, const struct plan_mapping *mapping) {
     struct plan_mapping *mappings =
         with_room(plan, plan->mappings, plan->mapping_count, sizeof *mappings);
     if (mappings == NULL) {
         return false;
     }
     plan->mappings = mappings;
-    mappings[plan->mapping_count++] = (struct plan_mapping){.bytes = bytes, .size = size};
+    mappings[plan->mapping_count++] = *mapping;
     return true;
 }
 

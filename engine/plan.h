@@ -209,11 +209,21 @@ struct plan_register {
     size_t width;
 };
 
+/* What tells one state of a file from another. */
+struct plan_file_identity {
+    bool known; /* false: not a file */
+    uint64_t device;
+    uint64_t inode;
+    uint64_t modified_ns;
+    uint64_t changed_ns;
+};
+
 /* A read-only mapping of a file: pages in it may be given back to the system, as they come back
  * from the file when they are read again. Weights that lie elsewhere are left alone. */
 struct plan_mapping {
     const uint8_t *bytes;
     size_t size;
+    struct plan_file_identity identity;
 };
 
 struct plan {
@@ -253,7 +263,7 @@ int plan_add_weight(struct plan *plan, const struct plan_weight *weight);
 int plan_add_vector(struct plan *plan, const char *name, size_t length, float **values);
 int plan_add_rope(struct plan *plan, const struct plan_rope *rope);
 int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer);
-bool plan_add_mapping(struct plan *plan, const uint8_t *bytes, size_t size);
+bool plan_add_mapping(struct plan *plan, const struct plan_mapping *mapping);
 bool plan_append(struct plan *plan, const struct plan_instruction *instruction);
 
 /* Calls visit once for each register that the instruction reads (written = false), then writes

@@ -1,9 +1,12 @@
 #include "engine/weights.h"
 
 #include "engine/checked.h"
+#include "engine/pack_file.h"
 #include "engine/weights_pack.h"
 #include "engine/workers.h"
 
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,8 +16,12 @@ enum { JOB_TILES = 64 }; /* what a thread packs in one go: 1024 rows, some megab
 struct weights {
     const struct plan *plan;
     struct packed_matrix *matrices; /* (plan->weight_count); those not packed have no bytes */
-    uint8_t *memory;                /* one mapping that holds all tiles */
+    const uint8_t *memory;          /* all tiles: in a mapping of our own or in the pack file */
     size_t memory_bytes;
+    void *mapping;
+    struct pack_file file;
+    enum weights_origin origin;
+    char note[ERROR_TEXT_BYTES];
 };
 
 /* A run of tiles of one matrix. */
@@ -28,9 +35,13 @@ struct pack_job {
 };
 
 struct packing {
-    const struct weights *weights;
+    struct weights *weights;
+    const struct weights_options *options;
+    struct workers *workers;
     struct pack_job *jobs;
     size_t job_count;
+    uint8_t *tiles; /* where all of them go */
+    atomic_size_t packed_bytes;
 };
 
 /* ---- Jobs ---- */
@@ -117,41 +128,175 @@ static bool check_scales(const struct packing *packing, struct error *err) {
     return true;
 }
 
-/* Lays out the matrices of all jobs, one behind the other, and takes the memory. */
-static bool lay_out(struct weights *weights, const struct packing *packing, bool exact,
-                    struct error *err) {
+/* Lays out one matrix behind the others, of `*total` bytes so far. */
+static bool lay_out_matrix(const struct pack_job *job, bool wide, size_t *total,
+                           struct error *err) {
+    size_t bytes;
+    return (pack_layout(job->source, wide, job->matrix) &&
+            checked_multiply(job->matrix->tiles, job->matrix->tile_bytes, &bytes) &&
+            checked_add(*total, bytes, total)) ||
+           error_set(err, ERROR_TOO_LARGE, "weight %.200s (%zu, %zu) is too large",
+                     job->source->name, job->source->rows, job->source->columns);
+}
+
+static bool lay_out(struct packing *packing, struct error *err) {
     size_t total = 0;
     size_t offset = 0;
     for (size_t i = 0; i < packing->job_count; i++) {
         struct pack_job *job = &packing->jobs[i];
         if (job->first_tile == 0) {
-            bool wide = job->source->bits != 0 && !scales_are_narrow(packing, i, exact);
-            size_t bytes;
+            bool wide =
+                job->source->bits != 0 && !scales_are_narrow(packing, i, packing->options->exact);
             offset = total;
-            if (!pack_layout(job->source, wide, job->matrix) ||
-                !checked_multiply(job->matrix->tiles, job->matrix->tile_bytes, &bytes) ||
-                !checked_add(total, bytes, &total)) {
-                return error_set(err, ERROR_TOO_LARGE, "weight %.200s (%zu, %zu) is too large",
-                                 job->source->name, job->source->rows, job->source->columns);
+            if (!lay_out_matrix(job, wide, &total, err)) {
+                return false;
             }
         }
         job->offset = offset;
     }
-    if (total == 0) {
-        return true;
+    packing->weights->memory_bytes = total;
+    return true;
+}
+
+static bool check_limit(const struct packing *packing, struct error *err) {
+    size_t bytes = packing->weights->memory_bytes;
+    size_t most = packing->options->bytes_max;
+    return most == 0 || bytes <= most ||
+           error_set(err, ERROR_TOO_LARGE,
+                     "the packed weights need %zu MB, but the memory limit leaves them %zu MB; "
+                     "raise the limit or take a smaller model",
+                     bytes / 1000000, most / 1000000);
+}
+
+/* ---- The pack file ---- */
+
+static void note(struct weights *weights, const char *path, const char *what,
+                 const struct error *why) {
+    snprintf(weights->note, sizeof weights->note, "the pack file %.160s %s: %.240s", path, what,
+             why->text);
+}
+
+/* Entry `entry` of the file must be the matrix of `job` behind the others. */
+static bool adopt_matrix(const struct pack_job *job, const struct pack_entry *entry, size_t *total,
+                         struct error *err) {
+    size_t offset = *total;
+    if (!lay_out_matrix(job, entry->wide_scales == 1, total, err)) {
+        return false;
     }
-    void *memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu bytes of packed weights",
-                         total);
+    return (entry->offset == offset && entry->bytes == *total - offset && entry->wide_scales <= 1 &&
+            (entry->wide_scales == 0 || job->source->bits != 0)) ||
+           error_set(err, ERROR_BAD_FILE, "its entry of weight %.200s does not fit",
+                     job->source->name);
+}
+
+static size_t count_matrices(const struct packing *packing) {
+    size_t count = 0;
+    for (size_t i = 0; i < packing->job_count; i++) {
+        count += packing->jobs[i].first_tile == 0;
     }
-    madvise(memory, total, MADV_HUGEPAGE); /* fewer page faults and TLB misses, where there are */
-    weights->memory = memory;
-    weights->memory_bytes = total;
+    return count;
+}
+
+static bool adopt_matrices(const struct packing *packing, const struct pack_file *file,
+                           struct error *err) {
+    size_t total = 0;
+    size_t entry = 0;
+    for (size_t i = 0; i < packing->job_count; i++) {
+        const struct pack_job *job = &packing->jobs[i];
+        size_t offset = total;
+        if (job->first_tile != 0) {
+            continue;
+        }
+        if (!adopt_matrix(job, &file->entries[entry++], &total, err)) {
+            return false;
+        }
+        job->matrix->bytes = file->tiles + offset;
+    }
+    return total == file->tile_bytes ||
+           error_set(err, ERROR_BAD_FILE, "it has %zu bytes of weights, expected %zu",
+                     file->tile_bytes, total);
+}
+
+static void forget_matrices(const struct packing *packing) {
+    for (size_t i = 0; i < packing->job_count; i++) {
+        *packing->jobs[i].matrix = (struct packed_matrix){0};
+    }
+}
+
+static bool map_packed(const struct packing *packing, const struct pack_identity *identity) {
+    struct weights *weights = packing->weights;
+    const char *path = packing->options->pack_path;
+    struct error why;
+    bool missing = false;
+    if (!pack_file_open(&weights->file, path, identity, count_matrices(packing), packing->workers,
+                        &missing, &why) ||
+        !adopt_matrices(packing, &weights->file, &why)) {
+        if (!missing) {
+            note(weights, path, "is made anew", &why);
+        }
+        pack_file_close(&weights->file);
+        forget_matrices(packing);
+        return false;
+    }
+    weights->memory = weights->file.tiles;
+    weights->memory_bytes = weights->file.tile_bytes;
+    weights->origin = WEIGHTS_MAPPED;
+    return true;
+}
+
+/* Memory for all tiles: of the pack file, if there may be one. */
+static bool take_memory(struct packing *packing, bool file_wanted, struct error *err) {
+    struct weights *weights = packing->weights;
+    const size_t total = weights->memory_bytes;
+    struct error why;
+    if (file_wanted && total > 0 && total >= packing->options->pack_least) {
+        if (pack_file_create(&weights->file, packing->options->pack_path, count_matrices(packing),
+                             total, &why)) {
+            packing->tiles = weights->file.tiles;
+            weights->origin = WEIGHTS_WRITTEN;
+        } else {
+            note(weights, packing->options->pack_path, "cannot be written", &why);
+        }
+    }
+    if (packing->tiles == NULL && total > 0) {
+        void *memory =
+            mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu MB of packed weights",
+                             total / 1000000);
+        }
+        madvise(memory, total, MADV_HUGEPAGE); /* fewer page faults, where there are such */
+        weights->mapping = memory;
+        packing->tiles = memory;
+    }
+    weights->memory = packing->tiles;
     for (size_t i = 0; i < packing->job_count; i++) {
         packing->jobs[i].matrix->bytes = weights->memory + packing->jobs[i].offset;
     }
     return true;
+}
+
+static void publish(const struct packing *packing, const struct pack_identity *identity) {
+    struct weights *weights = packing->weights;
+    struct pack_entry *entries = calloc(count_matrices(packing) + 1, sizeof *entries);
+    size_t count = 0;
+    struct error why = {.text = "no memory"};
+    for (size_t i = 0; i < packing->job_count && entries != NULL; i++) {
+        const struct pack_job *job = &packing->jobs[i];
+        if (job->first_tile == 0) {
+            entries[count++] = (struct pack_entry){
+                .offset = job->offset,
+                .bytes = job->matrix->tiles * job->matrix->tile_bytes,
+                .wide_scales = job->matrix->wide_scales,
+            };
+        }
+    }
+    if (entries == NULL || !pack_file_publish(&weights->file, packing->options->pack_path, identity,
+                                              entries, packing->workers, &why)) {
+        note(weights, packing->options->pack_path, "cannot be written", &why);
+        weights->origin = WEIGHTS_IN_MEMORY;
+    }
+    free(entries);
 }
 
 /* ---- Packing ---- */
@@ -190,14 +335,18 @@ static void release_rows(const struct plan *plan, const struct plan_weight *sour
 }
 
 static void pack_job(void *context, size_t thread, size_t item) {
-    (void)thread;
-    const struct packing *packing = context;
+    struct packing *packing = context;
     const struct pack_job *job = &packing->jobs[item];
     pack_tiles(job->source, job->matrix, job->first_tile, job->end_tile,
-               packing->weights->memory + job->offset);
+               packing->tiles + job->offset);
     if (!job->source->transposed) { /* else a page holds rows of many jobs */
         release_rows(packing->weights->plan, job->source, job->first_tile * TILE_ROWS,
                      end_row_of(job));
+    }
+    size_t bytes = (job->end_tile - job->first_tile) * job->matrix->tile_bytes;
+    size_t done = atomic_fetch_add(&packing->packed_bytes, bytes) + bytes;
+    if (thread == 0 && packing->options->progress != NULL) {
+        packing->options->progress(packing->options->context, done, packing->weights->memory_bytes);
     }
 }
 
@@ -210,33 +359,46 @@ static void release_transposed(const struct packing *packing) {
     }
 }
 
-bool weights_open(struct weights **out, const struct plan *plan, bool exact,
-                  struct workers *workers, struct error *err) {
-    struct packing packing = {0};
-    bool opened = false;
+static bool pack_all(struct packing *packing, const struct pack_identity *identity,
+                     struct error *err) {
+    struct weights *weights = packing->weights;
+    workers_run(packing->workers, survey_job, packing, packing->job_count);
+    if (!check_scales(packing, err) || !lay_out(packing, err) || !check_limit(packing, err) ||
+        !take_memory(packing, identity != NULL, err)) {
+        return false;
+    }
+    workers_run(packing->workers, pack_job, packing, packing->job_count);
+    release_transposed(packing);
+    if (packing->options->progress != NULL) {
+        packing->options->progress(packing->options->context, weights->memory_bytes,
+                                   weights->memory_bytes);
+    }
+    if (weights->origin == WEIGHTS_WRITTEN) {
+        publish(packing, identity);
+    }
+    return true;
+}
+
+bool weights_open(struct weights **out, const struct plan *plan,
+                  const struct weights_options *options, struct workers *workers,
+                  struct error *err) {
     struct weights *weights = calloc(1, sizeof *weights);
     if (weights == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the list of weights");
     }
     weights->plan = plan;
-    packing.weights = weights;
     weights->matrices = calloc(plan->weight_count + 1, sizeof *weights->matrices);
+    struct packing packing = {.weights = weights, .options = options, .workers = workers};
+    struct pack_identity identity;
+    bool opened = false;
     if (weights->matrices == NULL) {
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu weights", plan->weight_count);
-        goto cleanup;
+    } else if (list_jobs(&packing, weights, err)) {
+        bool has_file =
+            options->pack_path != NULL && pack_identity(plan, options->exact, &identity);
+        opened = (has_file && map_packed(&packing, &identity)) ||
+                 pack_all(&packing, has_file ? &identity : NULL, err);
     }
-    if (!list_jobs(&packing, weights, err)) {
-        goto cleanup;
-    }
-    workers_run(workers, survey_job, &packing, packing.job_count);
-    if (!check_scales(&packing, err) || !lay_out(weights, &packing, exact, err)) {
-        goto cleanup;
-    }
-    workers_run(workers, pack_job, &packing, packing.job_count);
-    release_transposed(&packing);
-    opened = true;
-
-cleanup:
     free(packing.jobs);
     if (!opened) {
         weights_close(weights);
@@ -250,9 +412,10 @@ void weights_close(struct weights *weights) {
     if (weights == NULL) {
         return;
     }
-    if (weights->memory != NULL) {
-        munmap(weights->memory, weights->memory_bytes);
+    if (weights->mapping != NULL) {
+        munmap(weights->mapping, weights->memory_bytes);
     }
+    pack_file_close(&weights->file);
     free(weights->matrices);
     free(weights);
 }
@@ -279,4 +442,12 @@ void weights_embed_row(const struct weights *weights, int index, size_t row, flo
 
 size_t weights_bytes(const struct weights *weights) {
     return weights->memory_bytes;
+}
+
+enum weights_origin weights_get_origin(const struct weights *weights) {
+    return weights->origin;
+}
+
+const char *weights_note(const struct weights *weights) {
+    return weights->note;
 }

@@ -36,7 +36,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TILE_ROWS = 16 }; /* f32 lanes of an AVX-512 register */
+enum {
+    TILE_ROWS = 16,     /* f32 lanes of an AVX-512 register */
+    WEIGHTS_LAYOUT = 1, /* of what is drawn above: to be counted up with every change */
+};
 
 enum weight_format {
     WEIGHT_Q4,
@@ -62,12 +65,24 @@ struct packed_matrix {
 struct weights;
 struct workers;
 
-/* Packs the matrices of `plan`, split over the threads of `workers` (NULL: on this thread alone).
- * Pages of the plan's mapped files are given back to the system as they are consumed, so that
- * nothing is held twice. The plan must outlive the weights. ERROR_BAD_FILE for a scale that is not
- * finite. */
-bool weights_open(struct weights **out, const struct plan *plan, bool exact,
-                  struct workers *workers, struct error *err);
+struct weights_options {
+    bool exact;            /* scales as the file has them */
+    const char *pack_path; /* the pack file (pack_file.h) to map, or else to write; NULL: none */
+    size_t pack_least;     /* fewer bytes are not worth a file: none is written */
+    size_t bytes_max;      /* of packed weights, by some memory limit; 0: any */
+    /* How much is packed, out of all; on the calling thread, many times. May be NULL. */
+    void (*progress)(void *context, size_t done, size_t total);
+    void *context;
+};
+
+/* Maps the packed matrices of `plan` from the pack file if that holds them, else packs them, split
+ * over the threads of `workers` (NULL: on this thread alone). Pages of the plan's mapped files are
+ * given back to the system as they are consumed, so that nothing is held twice. The plan must
+ * outlive the weights. ERROR_BAD_FILE for a scale that is not finite, ERROR_TOO_LARGE beyond
+ * bytes_max; a pack file that cannot be used or written is no error, see weights_note. */
+bool weights_open(struct weights **out, const struct plan *plan,
+                  const struct weights_options *options, struct workers *workers,
+                  struct error *err);
 void weights_close(struct weights *weights);
 
 /* The packed form of plan weight `index`. */
@@ -80,5 +95,15 @@ void weights_embed_row(const struct weights *weights, int index, size_t row, flo
 
 /* Bytes of packed memory in all. */
 size_t weights_bytes(const struct weights *weights);
+
+enum weights_origin {
+    WEIGHTS_IN_MEMORY, /* packed for this process alone */
+    WEIGHTS_WRITTEN,   /* packed into the pack file */
+    WEIGHTS_MAPPED,    /* as the pack file had them */
+};
+enum weights_origin weights_get_origin(const struct weights *weights);
+
+/* Why the pack file was not used or not written, a sentence; "" if there is nothing to say. */
+const char *weights_note(const struct weights *weights);
 
 #endif

@@ -15,7 +15,8 @@
 static bool list_mappings(struct plan *plan, const struct model_dir *directory, struct error *err) {
     const struct model_file *file;
     for (size_t i = 0; (file = model_dir_file(directory, i)) != NULL; i++) {
-        if (!plan_add_mapping(plan, file->bytes, file->size)) {
+        struct plan_mapping mapping = {file->bytes, file->size, file->identity};
+        if (!plan_add_mapping(plan, &mapping)) {
             return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
         }
     }

@@ -144,6 +144,10 @@ static char *resolve(const struct model_dir *dir, const char *name, struct error
     return canonical;
 }
 
+static uint64_t nanoseconds(const struct timespec *time) {
+    return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+}
+
 static bool map_path(struct mapped_file *mapped, const char *path, struct error *err) {
     struct model_file *file = &mapped->file;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
@@ -157,6 +161,13 @@ static bool map_path(struct mapped_file *mapped, const char *path, struct error 
         goto fail;
     }
     file->size = (size_t)status.st_size;
+    file->identity = (struct plan_file_identity){
+        .known = true,
+        .device = status.st_dev,
+        .inode = status.st_ino,
+        .modified_ns = nanoseconds(&status.st_mtim),
+        .changed_ns = nanoseconds(&status.st_ctim),
+    };
     file->bytes = (const uint8_t *)"";
     if (file->size > 0) {
         void *mapping = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, descriptor, 0);

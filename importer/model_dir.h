@@ -11,6 +11,7 @@
 #define QUERN_IMPORTER_MODEL_DIR_H
 
 #include "engine/error.h"
+#include "engine/plan.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@ struct model_file {
     const char *name;
     const uint8_t *bytes;
     size_t size;
+    struct plan_file_identity identity;
 };
 
 bool model_dir_open(struct model_dir **out, const char *path, struct error *err);

@@ -7,6 +7,7 @@
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
+#include "server/pack_cache.h"
 #include "server/timeline.h"
 
 #include <math.h>
@@ -27,6 +28,7 @@ struct bench_options {
     const char *kernels;
     bool exact;
     bool json;
+    struct pack_cache_options cache;
 };
 
 enum {
@@ -70,6 +72,7 @@ static const struct option options_table[] = {
      .help = "activations and KV cache in f32"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json),
      .help = "print one JSON object instead of a table"},
+    PACK_CACHE_OPTIONS(struct bench_options, cache),
 };
 /* clang-format on */
 
@@ -278,7 +281,15 @@ static bool open_bench(struct bench *bench, struct error *err) {
         .rows_max = larger(options->chunk, bench->batch_max),
         .wanted_max = bench->batch_max,
     };
-    if (!decoder_open(&bench->decoder, &bench->model->plan, &decoder_options, err)) {
+    struct pack_cache cache;
+    pack_cache_open(&cache, &options->cache, options->folder, options->exact,
+                    &decoder_options.packing);
+    bool opened = decoder_open(&bench->decoder, &bench->model->plan, &decoder_options, err);
+    if (opened) {
+        pack_cache_report(&cache, bench->decoder.weights);
+    }
+    pack_cache_close(&cache);
+    if (!opened) {
         return false;
     }
     bench->load_seconds = now() - start;

@@ -3,6 +3,7 @@
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
+#include "server/pack_cache.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -28,6 +29,7 @@ struct run_options {
     size_t threads;
     bool exact;
     bool ignore_eos;
+    struct pack_cache_options cache;
 };
 
 enum { TOKENS_MAX = 1000000, THREADS_MAX = 1024, EXIT_INTERRUPTED = 128 + SIGINT };
@@ -70,6 +72,7 @@ static const struct option options_table[] = {
      .help = "compute threads (default: one for each processor)"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
      .help = "activations and KV cache in f32"},
+    PACK_CACHE_OPTIONS(struct run_options, cache),
 };
 /* clang-format on */
 
@@ -172,7 +175,15 @@ static bool open_engine(struct run *run, struct error *err) {
     options.sessions_max = 1;
     options.queue_max = 1;
     options.wake = wake;
-    if (!engine_open(&run->engine, &run->model->plan, &options, err)) {
+    struct pack_cache cache;
+    pack_cache_open(&cache, &run->options->cache, run->options->folder, options.exact,
+                    &options.packing);
+    bool opened = engine_open(&run->engine, &run->model->plan, &options, err);
+    if (opened) {
+        pack_cache_report(&cache, engine_weights(run->engine));
+    }
+    pack_cache_close(&cache);
+    if (!opened) {
         return false;
     }
     /* A second Ctrl-C ends the process, should the first not be heard. */

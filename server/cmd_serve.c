@@ -10,6 +10,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/options.h"
+#include "server/pack_cache.h"
 #include "server/routes.h"
 #include "server/serve_options.h"
 #include "server/service.h"
@@ -144,7 +145,15 @@ static bool open_engine(struct server *server, struct error *err) {
     server->service.choices_max = options.queue_max < CHOICES_MAX
                                       ? options.queue_max + (options.queue_max == 0)
                                       : CHOICES_MAX;
-    return engine_open(&server->service.engine, &server->model->plan, &options, err);
+    struct pack_cache cache;
+    pack_cache_open(&cache, &server->options.cache, server->options.model_dir, options.exact,
+                    &options.packing);
+    bool opened = engine_open(&server->service.engine, &server->model->plan, &options, err);
+    if (opened) {
+        pack_cache_report(&cache, engine_weights(server->service.engine));
+    }
+    pack_cache_close(&cache);
+    return opened;
 }
 
 /* Takes the listener's socket. */

@@ -2,6 +2,7 @@
 #include "server/commands.h"
 #include "server/options.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static const struct {
     {"run", "continue a prompt and stream the text to the terminal", cmd_run},
     {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
      cmd_inspect},
+    {"pack", "write the pack file of a model, from which the others start in no time", cmd_pack},
     {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
     {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
@@ -45,6 +47,7 @@ static int report_unknown(const char *word) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like any other */
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

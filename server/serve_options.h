@@ -3,6 +3,7 @@
 #define QUERN_SERVER_SERVE_OPTIONS_H
 
 #include "engine/engine.h"
+#include "server/pack_cache.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@ struct serve_options {
     size_t idle_timeout_s;
     size_t drain_timeout_s;
     const char *kv_dtype;
+    struct pack_cache_options cache;
     struct engine_options engine; /* complete but for wake */
 };
 

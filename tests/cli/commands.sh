@@ -26,7 +26,7 @@ expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
-for command in serve run inspect bench logits tokenize; do
+for command in serve run inspect pack bench logits tokenize; do
     expect 0 "usage: quern $command" "$command" --help
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
@@ -39,6 +39,24 @@ mkdir "$scratch/truncated"
 cp models/gemma3-int4/* "$scratch/truncated"
 head -c 1000 models/gemma3-int4/model.onnx.data >"$scratch/truncated/model.onnx.data"
 expect 1 'model.onnx.data' inspect "$scratch/truncated"
+
+# ---- pack ----
+export XDG_CACHE_HOME="$scratch/cache"
+expect 0 "^$scratch/cache/quern/gemma3-int4-.*-fast.pack: .* written" pack models/gemma3-int4
+expect 0 'was there already, and holds' pack models/gemma3-int4
+expect 0 'written' pack models/gemma3-int4 --exact
+expect 0 'written' pack models/gemma3-int4 --force
+expect 0 'tokens/s' bench models/gemma3-int4 --prompt 8 --generate 4
+for file in "$scratch"/cache/quern/*fast.pack; do
+    head -c 5000 "$file" >"$scratch/cut"
+    cp "$scratch/cut" "$file"
+done
+expect 0 'is made anew' pack models/gemma3-int4
+mkdir "$scratch/full"
+(ulimit -f 1000 && expect 1 'File too large' pack models/gemma3-int4 --cache-dir "$scratch/full" && [ $failures = 0 ]) ||
+    fail "pack without room"
+rmdir "$scratch/full" || fail "a pack file without room was left behind"
+expect 1 'no/cache' pack models/gemma3-int4 --cache-dir /dev/null/no/cache
 
 # ---- logits ----
 model=models/gemma3-fp32

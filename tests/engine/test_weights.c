@@ -65,7 +65,9 @@ static void rows_are_those_of_the_file(bool linear, bool exact, struct workers *
         plan_of(&plan, &weight, linear);
         struct weights *weights;
         struct error err = {0};
-        cr_assert(weights_open(&weights, &plan, exact, workers, &err), "%s", err.text);
+        cr_assert(
+            weights_open(&weights, &plan, &(struct weights_options){.exact = exact}, workers, &err),
+            "%s", err.text);
         cr_assert_eq(weights_matrix(weights, 0)->bytes != NULL, linear);
 
         float *output = malloc(weight.columns * sizeof *output);
@@ -111,7 +113,8 @@ static bool open_with_scale(size_t index, float scale, bool exact, struct packed
     struct plan plan;
     plan_of(&plan, &weight, true);
     struct weights *weights = NULL;
-    bool opened = weights_open(&weights, &plan, exact, NULL, err);
+    bool opened =
+        weights_open(&weights, &plan, &(struct weights_options){.exact = exact}, NULL, err);
     if (opened) {
         *matrix = *weights_matrix(weights, 0);
         weights_close(weights);
@@ -163,9 +166,10 @@ Test(weights, pages_of_a_mapped_file_are_given_back_and_other_memory_is_kept) {
     for (size_t i = 0; i < 2; i++) {
         struct plan plan;
         plan_of(&plan, sources[i], true);
-        cr_assert(plan_add_mapping(&plan, mapped.data, bytes));
+        cr_assert(
+            plan_add_mapping(&plan, &(struct plan_mapping){.bytes = mapped.data, .size = bytes}));
         struct weights *weights;
-        cr_assert(weights_open(&weights, &plan, false, NULL, NULL));
+        cr_assert(weights_open(&weights, &plan, &(struct weights_options){0}, NULL, NULL));
         weights_close(weights);
         plan_deinit(&plan);
     }
@@ -183,7 +187,7 @@ Test(weights, a_tied_embedding_is_packed_once) {
     struct plan plan;
     plan_of(&plan, &weight, true);
     struct weights *weights;
-    cr_assert(weights_open(&weights, &plan, false, NULL, NULL));
+    cr_assert(weights_open(&weights, &plan, &(struct weights_options){0}, NULL, NULL));
     const struct packed_matrix *matrix = weights_matrix(weights, 0);
     cr_assert_eq(weights_bytes(weights), matrix->tiles * matrix->tile_bytes);
     weights_close(weights);

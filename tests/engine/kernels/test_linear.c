@@ -82,7 +82,8 @@ static struct setup *set_up(struct weight_form form, bool exact) {
         .kind = PLAN_LINEAR, .name = "linear", .linear = {.count = 1}};
     linear.linear.outputs[0].weight = plan_add_weight(&s->plan, &s->source);
     cr_assert(plan_append(&s->plan, &linear));
-    cr_assert(weights_open(&s->weights, &s->plan, exact, NULL, NULL));
+    cr_assert(
+        weights_open(&s->weights, &s->plan, &(struct weights_options){.exact = exact}, NULL, NULL));
     s->matrix = weights_matrix(s->weights, 0);
 
     uint32_t seed = 11;
@@ -232,7 +233,7 @@ Test(linear, extreme_codes_do_not_overflow) {
         memset((void *)(uintptr_t)s->source.data, 0xff, 16 * 64 * bits / 8);
         memset((void *)(uintptr_t)s->source.zero_points, 0, 16);
         struct weights *weights;
-        cr_assert(weights_open(&weights, &s->plan, false, NULL, NULL));
+        cr_assert(weights_open(&weights, &s->plan, &(struct weights_options){0}, NULL, NULL));
         float x[64];
         struct quantized_block blocks[2];
         for (size_t k = 0; k < 64; k++) {
