@@ -224,7 +224,7 @@ static inline size_t slot_of(size_t position, size_t page_begin) {
 }
 
 static inline page_distance distance_to_next(const struct attention_task *task, size_t page) {
-    if (page + 1 == KV_CHUNK_PAGES || task->pages[page] == NULL || task->pages[page + 1] == NULL) {
+    if (page + 1 == KV_CHUNK_PAGES || task->pages[page + 1] == NULL) {
         return 0;
     }
     return (page_distance)((uintptr_t)task->pages[page + 1] - (uintptr_t)task->pages[page]);
@@ -234,7 +234,6 @@ static inline page_distance distance_to_next(const struct attention_task *task, 
 static void attend_block(const struct attention_task *task, const struct attention_pair *pairs,
                          size_t count, bool first_block) {
     for (size_t page = 0; page < KV_CHUNK_PAGES; page++) {
-        page_distance next = first_block ? distance_to_next(task, page) : 0;
         size_t page_begin = task->chunk_begin + page * KV_PAGE_POSITIONS;
         size_t run_end;
         for (size_t i = 0; i < count; i = run_end) {
@@ -247,6 +246,7 @@ static void attend_block(const struct attention_task *task, const struct attenti
                 run_end++;
             }
             if (first < end) {
+                page_distance next = first_block ? distance_to_next(task, page) : 0;
                 attend_run_by_type[task->kv_type](task, pairs + i, run_end - i, task->pages[page],
                                                   next, first, end);
             }
