@@ -20,7 +20,7 @@ struct bench_options {
     const char *folder;
     size_t prompt;
     size_t generate;
-    size_t depth;
+    struct option_list depth;
     struct option_list batch;
     size_t chunk;
     size_t threads;
@@ -51,9 +51,9 @@ static const struct option options_table[] = {
     {.name = "generate", .type = OPTION_SIZE, FIELD(generate), .argument = "N",
      .minimum = 1, .maximum = TOKENS_MAX, .fallback = "64",
      .help = "tokens to decode"},
-    {.name = "depth", .type = OPTION_SIZE, FIELD(depth), .argument = "N", .minimum = 1,
+    {.name = "depth", .type = OPTION_LIST, FIELD(depth), .argument = "LIST", .minimum = 1,
      .maximum = TOKENS_MAX, .fallback = "64",
-     .help = "tokens that each sequence holds before decoding starts"},
+     .help = "numbers of tokens that each sequence holds before decoding starts"},
     {.name = "batch", .type = OPTION_LIST, FIELD(batch), .argument = "LIST", .minimum = 1,
      .maximum = BATCH_MAX, .fallback = "1",
      .help = "numbers of sequences to decode together"},
@@ -99,8 +99,10 @@ struct rate {
 
 struct decoding {
     size_t batch;
+    size_t depth;
     struct rate rate;
     double bytes_per_step; /* weights once, keys and values of each sequence */
+    double resident_bytes; /* of the process, at the end of this decoding */
 };
 
 struct bench {
@@ -109,11 +111,13 @@ struct bench {
     struct decoder decoder;
     struct timeline *timelines; /* [batch_max] */
     size_t batch_max;
+    size_t depth_max;
     int32_t *tokens; /* longer than any prompt here */
     double load_seconds;
     double bandwidth; /* bytes per second */
     struct rate prefill;
-    struct decoding *decodings; /* [options->batch.count] */
+    struct decoding *decodings; /* each batch at each depth, in the order of the options */
+    size_t decoding_count;
 };
 
 static double now(void) {
@@ -191,13 +195,35 @@ static double kv_bytes(const struct bench *bench, size_t position) {
     return bytes;
 }
 
+/* A line of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": at most so far); 0 where it
+ * cannot be read. */
+static double status_bytes(const char *name) {
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        size_t length = strlen(name);
+        if (strncmp(line, name, length) == 0 && line[length] == ':') {
+            kilobytes = strtod(line + length + 1, NULL);
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return kilobytes * 1024;
+}
+
 /* ---- Measurements ---- */
 
+/* Runs the tokens that are missing until the timeline holds `length`; from the start, where it
+ * holds more. */
 static bool run_prompt(struct bench *bench, struct timeline *timeline, size_t length,
                        struct error *err) {
     size_t chunk = bench->options->chunk;
-    timeline_rewind(timeline);
-    for (size_t at = 0; at < length; at += chunk) {
+    if (timeline->position > length) {
+        timeline_rewind(timeline);
+    }
+    for (size_t at = timeline->position; at < length; at += chunk) {
         size_t count = length - at < chunk ? length - at : chunk;
         enum timeline_wanted wanted = at + count == length ? TIMELINE_LAST : TIMELINE_NONE;
         if (!timeline_run(timeline, bench->tokens + at, count, wanted, NULL, err)) {
@@ -212,6 +238,7 @@ static bool measure_prefill(struct bench *bench, struct error *err) {
     enum { REPEATS = 5 };
     double begin = now();
     for (int i = 0; i <= REPEATS && (i < 2 || now() - begin < bench->options->seconds); i++) {
+        timeline_rewind(&bench->timelines[0]);
         double start = now();
         if (!run_prompt(bench, &bench->timelines[0], bench->options->prompt, err)) {
             return false;
@@ -224,15 +251,16 @@ static bool measure_prefill(struct bench *bench, struct error *err) {
     return true;
 }
 
-/* `batch` sequences of the depth asked for, then one token for each of them a step. */
+/* `batch` sequences of the depth asked for, then one token for each of them a step. What the
+ * sequences hold from a lesser depth, they keep. */
 static bool measure_decode(struct bench *bench, struct decoding *decoding, struct error *err) {
     const struct bench_options *options = bench->options;
     size_t batch = decoding->batch;
-    for (size_t i = 0; i < bench->batch_max; i++) {
+    for (size_t i = batch; i < bench->batch_max; i++) {
         timeline_rewind(&bench->timelines[i]);
     }
     for (size_t i = 0; i < batch; i++) {
-        if (!run_prompt(bench, &bench->timelines[i], options->depth, err)) {
+        if (!run_prompt(bench, &bench->timelines[i], decoding->depth, err)) {
             return false;
         }
     }
@@ -247,7 +275,7 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
             return false;
         }
         if (i >= WARMUP_STEPS) {
-            kv_read += kv_bytes(bench, options->depth + i) * (double)batch;
+            kv_read += kv_bytes(bench, decoding->depth + i) * (double)batch;
             steps++;
             if (now() - start > options->seconds) {
                 break;
@@ -257,6 +285,7 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
     decoding->rate = (struct rate){steps * batch, now() - start};
     decoding->bytes_per_step =
         (double)weights_bytes(bench->decoder.weights) + kv_read / (double)steps;
+    decoding->resident_bytes = status_bytes("VmRSS");
     return true;
 }
 
@@ -265,7 +294,10 @@ static bool open_bench(struct bench *bench, struct error *err) {
     for (size_t i = 0; i < options->batch.count; i++) {
         bench->batch_max = larger(bench->batch_max, (size_t)options->batch.items[i]);
     }
-    size_t decoded = options->depth + WARMUP_STEPS + options->generate;
+    for (size_t i = 0; i < options->depth.count; i++) {
+        bench->depth_max = larger(bench->depth_max, (size_t)options->depth.items[i]);
+    }
+    size_t decoded = bench->depth_max + WARMUP_STEPS + options->generate;
     size_t longest = larger(options->prompt, decoded);
     double start = now();
     if (!model_open(&bench->model, options->folder, NULL, err)) {
@@ -295,7 +327,8 @@ static bool open_bench(struct bench *bench, struct error *err) {
     bench->load_seconds = now() - start;
     size_t token_count = longest + bench->batch_max;
     bench->timelines = calloc(bench->batch_max, sizeof *bench->timelines);
-    bench->decodings = calloc(options->batch.count, sizeof *bench->decodings);
+    bench->decoding_count = options->batch.count * options->depth.count;
+    bench->decodings = calloc(bench->decoding_count, sizeof *bench->decodings);
     bench->tokens = calloc(token_count, sizeof *bench->tokens);
     if (bench->timelines == NULL || bench->decodings == NULL || bench->tokens == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu sequences", bench->batch_max);
@@ -329,9 +362,12 @@ static bool measure(struct bench *bench, struct error *err) {
     if (!measure_prefill(bench, err)) {
         return false;
     }
-    for (size_t i = 0; i < bench->options->batch.count; i++) {
-        bench->decodings[i].batch = (size_t)bench->options->batch.items[i];
-        if (!measure_decode(bench, &bench->decodings[i], err)) {
+    const struct option_list *depths = &bench->options->depth;
+    for (size_t i = 0; i < bench->decoding_count; i++) {
+        struct decoding *decoding = &bench->decodings[i];
+        decoding->batch = (size_t)bench->options->batch.items[i / depths->count];
+        decoding->depth = (size_t)depths->items[i % depths->count];
+        if (!measure_decode(bench, decoding, err)) {
             return false;
         }
     }
@@ -339,24 +375,6 @@ static bool measure(struct bench *bench, struct error *err) {
 }
 
 /* ---- Report ---- */
-
-/* A line of /proc/self/status in bytes ("VmRSS": resident now, "VmHWM": at most so far); 0 where it
- * cannot be read. */
-static double status_bytes(const char *name) {
-    char line[256];
-    double kilobytes = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        size_t length = strlen(name);
-        if (strncmp(line, name, length) == 0 && line[length] == ':') {
-            kilobytes = strtod(line + length + 1, NULL);
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return kilobytes * 1024;
-}
 
 /* Bytes per second that decoding reads. */
 static double decode_bandwidth(const struct decoding *decoding) {
@@ -377,12 +395,12 @@ static void print_table(const struct bench *bench) {
     printf("%-18s %10.2f GB/s reading the packed weights\n", "memory", bench->bandwidth / giga);
     printf("%-18s %10.1f tokens/s (%zu tokens)\n", "prefill", per_second(bench->prefill),
            bench->prefill.tokens);
-    for (size_t i = 0; i < bench->options->batch.count; i++) {
+    for (size_t i = 0; i < bench->decoding_count; i++) {
         const struct decoding *decoding = &bench->decodings[i];
         double reached = decode_bandwidth(decoding);
-        printf("decode, batch %-4zu %10.1f tokens/s, %.1f MB per token, %.2f GB/s: %.0f %% of "
-               "memory\n",
-               decoding->batch, per_second(decoding->rate),
+        printf("decode, batch %-4zu %10.1f tokens/s behind %zu, %.1f MB per token, %.2f GB/s: "
+               "%.0f %% of memory\n",
+               decoding->batch, per_second(decoding->rate), decoding->depth,
                decoding->bytes_per_step / (double)decoding->batch / mega, reached / giga,
                100 * reached / bench->bandwidth);
     }
@@ -396,12 +414,14 @@ static void print_json(const struct bench *bench) {
            bench->decoder.kernels->name, workers_count(bench->decoder.workers), bench->load_seconds,
            weights_bytes(bench->decoder.weights), status_bytes("VmRSS"), status_bytes("VmHWM"),
            bench->bandwidth, bench->prefill.tokens, per_second(bench->prefill));
-    for (size_t i = 0; i < bench->options->batch.count; i++) {
+    for (size_t i = 0; i < bench->decoding_count; i++) {
         const struct decoding *decoding = &bench->decodings[i];
-        printf("%s{\"batch\": %zu, \"tokens\": %zu, \"tokens_per_second\": %.2f, "
+        printf("%s{\"batch\": %zu, \"depth\": %zu, \"tokens\": %zu, "
+               "\"tokens_per_second\": %.2f, \"resident_bytes\": %.0f, "
                "\"bytes_per_token\": %.0f, \"share_of_read_bandwidth\": %.4f}",
-               i > 0 ? ", " : "", decoding->batch, decoding->rate.tokens,
-               per_second(decoding->rate), decoding->bytes_per_step / (double)decoding->batch,
+               i > 0 ? ", " : "", decoding->batch, decoding->depth, decoding->rate.tokens,
+               per_second(decoding->rate), decoding->resident_bytes,
+               decoding->bytes_per_step / (double)decoding->batch,
                decode_bandwidth(decoding) / bench->bandwidth);
     }
     printf("]}\n");

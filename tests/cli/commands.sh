@@ -78,6 +78,9 @@ expect 1 'cannot write' logits $model --ids 2 --out "$scratch/no/folder"
 
 # ---- bench ----
 expect 0 '"prefill_tokens_per_second"' bench --json --prompt 32 --generate 4 --depth 8 --batch 1,2 --seconds 1
+expect 0 '"batch": 2, "depth": 40, "tokens": 8' \
+    bench --json --prompt 8 --generate 4 --depth 8,40,20 --batch 1,2 --seconds 1
+expect 2 'depth' bench --depth 8,0
 
 # ---- run ----
 expect 0 '[a-z]' run - 'Once upon a time' --max-tokens 8
