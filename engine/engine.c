@@ -52,7 +52,8 @@ static bool open_parts(struct engine *engine, struct error *err) {
         .packing = options->packing,
     };
     return decoder_open(&engine->decoder, engine->plan, &decoder, err) &&
-           scheduler_open(&engine->scheduler, &engine->decoder, options->sessions_max, err);
+           scheduler_open(&engine->scheduler, &engine->decoder, options->sessions_max,
+                          !options->no_prefix_cache, err);
 }
 
 static void report_ready(struct engine *engine, bool ok, const struct error *err) {
@@ -251,6 +252,10 @@ bool session_take(struct session *session, struct session_event *event) {
 
 void *session_user(const struct session *session) {
     return session->user;
+}
+
+size_t session_cached_tokens(const struct session *session) {
+    return session->cached_tokens;
 }
 
 void session_release(struct session *session) {

@@ -40,6 +40,7 @@ struct engine_options {
                              8192 */
     size_t sessions_max;  /* sessions that run together */
     size_t queue_max;     /* sessions that wait; beyond that session_submit says ERROR_BUSY */
+    bool no_prefix_cache; /* compute every prompt from its first token */
     size_t step_rows_max; /* rows of one step: bounds memory, and how long a prompt delays others */
     struct weights_options packing; /* as in decoder_options */
     void (*wake)(void *context);
@@ -91,6 +92,9 @@ bool session_take(struct session *session, struct session_event *event);
 
 void *session_user(const struct session *session);
 
+/* Tokens of the prompt that the prefix cache had; once an event has been taken. */
+size_t session_cached_tokens(const struct session *session);
+
 /* Gives the session back; if it still runs, it stops and its pages are free within one step. */
 void session_release(struct session *session);
 
@@ -98,10 +102,12 @@ void session_release(struct session *session);
 struct engine_status {
     size_t running;
     size_t waiting;
-    size_t pages_used;
+    size_t pages_used;   /* by sessions */
+    size_t pages_cached; /* by the prefix cache alone: free when wanted */
     size_t pages_total;
     uint64_t steps;
-    uint64_t prompt_tokens;
+    uint64_t prompt_tokens; /* computed */
+    uint64_t cached_tokens; /* of prompts, from the prefix cache */
     uint64_t generated_tokens;
     uint64_t preemptions;
 };

@@ -27,9 +27,17 @@ struct kv_layout {
     size_t page_bytes;
 };
 
+/* Who has a page. */
+struct page_owners {
+    uint32_t holders; /* block tables */
+    bool kept;        /* by the prefix cache */
+};
+
 struct kv_cache {
     struct kv_layout layout;
     size_t pages_total;
+    size_t pages_held;
+    struct page_owners *owners; /* [pages_total] */
     uint8_t *memory;
     size_t memory_bytes;
     uint32_t *free_pages; /* a stack: the page given back last is used first, so that few are ever
@@ -149,7 +157,8 @@ bool kv_cache_open(struct kv_cache **out, const struct plan *plan, enum kv_type 
     }
     cache->pages_total = pages;
     cache->free_pages = calloc(pages + 1, sizeof *cache->free_pages);
-    if (cache->free_pages == NULL || pages >= UINT32_MAX ||
+    cache->owners = calloc(pages + 1, sizeof *cache->owners);
+    if (cache->free_pages == NULL || cache->owners == NULL || pages >= UINT32_MAX ||
         !checked_multiply(pages, cache->layout.page_bytes, &cache->memory_bytes)) {
         kv_cache_close(cache);
         return error_set(err, ERROR_OUT_OF_MEMORY,
@@ -185,6 +194,7 @@ void kv_cache_close(struct kv_cache *cache) {
         munmap(cache->memory, cache->memory_bytes);
     }
     free(cache->free_pages);
+    free(cache->owners);
     layout_deinit(&cache->layout);
     free(cache);
 }
@@ -195,6 +205,10 @@ size_t kv_cache_pages_total(const struct kv_cache *cache) {
 
 size_t kv_cache_pages_free(const struct kv_cache *cache) {
     return cache->free_count;
+}
+
+size_t kv_cache_pages_held(const struct kv_cache *cache) {
+    return cache->pages_held;
 }
 
 size_t kv_cache_page_bytes(const struct kv_cache *cache) {
@@ -218,6 +232,53 @@ bool kv_plan_pages(const struct plan *plan, size_t positions, size_t step, size_
     *pages = layout_pages_needed(&layout, positions, step);
     layout_deinit(&layout);
     return true;
+}
+
+size_t kv_cache_window(const struct kv_cache *cache, size_t group) {
+    return cache->layout.groups[group].window;
+}
+
+size_t kv_cache_first_visible(const struct kv_cache *cache, size_t group, size_t position) {
+    size_t window = cache->layout.groups[group].window;
+    return window == 0 || position + 1 <= window ? 0 : (position + 1 - window) / KV_PAGE_POSITIONS;
+}
+
+/* ---- Pages ---- */
+
+static void free_if_ownerless(struct kv_cache *cache, uint32_t page) {
+    if (cache->owners[page].holders == 0 && !cache->owners[page].kept) {
+        assert(cache->free_count < cache->pages_total);
+        cache->free_pages[cache->free_count++] = page;
+    }
+}
+
+void kv_page_hold(struct kv_cache *cache, uint32_t page) {
+    if (cache->owners[page].holders++ == 0) {
+        cache->pages_held++;
+    }
+}
+
+void kv_page_let_go(struct kv_cache *cache, uint32_t page) {
+    assert(cache->owners[page].holders > 0);
+    if (--cache->owners[page].holders == 0) {
+        cache->pages_held--;
+        free_if_ownerless(cache, page);
+    }
+}
+
+bool kv_page_is_held(const struct kv_cache *cache, uint32_t page) {
+    return cache->owners[page].holders > 0;
+}
+
+void kv_page_keep(struct kv_cache *cache, uint32_t page) {
+    assert(cache->owners[page].holders > 0 && !cache->owners[page].kept);
+    cache->owners[page].kept = true;
+}
+
+void kv_page_forget(struct kv_cache *cache, uint32_t page) {
+    assert(cache->owners[page].kept);
+    cache->owners[page].kept = false;
+    free_if_ownerless(cache, page);
 }
 
 /* ---- Sequences ---- */
@@ -256,26 +317,41 @@ void kv_sequence_close(struct kv_sequence *sequence, struct kv_cache *cache) {
 
 static void give_back(struct kv_cache *cache, struct kv_block_table *table, size_t end) {
     for (; table->first_block < end; table->first_block++) {
-        assert(cache->free_count < cache->pages_total);
-        cache->free_pages[cache->free_count++] = table->pages[table->first_block];
+        kv_page_let_go(cache, table->pages[table->first_block]);
     }
 }
 
-bool kv_sequence_reserve(struct kv_sequence *sequence, struct kv_cache *cache, size_t end) {
+size_t kv_sequence_pages(const struct kv_sequence *sequence, const struct kv_cache *cache) {
+    size_t pages = 0;
+    for (size_t g = 0; g < cache->layout.group_count; g++) {
+        pages += sequence->tables[g].end_block - sequence->tables[g].first_block;
+    }
+    return pages;
+}
+
+size_t kv_sequence_missing(const struct kv_sequence *sequence, const struct kv_cache *cache,
+                           size_t end) {
     size_t blocks = blocks_for(end);
-    assert(blocks <= sequence->blocks_max);
     size_t missing = 0;
     for (size_t g = 0; g < cache->layout.group_count; g++) {
         size_t have = sequence->tables[g].end_block;
         missing += blocks > have ? blocks - have : 0;
     }
-    if (missing > cache->free_count) {
+    return missing;
+}
+
+bool kv_sequence_reserve(struct kv_sequence *sequence, struct kv_cache *cache, size_t end) {
+    size_t blocks = blocks_for(end);
+    assert(blocks <= sequence->blocks_max);
+    if (kv_sequence_missing(sequence, cache, end) > cache->free_count) {
         return false;
     }
     for (size_t g = 0; g < cache->layout.group_count; g++) {
         struct kv_block_table *table = &sequence->tables[g];
         while (table->end_block < blocks) {
-            table->pages[table->end_block++] = cache->free_pages[--cache->free_count];
+            uint32_t page = cache->free_pages[--cache->free_count];
+            kv_page_hold(cache, page);
+            table->pages[table->end_block++] = page;
         }
     }
     return true;
@@ -283,13 +359,8 @@ bool kv_sequence_reserve(struct kv_sequence *sequence, struct kv_cache *cache, s
 
 void kv_sequence_reclaim(struct kv_sequence *sequence, struct kv_cache *cache, size_t next) {
     for (size_t g = 0; g < cache->layout.group_count; g++) {
-        size_t window = cache->layout.groups[g].window;
-        if (window == 0 || next + 1 <= window) {
-            continue;
-        }
-        size_t first_visible = next + 1 - window;
         struct kv_block_table *table = &sequence->tables[g];
-        size_t end = first_visible / KV_PAGE_POSITIONS;
+        size_t end = kv_cache_first_visible(cache, g, next);
         give_back(cache, table, end < table->end_block ? end : table->end_block);
     }
 }

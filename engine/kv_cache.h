@@ -15,8 +15,11 @@
  * A windowed group gives a page back as soon as no later row can see it, so its cost is bounded by
  * the window.
  *
- * Invariants: a page is either on the free list or in exactly one block table; the live blocks of a
- * group are [first_block, end_block); pages_free + live blocks of all sequences = pages_total.
+ * A page may be in the block tables of several sequences, and the prefix cache (prefix_cache.h) may
+ * keep it when none has it any more. Only full pages are shared, so that nobody writes to one.
+ *
+ * Invariants: a page is free while no table holds it and the prefix cache does not keep it; the live
+ * blocks of a group are [first_block, end_block).
  *
  * Owned by one thread (the engine thread); workers only read block tables during a step. Nothing
  * here locks. */
@@ -40,16 +43,34 @@ void kv_cache_close(struct kv_cache *cache);
 
 size_t kv_cache_pages_total(const struct kv_cache *cache);
 size_t kv_cache_pages_free(const struct kv_cache *cache);
+size_t kv_cache_pages_held(const struct kv_cache *cache); /* by sequences */
 size_t kv_cache_page_bytes(const struct kv_cache *cache);
 size_t kv_cache_group_count(const struct kv_cache *cache);
+
+/* The window of a group's layers; 0: all positions stay visible. */
+size_t kv_cache_window(const struct kv_cache *cache, size_t group);
+
+/* The first block of a group that a row at `position` sees. */
+size_t kv_cache_first_visible(const struct kv_cache *cache, size_t group, size_t position);
+
+/* ---- Pages ---- */
+
+/* A block table takes a page that is not free, or lets go of it. */
+void kv_page_hold(struct kv_cache *cache, uint32_t page);
+void kv_page_let_go(struct kv_cache *cache, uint32_t page);
+bool kv_page_is_held(const struct kv_cache *cache, uint32_t page);
+
+/* The prefix cache keeps a page that is held, or forgets it. */
+void kv_page_keep(struct kv_cache *cache, uint32_t page);
+void kv_page_forget(struct kv_cache *cache, uint32_t page);
+
+/* ---- One sequence ---- */
 
 /* The most pages that one sequence of `positions` positions holds at any time, if no step adds more
  * than `step` positions to it. kv_plan_pages says the same before a cache exists. */
 size_t kv_cache_pages_needed(const struct kv_cache *cache, size_t positions, size_t step);
 bool kv_plan_pages(const struct plan *plan, size_t positions, size_t step, size_t *pages,
                    struct error *err);
-
-/* ---- One sequence ---- */
 
 struct kv_block_table {
     uint32_t *pages; /* [blocks_max], by block */
@@ -69,8 +90,12 @@ bool kv_sequence_open(struct kv_sequence *sequence, const struct kv_cache *cache
 /* Gives all pages back and frees the tables. A zeroed sequence is fine. */
 void kv_sequence_close(struct kv_sequence *sequence, struct kv_cache *cache);
 
-/* Takes pages so that positions up to `end` (exclusive) can be stored. False, and nothing taken,
- * where the pool has too few. */
+/* Pages in the tables, and pages still missing for positions up to `end` (exclusive). */
+size_t kv_sequence_pages(const struct kv_sequence *sequence, const struct kv_cache *cache);
+size_t kv_sequence_missing(const struct kv_sequence *sequence, const struct kv_cache *cache,
+                           size_t end);
+
+/* Takes the missing pages. False, and nothing taken, where the pool has too few free ones. */
 bool kv_sequence_reserve(struct kv_sequence *sequence, struct kv_cache *cache, size_t end);
 
 /* Gives back what no row at position `next` or later can see. */

@@ -23,14 +23,17 @@ struct counters {
     atomic_size_t running;
     atomic_size_t waiting;
     atomic_size_t pages_used;
+    atomic_size_t pages_cached;
     _Atomic uint64_t steps;
     _Atomic uint64_t prompt_tokens;
+    _Atomic uint64_t cached_tokens;
     _Atomic uint64_t generated_tokens;
     _Atomic uint64_t preemptions;
 };
 
 struct scheduler {
     struct decoder *decoder;
+    struct prefix_cache *prefixes; /* NULL: none are kept */
     size_t sessions_max;
     struct session_list running;
     struct session_list waiting;
@@ -81,7 +84,7 @@ static struct session *list_remove(struct session_list *list, struct session **l
 /* ---- Open, close ---- */
 
 bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
-                    struct error *err) {
+                    bool keep_prefixes, struct error *err) {
     size_t threads = workers_count(decoder->workers);
     struct scheduler *scheduler = calloc(1, sizeof *scheduler);
     if (scheduler == NULL) {
@@ -100,6 +103,7 @@ bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sess
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a scheduler of %zu sessions",
                   sessions_max);
     }
+    ok = ok && (!keep_prefixes || prefix_cache_open(&scheduler->prefixes, decoder->cache, err));
     for (size_t i = 0; ok && i < threads; i++) {
         ok = sampler_open(&scheduler->samplers[i], decoder->plan->vocabulary_size, decoder->kernels,
                           err);
@@ -115,7 +119,9 @@ bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sess
 /* The engine's part in a session ends: its reader gets the reason, the pool its pages. */
 static void finish(struct scheduler *scheduler, struct session *session,
                    enum finish_reason reason) {
+    prefix_cache_mark(scheduler->prefixes, &session->cursor);
     kv_sequence_close(&session->sequence, scheduler->decoder->cache);
+    prefix_cache_release(scheduler->prefixes, &session->cursor);
     session_push(session, (struct session_event){.finish = reason});
     session_let_go(session);
     scheduler_give_up_place(scheduler);
@@ -138,6 +144,7 @@ void scheduler_close(struct scheduler *scheduler) {
          scheduler->samplers != NULL && i < workers_count(scheduler->decoder->workers); i++) {
         sampler_close(scheduler->samplers[i]);
     }
+    prefix_cache_close(scheduler->prefixes);
     free(scheduler->samplers);
     free(scheduler->samplings);
     free(scheduler->rows);
@@ -176,10 +183,31 @@ static void drop_released(struct scheduler *scheduler, struct session_list *list
     }
 }
 
-/* Pages that a session needs to compute the tokens that it has. */
-static size_t pages_needed(const struct scheduler *scheduler, const struct session *session) {
-    return kv_cache_pages_needed(scheduler->decoder->cache, session->length,
-                                 scheduler->decoder->rows_max);
+/* Pages that a session still needs to compute the tokens that it has. */
+static size_t pages_missing(const struct scheduler *scheduler, const struct session *session) {
+    const struct kv_cache *cache = scheduler->decoder->cache;
+    size_t needed = kv_cache_pages_needed(cache, session->length, scheduler->decoder->rows_max);
+    size_t had = kv_sequence_pages(&session->sequence, cache);
+    return needed > had ? needed - had : 0;
+}
+
+/* Takes what the prefix cache has of the session's tokens. */
+static void take_prefix(struct scheduler *scheduler, struct session *session) {
+    size_t computed = prefix_cache_match(scheduler->prefixes, &session->cursor, session->tokens,
+                                         session->length, session->computed, &session->sequence);
+    size_t gained = computed - session->computed;
+    session->computed = computed;
+    if (!session->preempted) { /* it would find itself again */
+        session->cached_tokens += gained;
+    }
+}
+
+/* The session is at its beginning again. */
+static void give_pages_back(struct scheduler *scheduler, struct session *session) {
+    kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
+    prefix_cache_release(scheduler->prefixes, &session->cursor);
+    session->computed = 0;
+    session->cached_tokens = session->preempted ? session->cached_tokens : 0;
 }
 
 /* The running session that gives way first: the youngest of those whose reader is slow, which could
@@ -200,9 +228,9 @@ static struct session **first_to_give_way(struct scheduler *scheduler, bool paus
 /* Gives a running session's pages back; it waits before all that are younger. */
 static struct session *preempt(struct scheduler *scheduler, struct session **link) {
     struct session *session = list_remove(&scheduler->running, link);
-    kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
-    session->computed = 0;
+    session->preempted = true;
     session->step_rows = 0;
+    give_pages_back(scheduler, session);
     list_prepend(&scheduler->waiting, session);
     atomic_fetch_add(&scheduler->counters.preemptions, 1);
     return session;
@@ -219,13 +247,27 @@ static struct session **next_to_admit(struct scheduler *scheduler) {
 }
 
 static bool fits_beside_running(const struct scheduler *scheduler, const struct session *session) {
-    size_t pages = pages_needed(scheduler, session);
+    const struct kv_cache *cache = scheduler->decoder->cache;
+    size_t pages = kv_cache_pages_held(cache) + pages_missing(scheduler, session);
     for (const struct session *s = scheduler->running.first; s != NULL; s = s->next) {
-        pages += pages_needed(scheduler, s);
+        pages += pages_missing(scheduler, s);
     }
-    return scheduler->running.count == 0 ||
-           (scheduler->running.count < scheduler->sessions_max &&
-            pages <= kv_cache_pages_total(scheduler->decoder->cache));
+    return scheduler->running.count == 0 || pages <= kv_cache_pages_total(cache);
+}
+
+/* Moves a waiting session to the running ones, if there is room for it. */
+static bool admit_one(struct scheduler *scheduler, struct session **link) {
+    struct session *session = *link;
+    if (scheduler->running.count == scheduler->sessions_max) {
+        return false;
+    }
+    take_prefix(scheduler, session);
+    if (!fits_beside_running(scheduler, session)) {
+        give_pages_back(scheduler, session);
+        return false;
+    }
+    list_append(&scheduler->running, list_remove(&scheduler->waiting, link));
+    return true;
 }
 
 static void admit(struct scheduler *scheduler) {
@@ -234,8 +276,7 @@ static void admit(struct scheduler *scheduler) {
         if (next == NULL) {
             return;
         }
-        if (fits_beside_running(scheduler, *next)) {
-            list_append(&scheduler->running, list_remove(&scheduler->waiting, next));
+        if (admit_one(scheduler, next)) {
             continue;
         }
         struct session **slow = first_to_give_way(scheduler, true);
@@ -244,6 +285,29 @@ static void admit(struct scheduler *scheduler) {
         }
         preempt(scheduler, slow);
     }
+}
+
+/* Is an older session about to compute the block that comes next here? */
+static bool should_wait_for_another(const struct scheduler *scheduler,
+                                    const struct session *session) {
+    for (const struct session *s = scheduler->running.first; s != session; s = s->next) {
+        if (s->step_rows > 1 && prefix_cache_same_next(scheduler->prefixes, &s->cursor, s->tokens,
+                                                       s->length, &session->cursor, session->tokens,
+                                                       session->length)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Rows for a session that has more than one token to compute, of `left`. */
+static size_t prompt_rows(struct scheduler *scheduler, struct session *session, size_t left) {
+    take_prefix(scheduler, session); /* another session may have computed it by now */
+    if (should_wait_for_another(scheduler, session)) {
+        return 0;
+    }
+    size_t rest = session->length - session->computed;
+    return rest < left ? rest : left;
 }
 
 /* Decodes first, then prompts share what is left. */
@@ -263,17 +327,23 @@ static void share_rows(struct scheduler *scheduler) {
     }
     for (struct session *s = scheduler->running.first; s != NULL && left > 0; s = s->next) {
         if (s->length - s->computed > 1 && session_has_room(s)) {
-            size_t rest = s->length - s->computed;
-            s->step_rows = rest < left ? rest : left;
+            s->step_rows = prompt_rows(scheduler, s, left);
             left -= s->step_rows;
         }
     }
 }
 
-static void reserve_pages(struct scheduler *scheduler) {
+static bool reserve(struct scheduler *scheduler, struct session *session) {
     struct kv_cache *cache = scheduler->decoder->cache;
+    size_t end = session->computed + session->step_rows;
+    prefix_cache_make_room(scheduler->prefixes,
+                           kv_sequence_missing(&session->sequence, cache, end));
+    return kv_sequence_reserve(&session->sequence, cache, end);
+}
+
+static void reserve_pages(struct scheduler *scheduler) {
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
-        while (!kv_sequence_reserve(&s->sequence, cache, s->computed + s->step_rows)) {
+        while (!reserve(scheduler, s)) {
             if (preempt(scheduler, first_to_give_way(scheduler, false)) == s) {
                 return; /* it was the youngest itself: nobody comes after it */
             }
@@ -329,19 +399,32 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
     return &s->next;
 }
 
+/* Counts what the step did for a session, and sorts its pages. */
+static void settle(struct scheduler *scheduler, struct session *s) {
+    bool computes_prompt = s->computed < s->prompt_length;
+    s->computed += s->step_rows;
+    prefix_cache_insert(scheduler->prefixes, &s->cursor, s->tokens, s->computed, &s->sequence);
+    kv_sequence_reclaim(&s->sequence, scheduler->decoder->cache, s->computed);
+    if (!computes_prompt) {
+        return;
+    }
+    atomic_fetch_add(&scheduler->counters.prompt_tokens, s->step_rows);
+    if (s->computed >= s->prompt_length) {
+        prefix_cache_mark(scheduler->prefixes, &s->cursor);
+    }
+    if (s->computed == s->prompt_length && s->length == s->prompt_length) {
+        atomic_fetch_add(&scheduler->counters.cached_tokens, s->cached_tokens);
+    }
+}
+
 static void advance(struct scheduler *scheduler) {
     for (struct session **link = &scheduler->running.first; *link != NULL;) {
         struct session *s = *link;
-        bool computes_prompt = s->computed < s->prompt_length;
-        s->computed += s->step_rows;
         if (s->step_rows == 0) {
             link = &s->next;
             continue;
         }
-        if (computes_prompt) {
-            atomic_fetch_add(&scheduler->counters.prompt_tokens, s->step_rows);
-        }
-        kv_sequence_reclaim(&s->sequence, scheduler->decoder->cache, s->computed);
+        settle(scheduler, s);
         link = s->computed == s->length ? deliver(scheduler, link) : &s->next;
     }
 }
@@ -350,8 +433,10 @@ static void publish(struct scheduler *scheduler) {
     const struct kv_cache *cache = scheduler->decoder->cache;
     atomic_store(&scheduler->counters.running, scheduler->running.count);
     atomic_store(&scheduler->counters.waiting, scheduler->waiting.count);
-    atomic_store(&scheduler->counters.pages_used,
-                 kv_cache_pages_total(cache) - kv_cache_pages_free(cache));
+    size_t held = kv_cache_pages_held(cache);
+    atomic_store(&scheduler->counters.pages_used, held);
+    atomic_store(&scheduler->counters.pages_cached,
+                 kv_cache_pages_total(cache) - kv_cache_pages_free(cache) - held);
 }
 
 struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
@@ -380,9 +465,11 @@ void scheduler_get_status(const struct scheduler *scheduler, struct engine_statu
         .running = atomic_load(&counters->running),
         .waiting = atomic_load(&counters->waiting),
         .pages_used = atomic_load(&counters->pages_used),
+        .pages_cached = atomic_load(&counters->pages_cached),
         .pages_total = kv_cache_pages_total(scheduler->decoder->cache),
         .steps = atomic_load(&counters->steps),
         .prompt_tokens = atomic_load(&counters->prompt_tokens),
+        .cached_tokens = atomic_load(&counters->cached_tokens),
         .generated_tokens = atomic_load(&counters->generated_tokens),
         .preemptions = atomic_load(&counters->preemptions),
     };

@@ -2,13 +2,15 @@
  *
  *     1. Sessions whose reader has let go are dropped, and their pages with them.
  *     2. Waiting sessions are admitted, first come first served, as long as the pool holds their
- *        tokens. Where there is no room for one, sessions with a slow reader make it: they cannot go
- *        on anyway.
+ *        tokens; what the prefix cache has of them need not be computed. Where there is no room for
+ *        one, sessions with a slow reader make it: they cannot go on anyway.
  *     3. Every running session that has one token to compute (decode) gets a row; what is left of
- *        the step goes to prompts, oldest first, in chunks. While others decode, prompts get few
- *        rows a step, so that they do not wait.
- *     4. Pages are reserved, oldest session first. Where the pool has too few, a session with a slow
- *        reader, or else the youngest, is preempted.
+ *        the step goes to prompts, oldest first, in chunks; one that would compute the same block
+ *        as another waits for that one's. While others decode, prompts get few rows a step, so that
+ *        they do not wait.
+ *     4. Pages are reserved, oldest session first. Where the pool has too few, the prefix cache
+ *        forgets some; where that is not enough, a session with a slow reader, or else the youngest,
+ *        is preempted.
  *     5. The step runs; a session whose last token was in it samples the next one and hands it to
  * its reader.
  *
@@ -32,7 +34,7 @@
 struct scheduler;
 
 bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
-                    struct error *err);
+                    bool keep_prefixes, struct error *err);
 
 /* Cancels what still runs or waits. */
 void scheduler_close(struct scheduler *scheduler);

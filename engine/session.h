@@ -16,6 +16,7 @@
 
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
+#include "engine/prefix_cache.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -40,11 +41,14 @@ struct session {
     size_t length;
     size_t computed;
     struct kv_sequence sequence;
+    struct prefix_cursor cursor;
+    bool preempted; /* at least once */
     size_t step_rows; /* rows in the step being built */
     int32_t sampled;
     struct session *next; /* in the list that holds it */
 
     /* One writer (the engine thread), one reader. */
+    size_t cached_tokens; /* of the prompt, from the prefix cache; final when an event is there */
     struct session_event ring[SESSION_RING_EVENTS];
     atomic_size_t written;
     atomic_size_t taken;

@@ -26,6 +26,8 @@ static const struct option options_table[] = {
     {.name = "kv-positions", .type = OPTION_SIZE, FIELD(engine.kv_positions), .argument = "N",
      .maximum = 1 << 30, .fallback = "0",
      .help = "KV cache for N tokens of all requests together; 0: one full context, or 8192"},
+    {.name = "no-prefix-cache", .type = OPTION_FLAG, FIELD(engine.no_prefix_cache),
+     .help = "compute every prompt from its first token, shared with an earlier one or not"},
     PACK_CACHE_OPTIONS(struct serve_options, cache),
     {.name = "max-sessions", .type = OPTION_SIZE, FIELD(engine.sessions_max), .argument = "N",
      .minimum = 1, .maximum = 4096, .fallback = "32", .help = "completions that run together"},

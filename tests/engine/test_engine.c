@@ -35,21 +35,31 @@ static void wait_for(struct bell *bell) {
 
 static struct bell bell = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
 
-static struct engine *open_engine(const struct model *model, size_t kv_positions,
-                                  size_t sessions_max, size_t queue_max) {
+static struct engine_options small_options(void) {
     struct engine_options options = engine_options_default();
     options.threads = 2;
     options.pin_threads = false;
-    options.kv_positions = kv_positions;
-    options.sessions_max = sessions_max;
-    options.queue_max = queue_max;
     options.step_rows_max = 32;
     options.wake = ring;
     options.wake_context = &bell;
+    return options;
+}
+
+static struct engine *open_engine_with(const struct model *model,
+                                       const struct engine_options *options) {
     struct engine *engine = NULL;
     struct error err = {0};
-    cr_assert(engine_open(&engine, &model->plan, &options, &err), "%s", err.text);
+    cr_assert(engine_open(&engine, &model->plan, options, &err), "%s", err.text);
     return engine;
+}
+
+static struct engine *open_engine(const struct model *model, size_t kv_positions,
+                                  size_t sessions_max, size_t queue_max) {
+    struct engine_options options = small_options();
+    options.kv_positions = kv_positions;
+    options.sessions_max = sessions_max;
+    options.queue_max = queue_max;
+    return open_engine_with(model, &options);
 }
 
 static struct model *open_model(void) {
@@ -63,6 +73,7 @@ struct reply {
     struct session *session;
     int32_t tokens[REPLY_MAX];
     size_t length;
+    size_t cached; /* tokens of the prompt */
     enum finish_reason finish;
 };
 
@@ -108,6 +119,7 @@ static void finish_all(struct reply *replies, size_t count) {
         }
     }
     for (size_t i = 0; i < count; i++) {
+        replies[i].cached = session_cached_tokens(replies[i].session);
         session_release(replies[i].session);
     }
 }
@@ -266,6 +278,88 @@ Test(engine, a_stop_token_ends_the_reply_and_is_not_delivered) {
     cr_assert_eq(stopped.finish, FINISH_STOP);
     cr_assert_eq(stopped.length, first, "%zu tokens before the stop token, expected %zu",
                  stopped.length, first);
+    engine_close(engine);
+    model_close(model);
+}
+
+/* A conversation: prompt and reply, the same again, and a next turn; then another that begins with
+ * the same 64 tokens. */
+enum { TURNS = 4, FIRST_PROMPT = 100, SHARED = 64 };
+
+static void converse(struct engine *engine, struct reply *replies) {
+    int32_t prompt[FIRST_PROMPT + REPLY_MAX + 10];
+    for (size_t i = 0; i < sizeof prompt / sizeof *prompt; i++) {
+        prompt[i] = (int32_t)((3 + 5 * i * i) % 512);
+    }
+    struct session_request request = {
+        .prompt = prompt, .max_tokens = REPLY_MAX, .sampling = sampling_default()};
+    request.sampling.temperature = 0.8F;
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        request.prompt_length = turn == 2 ? FIRST_PROMPT + REPLY_MAX + 10 : FIRST_PROMPT;
+        if (turn == 2) {
+            memcpy(prompt + FIRST_PROMPT, replies[0].tokens, sizeof replies[0].tokens);
+        }
+        for (size_t i = SHARED; turn == 3 && i < FIRST_PROMPT; i++) {
+            prompt[i] = (int32_t)i;
+        }
+        struct error err = {0};
+        replies[turn] = (struct reply){0};
+        cr_assert(session_submit(&replies[turn].session, engine, &request, &err), "%s", err.text);
+        finish_all(&replies[turn], 1);
+    }
+}
+
+Test(engine, a_cached_prefix_changes_the_work_and_not_the_reply) {
+    struct model *model = open_model();
+    struct engine_options options = small_options();
+    struct reply cached[TURNS];
+    struct reply computed[TURNS];
+    struct engine *engine = open_engine_with(model, &options);
+    converse(engine, cached);
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    cr_assert_gt(status.pages_cached, 0);
+    engine_close(engine);
+    options.no_prefix_cache = true;
+    engine = open_engine_with(model, &options);
+    converse(engine, computed);
+    engine_close(engine);
+    const size_t expected[TURNS] = {0, 96, 144, 64};
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        cr_assert_eq(computed[turn].cached, 0);
+        cr_assert_eq(cached[turn].cached, expected[turn], "turn %zu: %zu tokens were cached, of %zu",
+                     turn, cached[turn].cached, expected[turn]);
+        cr_assert_eq(cached[turn].length, computed[turn].length);
+        cr_assert(memcmp(cached[turn].tokens, computed[turn].tokens, sizeof cached[turn].tokens) ==
+                      0,
+                  "turn %zu says something else when its prefix is cached", turn);
+    }
+    model_close(model);
+}
+
+Test(engine, sessions_with_one_prompt_compute_it_once) {
+    struct model *model = open_model();
+    struct engine_options options = small_options();
+    struct engine *engine = open_engine_with(model, &options);
+    int32_t prompt[100];
+    for (size_t i = 0; i < 100; i++) {
+        prompt[i] = (int32_t)(3 * i);
+    }
+    struct session_request request = {
+        .prompt = prompt, .prompt_length = 100, .max_tokens = 20, .sampling = sampling_default()};
+    struct reply replies[SESSIONS] = {0};
+    for (size_t i = 0; i < SESSIONS; i++) {
+        cr_assert(session_submit(&replies[i].session, engine, &request, NULL));
+    }
+    finish_all(replies, SESSIONS);
+    for (size_t i = 1; i < SESSIONS; i++) {
+        cr_assert_eq(replies[i].cached, 96);
+        cr_assert(memcmp(replies[i].tokens, replies[0].tokens, sizeof replies[0].tokens) == 0);
+    }
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    cr_assert_eq(status.prompt_tokens, 100 + (SESSIONS - 1) * 4);
+    cr_assert_eq(status.cached_tokens, (SESSIONS - 1) * 96);
     engine_close(engine);
     model_close(model);
 }
