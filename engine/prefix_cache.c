@@ -295,9 +295,8 @@ bool prefix_cache_same_next(const struct prefix_cache *p, const struct prefix_cu
                             const int32_t *a_tokens, size_t a_length, const struct prefix_cursor *b,
                             const int32_t *b_tokens, size_t b_length) {
     size_t begin = a->blocks * BLOCK;
-    return p != NULL && a->node == b->node && a->blocks == b->blocks &&
-           begin + BLOCK < a_length && begin + BLOCK < b_length &&
-           same_block(a_tokens + begin, b_tokens + begin);
+    return p != NULL && a->node == b->node && a->blocks == b->blocks && begin + BLOCK < a_length &&
+           begin + BLOCK < b_length && same_block(a_tokens + begin, b_tokens + begin);
 }
 
 /* ---- Insert ---- */

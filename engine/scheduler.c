@@ -291,9 +291,9 @@ static void admit(struct scheduler *scheduler) {
 static bool should_wait_for_another(const struct scheduler *scheduler,
                                     const struct session *session) {
     for (const struct session *s = scheduler->running.first; s != session; s = s->next) {
-        if (s->step_rows > 1 && prefix_cache_same_next(scheduler->prefixes, &s->cursor, s->tokens,
-                                                       s->length, &session->cursor, session->tokens,
-                                                       session->length)) {
+        if (s->step_rows > 1 &&
+            prefix_cache_same_next(scheduler->prefixes, &s->cursor, s->tokens, s->length,
+                                   &session->cursor, session->tokens, session->length)) {
             return true;
         }
     }

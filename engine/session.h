@@ -42,7 +42,7 @@ struct session {
     size_t computed;
     struct kv_sequence sequence;
     struct prefix_cursor cursor;
-    bool preempted; /* at least once */
+    bool preempted;   /* at least once */
     size_t step_rows; /* rows in the step being built */
     int32_t sampled;
     struct session *next; /* in the list that holds it */

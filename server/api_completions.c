@@ -26,6 +26,7 @@ struct job {
     bool stream;
     bool include_usage;
     size_t prompt_tokens;
+    size_t n;        /* choices of each prompt */
     size_t finished; /* completions whose finish has been handled */
     size_t count;
     struct completion completions[]; /* index = prompt * n + choice */
@@ -53,6 +54,7 @@ static struct job *create_job(const struct completion_request *request) {
     snprintf(job->id, sizeof job->id, "cmpl-%016llx", (unsigned long long)random);
     job->service = request->service;
     job->created = (double)time(NULL);
+    job->n = (size_t)request->n;
     job->stream = request->stream;
     job->include_usage = request->include_usage;
     return job;
@@ -78,6 +80,15 @@ static size_t count_tokens(const struct job *job) {
     size_t tokens = 0;
     for (size_t i = 0; i < job->count; i++) {
         tokens += job->completions[i].tokens;
+    }
+    return tokens;
+}
+
+/* Of each prompt once, as it counts once: its first choice found only what others had left. */
+static size_t count_cached_tokens(const struct job *job) {
+    size_t tokens = 0;
+    for (size_t i = 0; i < job->count; i += job->n) {
+        tokens += job->completions[i].cached_tokens;
     }
     return tokens;
 }
@@ -111,9 +122,11 @@ static bool add_choice(cJSON *choices, struct completion *completion, size_t ind
 static bool add_usage(cJSON *root, const struct job *job) {
     size_t tokens = count_tokens(job);
     cJSON *usage = cJSON_AddObjectToObject(root, "usage");
+    cJSON *prompt = cJSON_AddObjectToObject(usage, "prompt_tokens_details");
     return cJSON_AddNumberToObject(usage, "prompt_tokens", (double)job->prompt_tokens) &&
            cJSON_AddNumberToObject(usage, "completion_tokens", (double)tokens) &&
-           cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens));
+           cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens)) &&
+           cJSON_AddNumberToObject(prompt, "cached_tokens", (double)count_cached_tokens(job));
 }
 
 /* The object that a whole answer and every event of a stream share, and its empty choices. */
@@ -164,8 +177,8 @@ static char *print_usage(struct job *job) {
 
 /* What the log says: the first choice's reason stands for all. */
 static void note(struct http_exchange *exchange, const struct job *job, const char *finish) {
-    http_note(exchange, "prompt=%zu generated=%zu finish=%s", job->prompt_tokens, count_tokens(job),
-              finish);
+    http_note(exchange, "prompt=%zu cached=%zu generated=%zu finish=%s", job->prompt_tokens,
+              count_cached_tokens(job), count_tokens(job), finish);
 }
 
 static void fail(struct http_exchange *exchange, struct job *job, enum api_error_kind kind,

@@ -14,6 +14,7 @@ void api_health(struct http_exchange *exchange, const struct service *service, c
         cJSON_AddNumberToObject(root, "running", (double)status.running) &&
         cJSON_AddNumberToObject(root, "waiting", (double)status.waiting) &&
         cJSON_AddNumberToObject(root, "pages_used", (double)status.pages_used) &&
+        cJSON_AddNumberToObject(root, "pages_cached", (double)status.pages_cached) &&
         cJSON_AddNumberToObject(root, "pages_total", (double)status.pages_total)) {
         text = cJSON_PrintUnformatted(root);
     }

@@ -93,6 +93,7 @@ bool completion_advance(struct completion *completion) {
     if (completion->session == NULL || !session_take(completion->session, &event)) {
         return false;
     }
+    completion->cached_tokens = session_cached_tokens(completion->session);
     bool done = event.finish == FINISH_NONE ? take_token(completion, event.token)
                                             : take_end(completion, event.finish);
     if (!done) {

@@ -577,7 +577,8 @@ void http_add_header(struct http_exchange *exchange, const char *name, const cha
     exchange->headers[exchange->header_count++] = header;
 }
 
-void http_respond_json(struct http_exchange *exchange, unsigned status, char *text) {
+void http_respond(struct http_exchange *exchange, unsigned status, const char *content_type,
+                  char *text) {
     static const char out_of_memory[] =
         "{\"error\":{\"message\":\"Out of memory\",\"type\":\"server_error\",\"param\":null,"
         "\"code\":null}}";
@@ -587,8 +588,12 @@ void http_respond_json(struct http_exchange *exchange, unsigned status, char *te
     }
     exchange->status = text != NULL ? status : 500;
     exchange->whole = text != NULL ? text : strdup(out_of_memory);
-    exchange->content_type = "application/json";
+    exchange->content_type = text != NULL ? content_type : "application/json";
     exchange->answer = exchange->whole != NULL ? ANSWER_WHOLE : ANSWER_GONE;
+}
+
+void http_respond_json(struct http_exchange *exchange, unsigned status, char *text) {
+    http_respond(exchange, status, "application/json", text);
 }
 
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context) {

@@ -66,7 +66,10 @@ bool http_body_too_large(const struct http_exchange *exchange);
 /* Before the answer begins. Strings are copied; a header that memory is out for is left out. */
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
-/* The whole answer: `text` came from malloc and is taken over; NULL (memory is out) answers 500. */
+/* The whole answer: `text` came from malloc and is taken over; NULL (memory is out) answers 500.
+ * `content_type` is a constant. */
+void http_respond(struct http_exchange *exchange, unsigned status, const char *content_type,
+                  char *text);
 void http_respond_json(struct http_exchange *exchange, unsigned status, char *text);
 
 struct http_task {

@@ -15,6 +15,7 @@ struct route {
 
 static const struct route routes[] = {
     {"GET", "/health", api_health, true},
+    {"GET", "/metrics", api_metrics, true},
     {"GET", "/v1/models", api_models_list, true},
     {"GET", "/v1/models/", api_models_one, true},
     {"POST", "/v1/completions", api_completions, false},

@@ -15,6 +15,7 @@ void api_models_list(struct http_exchange *exchange, const struct service *servi
                      const char *rest);
 void api_models_one(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
+void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_health(struct http_exchange *exchange, const struct service *service, const char *rest);
 
 #endif

@@ -55,7 +55,7 @@ static const struct operand operands[] = {
 static const struct command_line command_line = {
     .command = "serve",
     .description = "Serves a model over HTTP in the manner of OpenAI: POST /v1/completions, "
-                   "GET /v1/models, GET /health.",
+                   "GET /v1/models, GET /health, GET /metrics.",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],
     .options = options_table,

@@ -327,8 +327,9 @@ Test(engine, a_cached_prefix_changes_the_work_and_not_the_reply) {
     const size_t expected[TURNS] = {0, 96, 144, 64};
     for (size_t turn = 0; turn < TURNS; turn++) {
         cr_assert_eq(computed[turn].cached, 0);
-        cr_assert_eq(cached[turn].cached, expected[turn], "turn %zu: %zu tokens were cached, of %zu",
-                     turn, cached[turn].cached, expected[turn]);
+        cr_assert_eq(cached[turn].cached, expected[turn],
+                     "turn %zu: %zu tokens were cached, of %zu", turn, cached[turn].cached,
+                     expected[turn]);
         cr_assert_eq(cached[turn].length, computed[turn].length);
         cr_assert(memcmp(cached[turn].tokens, computed[turn].tokens, sizeof cached[turn].tokens) ==
                       0,

@@ -28,8 +28,7 @@ static struct ground open_ground(size_t pages, size_t layers, size_t window) {
     struct error err = {0};
     plan_init(&ground.plan);
     for (size_t i = 0; i < layers; i++) {
-        struct plan_kv_layer layer = {
-            .kv_heads = 1, .head_dim = 32, .window = i == 0 ? window : 0};
+        struct plan_kv_layer layer = {.kv_heads = 1, .head_dim = 32, .window = i == 0 ? window : 0};
         cr_assert_geq(plan_add_kv_layer(&ground.plan, &layer), 0);
     }
     cr_assert(kv_cache_open(&ground.cache, &ground.plan, KV_F16, pages, &err), "%s", err.text);
@@ -89,9 +88,8 @@ static void start(struct player *player, const struct ground *ground, const int3
 }
 
 static size_t match(struct ground *ground, struct player *player) {
-    player->computed =
-        prefix_cache_match(ground->prefixes, &player->cursor, player->tokens, player->length,
-                           player->computed, &player->sequence);
+    player->computed = prefix_cache_match(ground->prefixes, &player->cursor, player->tokens,
+                                          player->length, player->computed, &player->sequence);
     check_past(ground, player);
     return player->computed;
 }

@@ -104,3 +104,29 @@ def test_streams_of_several_choices_are_told_apart_by_index(demo):
     for event in demo.stream(**ask):
         texts[event["choices"][0]["index"]] += text_of(event)
     assert texts == [choice["text"] for choice in whole["choices"]]
+
+
+def cached_tokens(answer):
+    return answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+def test_a_prompt_is_computed_once_and_its_reply_goes_on_from_there(start_server):
+    server = start_server()
+    prompt = ("Once upon a time there was a boy named Luca who lived near the meadow. Luca loved the red ball more than "
+              "anything. On Monday it rained, and")
+    ask = {"max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    first = server.complete(prompt=prompt, **ask)
+    again = server.complete(prompt=prompt, **ask)
+    tokens = first["usage"]["prompt_tokens"]
+    assert cached_tokens(first) == 0 and tokens - 16 <= cached_tokens(again) < tokens
+    assert text_of(again) == text_of(first)
+    turn = prompt + text_of(first) + " And then"
+    assert cached_tokens(server.complete(prompt=turn, **ask)) > tokens
+    both = server.complete(prompt="Before that, " + prompt, n=4, **ask)
+    assert cached_tokens(both) < 16, "only its own choices share this one"
+
+
+def test_no_prefix_cache_computes_every_prompt(start_server):
+    server = start_server("--no-prefix-cache")
+    ask = {"prompt": "Once there was a fox. " * 10, "max_tokens": 4}
+    assert [cached_tokens(server.complete(**ask)) for _ in range(2)] == [0, 0]
