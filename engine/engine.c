@@ -48,7 +48,7 @@ static bool open_parts(struct engine *engine, struct error *err) {
         .kernels = options->kernels,
         .kv_positions = options->kv_positions,
         .rows_max = options->step_rows_max,
-        .wanted_max = options->sessions_max,
+        .wanted_max = options->sessions_max + DRAFTS_MAX,
         .packing = options->packing,
     };
     return decoder_open(&engine->decoder, engine->plan, &decoder, err) &&
@@ -209,6 +209,10 @@ static bool request_check(const struct engine *engine, const struct session_requ
                          "the prompt has %zu tokens, but the context holds %zu, reply included",
                          request->prompt_length, context);
     }
+    if (request->drafts_max > DRAFTS_MAX) {
+        return error_set(err, ERROR_INVALID, "%zu drafts are more than %d", request->drafts_max,
+                         DRAFTS_MAX);
+    }
     return sampling_check(&request->sampling, vocabulary, err);
 }
 
@@ -254,8 +258,12 @@ void *session_user(const struct session *session) {
     return session->user;
 }
 
-size_t session_cached_tokens(const struct session *session) {
-    return session->cached_tokens;
+struct session_usage session_get_usage(const struct session *session) {
+    return (struct session_usage){
+        .cached_tokens = atomic_load(&session->cached_tokens),
+        .drafted_tokens = atomic_load(&session->drafted_tokens),
+        .accepted_tokens = atomic_load(&session->accepted_tokens),
+    };
 }
 
 void session_release(struct session *session) {

@@ -58,6 +58,9 @@ bool engine_open(struct engine **out, const struct plan *plan, const struct engi
  * must be released before this is called. */
 void engine_close(struct engine *engine);
 
+/* What session_request.drafts_max may be, and what is good where nothing else is known. */
+enum { DRAFTS_MAX = 7, DRAFTS_DEFAULT = 5 };
+
 enum finish_reason {
     FINISH_NONE,
     FINISH_STOP,      /* a stop token was sampled */
@@ -73,7 +76,9 @@ struct session_request {
         *stop_tokens; /* copied: sampling one of these ends the session; it is not delivered */
     size_t stop_token_count;
     struct sampling sampling; /* copied, logit_bias included */
-    void *user;               /* for session_user */
+    size_t drafts_max; /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
+                                 none */
+    void *user;        /* for session_user */
 };
 
 struct session_event {
@@ -92,8 +97,13 @@ bool session_take(struct session *session, struct session_event *event);
 
 void *session_user(const struct session *session);
 
-/* Tokens of the prompt that the prefix cache had; once an event has been taken. */
-size_t session_cached_tokens(const struct session *session);
+/* What a session has needed so far; meaningful once an event has been taken. */
+struct session_usage {
+    size_t cached_tokens;   /* of the prompt, from the prefix cache */
+    size_t drafted_tokens;  /* guessed ahead */
+    size_t accepted_tokens; /* of those, the ones that are in the reply */
+};
+struct session_usage session_get_usage(const struct session *session);
 
 /* Gives the session back; if it still runs, it stops and its pages are free within one step. */
 void session_release(struct session *session);
@@ -109,6 +119,8 @@ struct engine_status {
     uint64_t prompt_tokens; /* computed */
     uint64_t cached_tokens; /* of prompts, from the prefix cache */
     uint64_t generated_tokens;
+    uint64_t drafted_tokens;  /* guessed ahead */
+    uint64_t accepted_tokens; /* of those, the ones that were right */
     uint64_t preemptions;
 };
 void engine_get_status(const struct engine *engine, struct engine_status *status);

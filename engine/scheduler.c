@@ -10,6 +10,9 @@ enum {
     /* Rows of prompts in a step in which others decode: enough to be bound by arithmetic and not by
      * reading weights, few enough that a decoding session hardly notices. */
     PROMPT_ROWS_BESIDE_DECODES = 64,
+    /* Rows that pass over the weights once (see kernels.h): up to so many, drafts included, cost
+     * little more than one. */
+    DECODE_ROWS_CHEAP = 8,
 };
 
 /* A singly linked list with its end: sessions join at either end and leave from anywhere. */
@@ -28,6 +31,8 @@ struct counters {
     _Atomic uint64_t prompt_tokens;
     _Atomic uint64_t cached_tokens;
     _Atomic uint64_t generated_tokens;
+    _Atomic uint64_t drafted_tokens;
+    _Atomic uint64_t accepted_tokens;
     _Atomic uint64_t preemptions;
 };
 
@@ -198,7 +203,7 @@ static void take_prefix(struct scheduler *scheduler, struct session *session) {
     size_t gained = computed - session->computed;
     session->computed = computed;
     if (!session->preempted) { /* it would find itself again */
-        session->cached_tokens += gained;
+        atomic_fetch_add(&session->cached_tokens, gained);
     }
 }
 
@@ -207,7 +212,9 @@ static void give_pages_back(struct scheduler *scheduler, struct session *session
     kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
     prefix_cache_release(scheduler->prefixes, &session->cursor);
     session->computed = 0;
-    session->cached_tokens = session->preempted ? session->cached_tokens : 0;
+    if (!session->preempted) {
+        atomic_store(&session->cached_tokens, 0);
+    }
 }
 
 /* The running session that gives way first: the youngest of those whose reader is slow, which could
@@ -287,6 +294,10 @@ static void admit(struct scheduler *scheduler) {
     }
 }
 
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 /* Is an older session about to compute the block that comes next here? */
 static bool should_wait_for_another(const struct scheduler *scheduler,
                                     const struct session *session) {
@@ -306,23 +317,42 @@ static size_t prompt_rows(struct scheduler *scheduler, struct session *session, 
     if (should_wait_for_another(scheduler, session)) {
         return 0;
     }
-    size_t rest = session->length - session->computed;
-    return rest < left ? rest : left;
+    return least(session->length - session->computed, left);
+}
+
+/* Rows for guesses of the sessions that decode, oldest first. Returns how many. */
+static size_t add_drafts(struct scheduler *scheduler, size_t decodes, size_t left) {
+    size_t budget = decodes < DECODE_ROWS_CHEAP ? DECODE_ROWS_CHEAP - decodes : 0;
+    budget = least(budget, left);
+    size_t drafts = 0;
+    for (struct session *s = scheduler->running.first; s != NULL && drafts < budget; s = s->next) {
+        if (s->step_rows == 1) {
+            /* The step yields one token more than there are right guesses. */
+            size_t useful = least(s->capacity - s->length, session_room(s)) - 1;
+            size_t most = least(least(s->drafts_max, useful), budget - drafts);
+            s->drafts = drafter_guess(&s->drafter, s->tokens, s->length, most);
+            s->step_rows += s->drafts;
+            drafts += s->drafts;
+        }
+    }
+    return drafts;
 }
 
 /* Decodes first, then prompts share what is left. */
 static void share_rows(struct scheduler *scheduler) {
     size_t left = scheduler->decoder->rows_max;
-    bool decodes = false;
+    size_t decodes = 0;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
         s->step_rows = 0;
+        s->drafts = 0;
         if (s->length - s->computed == 1 && left > 0 && session_has_room(s)) {
             s->step_rows = 1;
             left--;
-            decodes = true;
+            decodes++;
         }
     }
-    if (decodes && left > PROMPT_ROWS_BESIDE_DECODES) {
+    left -= add_drafts(scheduler, decodes, left);
+    if (decodes > 0 && left > PROMPT_ROWS_BESIDE_DECODES) {
         left = PROMPT_ROWS_BESIDE_DECODES;
     }
     for (struct session *s = scheduler->running.first; s != NULL && left > 0; s = s->next) {
@@ -355,6 +385,7 @@ static void reserve_pages(struct scheduler *scheduler) {
 
 static size_t list_rows(struct scheduler *scheduler) {
     size_t count = 0;
+    size_t logits_row = 0;
     scheduler->sampling_count = 0;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
         size_t end = s->computed + s->step_rows;
@@ -363,40 +394,66 @@ static size_t list_rows(struct scheduler *scheduler) {
                 .token = s->tokens[position],
                 .position = position,
                 .sequence = &s->sequence,
-                .wanted = position + 1 == s->length,
+                .wanted = position + 1 >= s->length,
             };
         }
-        if (s->step_rows > 0 && end == s->length) {
+        if (s->step_rows > 0 && end >= s->length) {
+            s->logits_row = logits_row;
+            logits_row += s->drafts + 1;
             scheduler->samplings[scheduler->sampling_count++] = s;
         }
     }
     return count;
 }
 
+/* Samples from row to row, as long as what comes out is what the next row was computed with: so
+ * the reply is the same with drafts and without. */
 static void sample_one(void *context, size_t thread, size_t item) {
     struct scheduler *scheduler = context;
     struct session *s = scheduler->samplings[item];
-    float *logits = scheduler->logits + item * executor_logits_stride(scheduler->decoder->executor);
-    s->sampled = sampler_choose(scheduler->samplers[thread], &s->sampling, logits, s->tokens,
-                                s->length, s->prompt_length);
+    size_t stride = executor_logits_stride(scheduler->decoder->executor);
+    bool right = true;
+    for (s->sampled = 0; s->sampled <= s->drafts && right; s->sampled++) {
+        size_t length = s->length + s->sampled;
+        float *logits = scheduler->logits + (s->logits_row + s->sampled) * stride;
+        int32_t token = sampler_choose(scheduler->samplers[thread], &s->sampling, logits, s->tokens,
+                                       length, s->prompt_length);
+        right = s->sampled < s->drafts && token == s->tokens[length];
+        s->tokens[length] = token;
+    }
 }
 
-/* Takes the session in *link a token further. Returns the link to go on from. */
+/* Takes the session in *link as many tokens further as were sampled. Returns the link to go on
+ * from. */
 static struct session **deliver(struct scheduler *scheduler, struct session **link) {
     struct session *s = *link;
-    if (session_is_stop_token(s, s->sampled)) {
-        finish(scheduler, list_remove(&scheduler->running, link), FINISH_STOP);
-        return link;
+    for (size_t i = 0; i < s->sampled; i++) {
+        int32_t token = s->tokens[s->length];
+        if (session_is_stop_token(s, token)) {
+            finish(scheduler, list_remove(&scheduler->running, link), FINISH_STOP);
+            return link;
+        }
+        s->length++;
+        session_push(s, (struct session_event){.token = token});
+        scheduler->delivered = true;
+        atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
     }
-    s->tokens[s->length++] = s->sampled;
-    session_push(s, (struct session_event){.token = s->sampled});
-    scheduler->delivered = true;
-    atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
     if (s->length == s->capacity) {
         finish(scheduler, list_remove(&scheduler->running, link), FINISH_LENGTH);
         return link;
     }
     return &s->next;
+}
+
+/* Takes back the rows of guesses that were wrong. */
+static void verify_drafts(struct scheduler *scheduler, struct session *s) {
+    size_t right = s->sampled - 1;
+    drafter_learn(&s->drafter, s->drafts, right);
+    s->step_rows -= s->drafts - right;
+    atomic_fetch_add(&s->drafted_tokens, s->drafts);
+    atomic_fetch_add(&s->accepted_tokens, right);
+    atomic_fetch_add(&scheduler->counters.drafted_tokens, s->drafts);
+    atomic_fetch_add(&scheduler->counters.accepted_tokens, right);
 }
 
 /* Counts what the step did for a session, and sorts its pages. */
@@ -413,7 +470,7 @@ static void settle(struct scheduler *scheduler, struct session *s) {
         prefix_cache_mark(scheduler->prefixes, &s->cursor);
     }
     if (s->computed == s->prompt_length && s->length == s->prompt_length) {
-        atomic_fetch_add(&scheduler->counters.cached_tokens, s->cached_tokens);
+        atomic_fetch_add(&scheduler->counters.cached_tokens, atomic_load(&s->cached_tokens));
     }
 }
 
@@ -424,8 +481,11 @@ static void advance(struct scheduler *scheduler) {
             link = &s->next;
             continue;
         }
+        if (s->drafts > 0) {
+            verify_drafts(scheduler, s);
+        }
         settle(scheduler, s);
-        link = s->computed == s->length ? deliver(scheduler, link) : &s->next;
+        link = s->computed >= s->length ? deliver(scheduler, link) : &s->next;
     }
 }
 
@@ -471,6 +531,8 @@ void scheduler_get_status(const struct scheduler *scheduler, struct engine_statu
         .prompt_tokens = atomic_load(&counters->prompt_tokens),
         .cached_tokens = atomic_load(&counters->cached_tokens),
         .generated_tokens = atomic_load(&counters->generated_tokens),
+        .drafted_tokens = atomic_load(&counters->drafted_tokens),
+        .accepted_tokens = atomic_load(&counters->accepted_tokens),
         .preemptions = atomic_load(&counters->preemptions),
     };
 }

@@ -4,15 +4,16 @@
  *     2. Waiting sessions are admitted, first come first served, as long as the pool holds their
  *        tokens; what the prefix cache has of them need not be computed. Where there is no room for
  *        one, sessions with a slow reader make it: they cannot go on anyway.
- *     3. Every running session that has one token to compute (decode) gets a row; what is left of
+ *     3. Every running session that has one token to compute (decode) gets a row, and while there are
+ *        few of them rows for what its drafter guesses will follow (drafter.h); what is left of
  *        the step goes to prompts, oldest first, in chunks; one that would compute the same block
  *        as another waits for that one's. While others decode, prompts get few rows a step, so that
  *        they do not wait.
  *     4. Pages are reserved, oldest session first. Where the pool has too few, the prefix cache
  *        forgets some; where that is not enough, a session with a slow reader, or else the youngest,
  *        is preempted.
- *     5. The step runs; a session whose last token was in it samples the next one and hands it to
- * its reader.
+ *     5. The step runs; a session whose last token was in it samples the next one, and those that
+ *        guesses have computed already, and hands them to its reader.
  *
  * Results depend on none of these decisions (see executor.h), only their time does.
  *

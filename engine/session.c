@@ -40,6 +40,7 @@ bool session_open(struct session **out, struct engine *engine, const struct kv_c
         copy_of(request->stop_tokens, request->stop_token_count, sizeof *session->stop_tokens);
     session->stop_token_count = request->stop_token_count;
     session->sampling = request->sampling;
+    session->drafts_max = request->drafts_max;
     session->biases =
         copy_of(request->sampling.biases, request->sampling.bias_count, sizeof *session->biases);
     session->sampling.biases = session->biases;
@@ -68,14 +69,19 @@ static size_t ring_used(const struct session *session) {
     return atomic_load(&session->written) - atomic_load(&session->taken);
 }
 
+size_t session_room(const struct session *session) {
+    size_t used = ring_used(session);
+    return used + 1 < SESSION_RING_EVENTS ? SESSION_RING_EVENTS - 1 - used : 0;
+}
+
 bool session_has_room(struct session *session) {
-    if (ring_used(session) + 2 <= SESSION_RING_EVENTS) {
+    if (session_room(session) > 0) {
         return true;
     }
     /* The reader may have taken the last event between the look and the flag: look again after
      * raising it. */
     atomic_store(&session->paused, true);
-    if (ring_used(session) + 2 > SESSION_RING_EVENTS) {
+    if (session_room(session) == 0) {
         return false;
     }
     atomic_store(&session->paused, false);

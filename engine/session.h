@@ -14,6 +14,7 @@
 #ifndef QUERN_ENGINE_SESSION_H
 #define QUERN_ENGINE_SESSION_H
 
+#include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/prefix_cache.h"
@@ -36,19 +37,25 @@ struct session {
     size_t stop_token_count;
     struct sampling sampling;
     struct logit_bias *biases;
+    size_t drafts_max;
 
-    int32_t *tokens; /* [capacity] */
+    int32_t *tokens; /* [capacity]; drafts follow the last one, then what was sampled */
     size_t length;
     size_t computed;
     struct kv_sequence sequence;
     struct prefix_cursor cursor;
     bool preempted;   /* at least once */
     size_t step_rows; /* rows in the step being built */
-    int32_t sampled;
+    size_t drafts;    /* of them, the last ones: tokens that are guesses */
+    size_t logits_row;
+    size_t sampled; /* tokens, behind the last one */
+    struct drafter drafter;
     struct session *next; /* in the list that holds it */
 
     /* One writer (the engine thread), one reader. */
-    size_t cached_tokens; /* of the prompt, from the prefix cache; final when an event is there */
+    atomic_size_t cached_tokens;
+    atomic_size_t drafted_tokens;
+    atomic_size_t accepted_tokens;
     struct session_event ring[SESSION_RING_EVENTS];
     atomic_size_t written;
     atomic_size_t taken;
@@ -70,7 +77,10 @@ void session_let_go(struct session *session);
  * takes something. */
 bool session_has_room(struct session *session);
 
-/* Hands an event to the reader. There is room: see session_has_room. */
+/* Tokens that the reader has room for, besides the finish reason. */
+size_t session_room(const struct session *session);
+
+/* Hands an event to the reader. There is room: see session_room. */
 void session_push(struct session *session, struct session_event event);
 
 bool session_is_stop_token(const struct session *session, int32_t token);

@@ -88,7 +88,7 @@ static size_t count_tokens(const struct job *job) {
 static size_t count_cached_tokens(const struct job *job) {
     size_t tokens = 0;
     for (size_t i = 0; i < job->count; i += job->n) {
-        tokens += job->completions[i].cached_tokens;
+        tokens += job->completions[i].usage.cached_tokens;
     }
     return tokens;
 }
@@ -123,10 +123,20 @@ static bool add_usage(cJSON *root, const struct job *job) {
     size_t tokens = count_tokens(job);
     cJSON *usage = cJSON_AddObjectToObject(root, "usage");
     cJSON *prompt = cJSON_AddObjectToObject(usage, "prompt_tokens_details");
+    cJSON *reply = cJSON_AddObjectToObject(usage, "completion_tokens_details");
+    size_t drafted = 0;
+    size_t accepted = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        drafted += job->completions[i].usage.drafted_tokens;
+        accepted += job->completions[i].usage.accepted_tokens;
+    }
     return cJSON_AddNumberToObject(usage, "prompt_tokens", (double)job->prompt_tokens) &&
            cJSON_AddNumberToObject(usage, "completion_tokens", (double)tokens) &&
            cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens)) &&
-           cJSON_AddNumberToObject(prompt, "cached_tokens", (double)count_cached_tokens(job));
+           cJSON_AddNumberToObject(prompt, "cached_tokens", (double)count_cached_tokens(job)) &&
+           cJSON_AddNumberToObject(reply, "accepted_prediction_tokens", (double)accepted) &&
+           cJSON_AddNumberToObject(reply, "rejected_prediction_tokens",
+                                   (double)(drafted - accepted));
 }
 
 /* The object that a whole answer and every event of a stream share, and its empty choices. */

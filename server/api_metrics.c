@@ -33,6 +33,8 @@ static const struct metric metrics[] = {
     COUNTER("prompt_tokens", prompt_tokens, "Prompt tokens computed."),
     COUNTER("prefix_hit_tokens", cached_tokens, "Prompt tokens taken from the prefix cache."),
     COUNTER("generated_tokens", generated_tokens, "Tokens generated."),
+    COUNTER("draft_tokens", drafted_tokens, "Tokens guessed ahead."),
+    COUNTER("draft_accepted_tokens", accepted_tokens, "Tokens guessed ahead that were right."),
     COUNTER("preemptions", preemptions, "Completions that had to give their pages back."),
 };
 

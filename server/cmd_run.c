@@ -214,6 +214,7 @@ static bool submit(struct run *run, struct error *err) {
         .stop_tokens = run->model->stop_tokens,
         .stop_token_count = options->ignore_eos ? 0 : run->model->stop_token_count,
         .sampling = sampling,
+        .drafts_max = DRAFTS_DEFAULT,
     };
     run->begin = now();
     return session_submit(&run->session, run->engine, &request, err);

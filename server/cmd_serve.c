@@ -141,6 +141,7 @@ static bool open_engine(struct server *server, struct error *err) {
     options.wake = wake_loop;
     options.wake_context = &server->wake;
     server->service.started = time(NULL);
+    server->service.draft_tokens = server->options.draft_tokens;
     server->service.body_max = server->options.max_body;
     server->service.choices_max = options.queue_max < CHOICES_MAX
                                       ? options.queue_max + (options.queue_max == 0)

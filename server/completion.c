@@ -37,6 +37,7 @@ static bool start_session(struct completion *completion, const struct completion
         .stop_tokens = model->stop_tokens,
         .stop_token_count = request->ignore_eos ? 0 : model->stop_token_count,
         .sampling = request->sampling,
+        .drafts_max = (size_t)request->draft_tokens,
     };
     /* With a seed, a choice is what it would be if its prompt came alone; without one, equal
      * prompts of one request still get different replies. */
@@ -93,7 +94,7 @@ bool completion_advance(struct completion *completion) {
     if (completion->session == NULL || !session_take(completion->session, &event)) {
         return false;
     }
-    completion->cached_tokens = session_cached_tokens(completion->session);
+    completion->usage = session_get_usage(completion->session);
     bool done = event.finish == FINISH_NONE ? take_token(completion, event.token)
                                             : take_end(completion, event.finish);
     if (!done) {

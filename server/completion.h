@@ -20,7 +20,7 @@ struct completion {
     struct stop_strings *stops;
     struct text_buffer text; /* what the reader has not taken: it sets length to 0 */
     size_t tokens;
-    size_t cached_tokens;      /* of the prompt */
+    struct session_usage usage;
     enum finish_reason finish; /* FINISH_NONE while it runs */
     bool out_of_memory;        /* it was given up; finish is FINISH_CANCELLED */
 };

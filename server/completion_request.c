@@ -242,6 +242,7 @@ static const struct parameter parameters[] = {
     {"echo", PARAMETER_BOOLEAN, 0, 0, FIELD(echo), NULL},
     {"stream", PARAMETER_BOOLEAN, 0, 0, FIELD(stream), NULL},
     {"ignore_eos", PARAMETER_BOOLEAN, 0, 0, FIELD(ignore_eos), NULL},
+    {"draft_tokens", PARAMETER_INTEGER, 0, DRAFTS_MAX, FIELD(draft_tokens), NULL},
     {"seed", PARAMETER_OTHER, 0, 0, 0, read_seed},
     {"stop", PARAMETER_OTHER, 0, 0, 0, read_stop},
     {"logit_bias", PARAMETER_OTHER, 0, 0, 0, read_logit_bias},
@@ -281,6 +282,7 @@ bool completion_request_read(struct completion_request *request, const struct se
         .service = service,
         .max_tokens = MAX_TOKENS_DEFAULT,
         .n = 1,
+        .draft_tokens = (int64_t)service->draft_tokens,
         .sampling = sampling_default(),
     };
     request->sampling.temperature = 1.0f;

@@ -32,6 +32,7 @@ struct completion_request {
     int64_t n;
     int64_t best_of;
     int64_t top_k;
+    int64_t draft_tokens;
     int64_t seed;
     bool has_seed;
     bool echo;

@@ -12,7 +12,8 @@ struct serve_options {
     const char *model_dir; /* NULL: the embedded demo model */
     const char *listen;
     const char *model_id; /* NULL: the model's own */
-    size_t max_body;      /* bytes */
+    size_t draft_tokens;
+    size_t max_body; /* bytes */
     size_t max_connections;
     size_t idle_timeout_s;
     size_t drain_timeout_s;

@@ -15,9 +15,10 @@ struct service {
     const char *model_id;
     struct engine *engine;
     struct http_server *http;
-    size_t choices_max; /* sessions that one request may start */
-    size_t body_max;    /* bytes */
-    int64_t started;    /* seconds since 1970 */
+    size_t choices_max;  /* sessions that one request may start */
+    size_t draft_tokens; /* guessed ahead, where a request does not say */
+    size_t body_max;     /* bytes */
+    int64_t started;     /* seconds since 1970 */
 };
 
 #endif

@@ -73,7 +73,7 @@ struct reply {
     struct session *session;
     int32_t tokens[REPLY_MAX];
     size_t length;
-    size_t cached; /* tokens of the prompt */
+    struct session_usage usage;
     enum finish_reason finish;
 };
 
@@ -119,7 +119,7 @@ static void finish_all(struct reply *replies, size_t count) {
         }
     }
     for (size_t i = 0; i < count; i++) {
-        replies[i].cached = session_cached_tokens(replies[i].session);
+        replies[i].usage = session_get_usage(replies[i].session);
         session_release(replies[i].session);
     }
 }
@@ -326,10 +326,10 @@ Test(engine, a_cached_prefix_changes_the_work_and_not_the_reply) {
     engine_close(engine);
     const size_t expected[TURNS] = {0, 96, 144, 64};
     for (size_t turn = 0; turn < TURNS; turn++) {
-        cr_assert_eq(computed[turn].cached, 0);
-        cr_assert_eq(cached[turn].cached, expected[turn],
-                     "turn %zu: %zu tokens were cached, of %zu", turn, cached[turn].cached,
-                     expected[turn]);
+        cr_assert_eq(computed[turn].usage.cached_tokens, 0);
+        cr_assert_eq(cached[turn].usage.cached_tokens, expected[turn],
+                     "turn %zu: %zu tokens were cached, of %zu", turn,
+                     cached[turn].usage.cached_tokens, expected[turn]);
         cr_assert_eq(cached[turn].length, computed[turn].length);
         cr_assert(memcmp(cached[turn].tokens, computed[turn].tokens, sizeof cached[turn].tokens) ==
                       0,
@@ -354,7 +354,7 @@ Test(engine, sessions_with_one_prompt_compute_it_once) {
     }
     finish_all(replies, SESSIONS);
     for (size_t i = 1; i < SESSIONS; i++) {
-        cr_assert_eq(replies[i].cached, 96);
+        cr_assert_eq(replies[i].usage.cached_tokens, 96);
         cr_assert(memcmp(replies[i].tokens, replies[0].tokens, sizeof replies[0].tokens) == 0);
     }
     struct engine_status status;
@@ -362,5 +362,54 @@ Test(engine, sessions_with_one_prompt_compute_it_once) {
     cr_assert_eq(status.prompt_tokens, 100 + (SESSIONS - 1) * 4);
     cr_assert_eq(status.cached_tokens, (SESSIONS - 1) * 96);
     engine_close(engine);
+    model_close(model);
+}
+
+/* Ten tokens over and over, so that there is something to look up; greedy replies of random weights
+ * repeat themselves as well. */
+static void repeat_after_me(struct engine *engine, struct reply *replies, size_t drafts) {
+    int32_t prompt[60];
+    for (size_t i = 0; i < SESSIONS; i++) {
+        for (size_t p = 0; p < 60; p++) {
+            prompt[p] = (int32_t)((p % 10 * (i + 1) * 37) % 512);
+        }
+        struct session_request request = {.prompt = prompt,
+                                          .prompt_length = 60,
+                                          .max_tokens = REPLY_MAX,
+                                          .sampling = sampling_default(),
+                                          .drafts_max = drafts};
+        request.sampling.temperature = i % 2 == 0 ? 0 : 0.4F;
+        request.sampling.repetition_penalty = i % 3 == 0 ? 1 : 1.05F;
+        request.sampling.seed = i;
+        replies[i] = (struct reply){0};
+        cr_assert(session_submit(&replies[i].session, engine, &request, NULL));
+        if (i % 4 == 0) {
+            finish_all(&replies[i], 1); /* alone, others in company */
+        }
+    }
+    for (size_t i = 0; i < SESSIONS; i += 4) {
+        finish_all(&replies[i + 1], 3);
+    }
+}
+
+Test(engine, drafts_change_the_steps_and_not_the_reply) {
+    struct model *model = open_model();
+    struct reply plain[SESSIONS];
+    struct reply drafted[SESSIONS];
+    struct engine_status status;
+    struct engine *engine = open_engine(model, 0, SESSIONS, 8);
+    repeat_after_me(engine, plain, 0);
+    engine_get_status(engine, &status);
+    cr_assert_eq(status.drafted_tokens, 0);
+    engine_close(engine);
+    for (size_t drafts = 1; drafts <= DRAFTS_MAX; drafts += 2) {
+        engine = open_engine(model, 0, SESSIONS, 8);
+        repeat_after_me(engine, drafted, drafts);
+        check_same(plain, drafted);
+        engine_get_status(engine, &status);
+        cr_assert_gt(status.accepted_tokens, 0, "nothing was guessed right");
+        cr_assert_gt(status.drafted_tokens, status.accepted_tokens, "nothing was guessed wrong");
+        engine_close(engine);
+    }
     model_close(model);
 }

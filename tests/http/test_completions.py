@@ -130,3 +130,13 @@ def test_no_prefix_cache_computes_every_prompt(start_server):
     server = start_server("--no-prefix-cache")
     ask = {"prompt": "Once there was a fox. " * 10, "max_tokens": 4}
     assert [cached_tokens(server.complete(**ask)) for _ in range(2)] == [0, 0]
+
+
+def test_drafts_change_the_usage_and_not_the_reply(demo):
+    ask = {"prompt": "the red ball and " * 8, "max_tokens": 80, "temperature": 0, "ignore_eos": True}
+    answers = [demo.complete(**ask, draft_tokens=drafts) for drafts in (0, 2, 7)]
+    assert len({text_of(answer) for answer in answers}) == 1
+    details = [answer["usage"]["completion_tokens_details"] for answer in answers]
+    assert details[0] == {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
+    assert 0 < details[1]["accepted_prediction_tokens"] <= details[2]["accepted_prediction_tokens"] < 80
+    assert "draft_tokens" in demo.request("POST", "/v1/completions", {**ask, "draft_tokens": 8})[2]["error"]["message"]
