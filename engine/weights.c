@@ -396,8 +396,9 @@ bool weights_open(struct weights **out, const struct plan *plan,
     } else if (list_jobs(&packing, weights, err)) {
         bool has_file =
             options->pack_path != NULL && pack_identity(plan, options->exact, &identity);
-        opened = (has_file && map_packed(&packing, &identity)) ||
-                 pack_all(&packing, has_file ? &identity : NULL, err);
+        opened = has_file && map_packed(&packing, &identity)
+                     ? check_limit(&packing, err)
+                     : pack_all(&packing, has_file ? &identity : NULL, err);
     }
     free(packing.jobs);
     if (!opened) {

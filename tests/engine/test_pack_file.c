@@ -179,3 +179,17 @@ Test(pack_file, without_a_place_for_it_the_weights_are_packed_into_memory) {
     expect(&s, WEIGHTS_WRITTEN, ""); /* what a crash left there is in nobody's way */
     tear_down(&s);
 }
+
+Test(pack_file, mapped_weights_count_against_the_memory_limit_like_others) {
+    struct setup s;
+    set_up(&s);
+    for (size_t start = 0; start < 2; start++) {
+        struct weights *weights;
+        struct error err = {0};
+        struct weights_options options = {.pack_path = s.path, .bytes_max = 1000};
+        cr_assert_not(weights_open(&weights, &s.plan, &options, NULL, &err));
+        cr_assert_eq(err.code, ERROR_TOO_LARGE, "%s", err.text);
+        expect(&s, start == 0 ? WEIGHTS_WRITTEN : WEIGHTS_MAPPED, "");
+    }
+    tear_down(&s);
+}
