@@ -1,6 +1,7 @@
 #include "engine/executor_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK_POSITIONS = KV_CHUNK_PAGES * KV_PAGE_POSITIONS };
@@ -422,6 +423,7 @@ static void attention_finish_row(struct executor *x, const struct op *op, size_t
     size_t head_dim = x->parts.plan->kv_layers[attention->layer].head_dim;
     bool split = splits_chunks(x, attention);
     struct chunk_range chunks = block_chunks(x, attention, block_of_row(x, row));
+    const float *sinks = vector_values(x, attention->sinks);
     float *output = row_to_write(x, attention->output, thread, row);
     for (size_t h = 0; h < attention->heads; h++) {
         float *state = state_at(x, attention, split, row, h, 0);
@@ -429,7 +431,8 @@ static void attention_finish_row(struct executor *x, const struct op *op, size_t
             x->parts.kernels->attention_merge(state, state_at(x, attention, split, row, h, i),
                                               head_dim);
         }
-        x->parts.kernels->attention_finish(state, head_dim, output + h * head_dim);
+        x->parts.kernels->attention_finish(state, head_dim, sinks != NULL ? sinks[h] : -INFINITY,
+                                           output + h * head_dim);
     }
     row_written(x, attention->output, output, row);
 }

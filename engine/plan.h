@@ -141,11 +141,18 @@ struct plan_linear {
 };
 
 /* Grouped-query attention with everything around it, for the row at position p:
- *   q, k <- per-head RMS norm (if q_norm / k_norm) ; q, k <- rotated by RoPE at p (if rope) ; k, v
- * -> KV cache at p score_j = scale * q . k_j ; if softcap > 0: softcap * tanh(score_j / softcap)
- *   output = sum_j softmax(score)_j v_j over visible j: j <= p, and j > p - window where the layer
- * has one. Query head h reads KV head h / (heads / kv_heads). RoPE pairs (i, i + half), or (2i, 2i
- * + 1) if interleaved; dims from 2 * half on pass through. (com.microsoft GroupQueryAttention) */
+ *
+ *     q, k <- per-head RMS norm                     if q_norm, k_norm
+ *     q, k <- rotated by RoPE at p                  if rope
+ *     k, v -> KV cache at p
+ *     s_j = scale * q . k_j                         for visible j: j <= p, and j > p - window where
+ *                                                   the layer has one
+ *     s_j <- softcap * tanh(s_j / softcap)          if softcap > 0
+ *     output = sum_j exp(s_j) v_j / (sum_j exp(s_j) + exp(sink of the head))
+ *
+ * where the sink's term is absent without sinks. Query head h reads KV head h / (heads / kv_heads).
+ * RoPE pairs (i, i + half), or (2i, 2i + 1) if interleaved; dims from 2 * half on pass through.
+ * (com.microsoft GroupQueryAttention) */
 struct plan_attention {
     struct plan_operand query; /* heads x head_dim columns */
     struct plan_operand key;   /* kv_heads x head_dim columns */
@@ -160,6 +167,7 @@ struct plan_attention {
     int q_norm; /* vector of head_dim, or PLAN_NONE */
     int k_norm;
     float qk_norm_epsilon;
+    int sinks; /* vector of heads, or PLAN_NONE */
 };
 
 enum plan_activation {

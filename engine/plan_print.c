@@ -83,6 +83,7 @@ static void print_attention(const struct plan *plan, const struct plan_attention
     }
     print_vector(plan, "q_norm", attention->q_norm, out);
     print_vector(plan, "k_norm", attention->k_norm, out);
+    print_vector(plan, "sinks", attention->sinks, out);
 }
 
 static void print_gate(const struct plan *plan, const struct plan_gate *gate, FILE *out) {

@@ -222,6 +222,7 @@ static bool check_attention(struct check *check, const struct plan_attention *at
            check_rope(check, attention->rope, layer->head_dim) &&
            check_optional_vector(check, attention->q_norm, layer->head_dim) &&
            check_optional_vector(check, attention->k_norm, layer->head_dim) &&
+           check_optional_vector(check, attention->sinks, attention->heads) &&
            check_write(check, attention->output, query_width);
 }
 

@@ -43,8 +43,9 @@ static const struct {
     enum attention_slot slot;
     const char *what;
 } refused_inputs[] = {
-    {SLOT_ATTENTION_BIAS, "attention_bias"},     {SLOT_HEAD_SINK, "head_sink"},
-    {SLOT_K_SCALE, "k_scale (quantized cache)"}, {SLOT_V_SCALE, "v_scale (quantized cache)"},
+    {SLOT_ATTENTION_BIAS, "attention_bias"},
+    {SLOT_K_SCALE, "k_scale (quantized cache)"},
+    {SLOT_V_SCALE, "v_scale (quantized cache)"},
     {SLOT_QUERY_SEQLENS, "query_seqlens"},
 };
 
@@ -52,11 +53,9 @@ static const struct {
 static const struct {
     const char *name;
     int64_t value; /* also what an absent one means */
-    int64_t also;  /* another value that means the same */
 } fixed_attributes[] = {
-    {"smooth_softmax", 0, -1},
-    {"qk_output", 0, 0},
-    {"causal", 1, 1},
+    {"qk_output", 0},
+    {"causal", 1},
 };
 
 static enum lower_result check_extras(struct lowering *lowering, const struct graph_node *node,
@@ -70,7 +69,7 @@ static enum lower_result check_extras(struct lowering *lowering, const struct gr
     for (size_t i = 0; i < sizeof fixed_attributes / sizeof fixed_attributes[0]; i++) {
         int64_t value =
             graph_attribute_int(node, fixed_attributes[i].name, fixed_attributes[i].value);
-        if (value != fixed_attributes[i].value && value != fixed_attributes[i].also) {
+        if (value != fixed_attributes[i].value) {
             return refuse(lowering, node, "%s = %lld has no instruction", fixed_attributes[i].name,
                           (long long)value);
         }
@@ -246,6 +245,25 @@ static enum lower_result read_rope(struct lowering *lowering, const struct graph
     return lower_rope(lowering, node, SLOT_COSINES, SLOT_SINES, &attention->rope);
 }
 
+/* ---- Sinks ---- */
+
+/* smooth_softmax is a sink of 0 for every head. */
+static enum lower_result read_sinks(struct lowering *lowering, const struct graph_node *node,
+                                    struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
+    bool given = graph_input(lowering->graph, node, SLOT_HEAD_SINK) != GRAPH_NONE;
+    if (given || graph_attribute_int(node, "smooth_softmax", 0) != 1) {
+        return lower_vector(lowering, node, SLOT_HEAD_SINK, attention->heads, &attention->sinks);
+    }
+    float *zeros;
+    attention->sinks = plan_add_vector(lowering->plan, "smooth_softmax", attention->heads, &zeros);
+    if (attention->sinks == PLAN_NONE) {
+        return out_of_memory(lowering);
+    }
+    memset(zeros, 0, attention->heads * sizeof *zeros);
+    return LOWER_DONE;
+}
+
 /* ---- All together ---- */
 
 static enum lower_result read_numbers(struct lowering *lowering, const struct graph_node *node,
@@ -273,7 +291,7 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
 enum lower_result lower_attention(struct lowering *lowering, const struct graph_node *node) {
     static attention_step *const steps[] = {
         check_extras,  read_heads, find_operands, check_caches,
-        check_lengths, read_rope,  read_numbers,
+        check_lengths, read_rope,  read_sinks,    read_numbers,
     };
     struct draft draft = {0};
     enum lower_result result = LOWER_DONE;

@@ -302,10 +302,13 @@ static void attention_merge(float *state, const float *next, size_t head_dim) {
     *m = greatest;
 }
 
-static void attention_finish(const float *state, size_t head_dim, float *y) {
+static void attention_finish(const float *state, size_t head_dim, float sink, float *y) {
+    const float m = state[attention_padded_dim(head_dim)];
     const float l = state[attention_padded_dim(head_dim) + 1];
+    /* Where the sink is so great that the exponential stops at e^88, y is 0 all the same. */
+    const lanes total = lanes_add(lanes_set(l), lanes_exp(lanes_set(sink - m)));
     for (size_t i = 0; i < head_dim; i += LANES) {
-        lanes average = l > 0.0f ? lanes_div(lanes_load(state + i), lanes_set(l)) : lanes_zero();
+        lanes average = l > 0.0f ? lanes_div(lanes_load(state + i), total) : lanes_zero();
         row_store(y, i, head_dim, average);
     }
 }

@@ -136,8 +136,9 @@ struct kernels {
     void (*attention_chunk)(const struct attention_task *task);
     /* state = state merged with next (positions of `next` come after those of `state`). */
     void (*attention_merge)(float *state, const float *next, size_t head_dim);
-    /* y[0..head_dim) = a / l; zeros if the state is empty. */
-    void (*attention_finish)(const float *state, size_t head_dim, float *y);
+    /* y[0..head_dim) = a / (l + exp(sink - m)): the sink is one more score in the softmax, of which no
+     * value follows; -infinity: there is none. Zeros if the state is empty. */
+    void (*attention_finish)(const float *state, size_t head_dim, float sink, float *y);
 
     /* ---- Sampling ---- */
 

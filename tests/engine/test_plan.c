@@ -76,7 +76,8 @@ static void build(struct plan *plan) {
                                                     .scale = 0.5f,
                                                     .rope = table,
                                                     .q_norm = PLAN_NONE,
-                                                    .k_norm = PLAN_NONE}};
+                                                    .k_norm = PLAN_NONE,
+                                                    .sinks = PLAN_NONE}};
     struct plan_instruction gate = {
         .kind = PLAN_GATE,
         .name = "gate",

@@ -121,6 +121,22 @@ Test(lower, packed_qkv_is_one_register_read_at_three_places) {
     graph_close(graph);
 }
 
+Test(lower, smooth_softmax_is_a_sink_of_zero_for_every_head) {
+    struct graph *graph = begin();
+    struct plan plan;
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    graph_set_int(attend(graph, PACKED), "smooth_softmax", 1);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    char *reasons = finish(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    const struct plan_vector *sinks = &plan.vectors[attention_of(&plan)->sinks];
+    cr_assert_eq(sinks->length, HEADS);
+    cr_assert(sinks->values[0] == 0 && sinks->values[1] == 0);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 Test(lower, split_columns_are_normed_within_attention) {
     struct graph *graph = begin();
     struct plan plan;
@@ -218,7 +234,7 @@ Test(lower, logits_that_do_not_come_from_ids_are_refused) {
 }
 
 /* Each spoils the attention of a sound graph in one way. */
-static void with_sink(struct graph *graph, struct graph_node *node) {
+static void with_short_sinks(struct graph *graph, struct graph_node *node) {
     graph_rewrite(graph, node, node->domain, node->op, 12, 0);
     node->inputs[11] = graph_find(graph, "norm");
 }
@@ -250,7 +266,7 @@ Test(lower, attention_names_what_it_cannot_do) {
         void (*spoil)(struct graph *graph, struct graph_node *node);
         const char *expected;
     } cases[] = {
-        {with_sink, "head_sink has no instruction"},
+        {with_short_sinks, "input 11 has 8 elements, expected 2"},
         {with_bias, "attention_bias has no instruction"},
         {with_too_many_heads, "a query of 16 columns does not split into 7 heads"},
         {with_empty_window, "local_window_size 0 sees nothing"},

@@ -200,13 +200,13 @@ static void set_int(struct graph *graph, struct graph_node *node, const char *na
 Test(model, all_reasons_are_collected_each_with_its_node) {
     struct spoiled spoiled;
     read_fixture(&spoiled);
-    set_int(spoiled.graph, first_node(spoiled.graph, "GroupQueryAttention"), "smooth_softmax", 1);
+    set_int(spoiled.graph, first_node(spoiled.graph, "GroupQueryAttention"), "causal", 0);
     set_int(spoiled.graph, first_node(spoiled.graph, "MatMulNBits"), "bits", 2);
     first_node(spoiled.graph, "Gelu")->op = "Swish";
     expect_reasons(&spoiled, (const char *const[]){
                                  "q_proj/MatMul_Q4 (com.microsoft::MatMulNBits): weights of 2 bits",
                                  "act_fn/FastGelu (Swish): this operator has no instruction",
-                                 "smooth_softmax = 1 has no instruction",
+                                 "causal = 0 has no instruction",
                                  NULL,
                              });
 }

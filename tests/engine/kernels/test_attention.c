@@ -19,6 +19,7 @@ struct attention_case {
     size_t positions;
     size_t window; /* 0: none */
     float softcap;
+    bool sinks; /* each head has one, of its own index */
 };
 
 static const struct attention_case cases[] = {
@@ -28,6 +29,17 @@ static const struct attention_case cases[] = {
     {.head_dim = 128, .group = 1, .rows = 8, .positions = 300},
     {.head_dim = 256, .group = 4, .rows = 8, .positions = 523, .window = 260},
     {.head_dim = 96, .group = 8, .rows = 2, .positions = 256, .softcap = 20.0f},
+    {.head_dim = 80, .group = 5, .rows = 7, .positions = 290, .window = 1, .sinks = true},
+    {.head_dim = 112,
+     .group = 2,
+     .rows = 8,
+     .positions = 40,
+     .window = 5,
+     .softcap = 2.0f,
+     .sinks = true},
+    {.head_dim = 192, .group = 3, .rows = 8, .positions = 600, .window = 270, .sinks = true},
+    {.head_dim = 512, .group = 1, .rows = 1, .positions = 33},
+    {.head_dim = 2, .group = 64, .rows = 8, .positions = 272, .window = 17},
 };
 
 struct setup {
@@ -39,6 +51,10 @@ struct setup {
     uint8_t *memory;
     const uint8_t **pages;
 };
+
+static float sink_of(const struct attention_case *shape, size_t head) {
+    return shape->sinks ? (float)head : -INFINITY;
+}
 
 static float *random_numbers(size_t n, uint32_t seed) {
     float *numbers = malloc(n * sizeof *numbers);
@@ -119,7 +135,8 @@ static void attend(const struct kernels *kernels, const struct setup *s, enum kv
             kernels->attention_merge(states + i * floats,
                                      states + (chunk * rows * heads + i) * floats, shape->head_dim);
         }
-        kernels->attention_finish(states + i * floats, shape->head_dim, y + i * shape->head_dim);
+        kernels->attention_finish(states + i * floats, shape->head_dim,
+                                  sink_of(shape, head + i % heads), y + i * shape->head_dim);
     }
     free(states);
 }
@@ -128,7 +145,7 @@ static void attend(const struct kernels *kernels, const struct setup *s, enum kv
 static void attend_slowly(const struct setup *s, size_t row, size_t head, double *y) {
     const struct attention_case *shape = &s->shape;
     const float *query = s->queries + (row * shape->group + head) * shape->head_dim;
-    double total = 0;
+    double total = exp((double)sink_of(shape, head));
     memset(y, 0, shape->head_dim * sizeof *y);
     for (size_t p = first_visible(shape, row); p < end_visible(shape, row); p++) {
         double score = 0;
@@ -222,7 +239,7 @@ Test(attention, an_empty_state_finishes_as_zeros) {
             .rows = 1, .group = 1, .head_dim = 40, .states = state};
         kernels->attention_chunk(&nothing_visible);
         cr_assert_eq(attention_state_floats(40), 64);
-        kernels->attention_finish(state, 40, y);
+        kernels->attention_finish(state, 40, 0.0f, y);
         for (size_t d = 0; d < 40; d++) {
             cr_assert_eq(y[d], 0.0f);
         }
