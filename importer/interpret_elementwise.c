@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Broadcasting: shapes are aligned at their last dimension, and 1 stretches ---- */
+/* ---- Broadcasting ---- */
 
-static bool broadcast_dims(struct interpret_call *call, size_t count, size_t *rank, int64_t *dims) {
+bool interpret_broadcast(struct interpret_call *call, size_t count, size_t *rank, int64_t *dims) {
     *rank = 0;
     for (size_t i = 0; i < count; i++) {
         *rank = call->inputs[i]->rank > *rank ? call->inputs[i]->rank : *rank;
@@ -55,16 +55,19 @@ static double sigmoid(double x) {
 static double reciprocal(double x) {
     return 1 / x;
 }
+static double rectify(double x) {
+    return x > 0 ? x : 0;
+}
 
 static const struct {
     const char *op;
     double (*apply)(double x);
 } unaries[] = {
-    {"Abs", fabs},        {"Ceil", ceil},  {"Cos", cos},
-    {"Erf", erf},         {"Exp", exp},    {"Floor", floor},
-    {"Log", log},         {"Neg", negate}, {"Reciprocal", reciprocal},
-    {"Sigmoid", sigmoid}, {"Sin", sin},    {"Sqrt", sqrt},
-    {"Tanh", tanh},
+    {"Abs", fabs},        {"Ceil", ceil},    {"Cos", cos},
+    {"Erf", erf},         {"Exp", exp},      {"Floor", floor},
+    {"Log", log},         {"Neg", negate},   {"Reciprocal", reciprocal},
+    {"Sigmoid", sigmoid}, {"Sin", sin},      {"Sqrt", sqrt},
+    {"Tanh", tanh},       {"Relu", rectify},
 };
 
 static bool run_unary(struct interpret_call *call) {
@@ -75,12 +78,12 @@ static bool run_unary(struct interpret_call *call) {
     }
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 1, &rank, dims) ||
-        interpret_output(call, input->type, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 1, &rank, dims) ||
+        !interpret_output(call, input->type, rank, dims)) {
         return false;
     }
     bool is_float = tensor_type_is_float(input->type);
-    for (size_t i = 0; i < input->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         double result = unaries[which].apply(tensor_number(input, i));
         if (is_float) {
             interpret_store_number(call, i, result);
@@ -91,14 +94,51 @@ static bool run_unary(struct interpret_call *call) {
     return true;
 }
 
+static bool run_is_nan(struct interpret_call *call) {
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!interpret_broadcast(call, 1, &rank, dims) ||
+        !interpret_output(call, TENSOR_BOOL, rank, dims)) {
+        return false;
+    }
+    for (size_t i = 0; i < call->elements; i++) {
+        interpret_store_integer(call, i, isnan(tensor_number(call->inputs[0], i)));
+    }
+    return true;
+}
+
+/* The least and the greatest that an element may be, each a scalar that may be absent. */
+static bool run_clip(struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    const struct tensor *least = interpret_input(call, 1);
+    const struct tensor *greatest = interpret_input(call, 2);
+    int64_t dims[TENSOR_RANK_MAX];
+    size_t rank;
+    if (!tensor_type_is_float(input->type) || (least != NULL && least->count != 1) ||
+        (greatest != NULL && greatest->count != 1)) {
+        return error_set(call->err, ERROR_UNSUPPORTED, "only floats are clipped, to scalars");
+    }
+    if (!interpret_broadcast(call, 1, &rank, dims) ||
+        !interpret_output(call, input->type, rank, dims)) {
+        return false;
+    }
+    for (size_t i = 0; i < call->elements; i++) {
+        double number = tensor_number(input, i);
+        number = least != NULL ? fmax(number, tensor_number(least, 0)) : number;
+        number = greatest != NULL ? fmin(number, tensor_number(greatest, 0)) : number;
+        interpret_store_number(call, i, number);
+    }
+    return true;
+}
+
 static bool run_not(struct interpret_call *call) {
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 1, &rank, dims) ||
-        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 1, &rank, dims) ||
+        !interpret_output(call, TENSOR_BOOL, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < call->inputs[0]->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         interpret_store_integer(call, i, tensor_integer(call->inputs[0], i) == 0);
     }
     return true;
@@ -168,12 +208,12 @@ static bool run_arithmetic(struct interpret_call *call) {
     }
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 2, &rank, dims) ||
-        interpret_output(call, a->type, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 2, &rank, dims) ||
+        !interpret_output(call, a->type, rank, dims)) {
         return false;
     }
     bool is_float = tensor_type_is_float(a->type);
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         size_t at_a = under(a, call->output, i);
         size_t at_b = under(b, call->output, i);
         if (is_float) {
@@ -222,11 +262,11 @@ static bool run_comparison(struct interpret_call *call) {
     }
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 2, &rank, dims) ||
-        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 2, &rank, dims) ||
+        !interpret_output(call, TENSOR_BOOL, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         unsigned order = order_of(a, under(a, call->output, i), b, under(b, call->output, i));
         interpret_store_integer(call, i, (order & comparisons[which].holds) != 0);
     }
@@ -239,11 +279,11 @@ static bool run_logic(struct interpret_call *call) {
     bool both = strcmp(call->node->op, "And") == 0;
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 2, &rank, dims) ||
-        interpret_output(call, TENSOR_BOOL, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 2, &rank, dims) ||
+        !interpret_output(call, TENSOR_BOOL, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         bool x = tensor_integer(a, under(a, call->output, i)) != 0;
         bool y = tensor_integer(b, under(b, call->output, i)) != 0;
         interpret_store_integer(call, i, both ? x && y : x || y);
@@ -265,11 +305,11 @@ static void copy_element(struct interpret_call *call, size_t i, const struct ten
 static bool run_where(struct interpret_call *call) {
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 3, &rank, dims) ||
-        interpret_output(call, call->inputs[1]->type, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 3, &rank, dims) ||
+        !interpret_output(call, call->inputs[1]->type, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         const struct tensor *condition = call->inputs[0];
         bool first = tensor_integer(condition, under(condition, call->output, i)) != 0;
         const struct tensor *chosen = call->inputs[first ? 1 : 2];
@@ -284,10 +324,10 @@ static bool run_cast(struct interpret_call *call) {
     enum tensor_type type = number > 0 && number < 64 ? tensor_type_of((int)number) : TENSOR_NONE;
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(call, 1, &rank, dims) || interpret_output(call, type, rank, dims) == NULL) {
+    if (!interpret_broadcast(call, 1, &rank, dims) || !interpret_output(call, type, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < input->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         if (type == TENSOR_BOOL) {
             interpret_store_integer(call, i, tensor_number(input, i) != 0);
         } else {
@@ -316,48 +356,51 @@ static bool run_expand(struct interpret_call *call) {
     stretched.inputs = both;
     int64_t dims[TENSOR_RANK_MAX];
     size_t rank;
-    if (!broadcast_dims(&stretched, 2, &rank, dims) ||
-        interpret_output(call, target.type, rank, dims) == NULL) {
+    if (!interpret_broadcast(&stretched, 2, &rank, dims) ||
+        !interpret_output(call, target.type, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         copy_element(call, i, both[0], under(both[0], call->output, i));
     }
     return true;
 }
 
 const struct interpret_entry interpret_elementwise[] = {
-    {"Abs", 1, run_unary},
-    {"Add", 2, run_arithmetic},
-    {"And", 2, run_logic},
-    {"Cast", 1, run_cast},
-    {"Ceil", 1, run_unary},
-    {"Cos", 1, run_unary},
-    {"Div", 2, run_arithmetic},
-    {"Equal", 2, run_comparison},
-    {"Erf", 1, run_unary},
-    {"Exp", 1, run_unary},
-    {"Expand", 2, run_expand},
-    {"Floor", 1, run_unary},
-    {"Greater", 2, run_comparison},
-    {"GreaterOrEqual", 2, run_comparison},
-    {"Less", 2, run_comparison},
-    {"LessOrEqual", 2, run_comparison},
-    {"Log", 1, run_unary},
-    {"Max", 2, run_arithmetic},
-    {"Min", 2, run_arithmetic},
-    {"Mod", 2, run_arithmetic},
-    {"Mul", 2, run_arithmetic},
-    {"Neg", 1, run_unary},
-    {"Not", 1, run_not},
-    {"Or", 2, run_logic},
-    {"Pow", 2, run_arithmetic},
-    {"Reciprocal", 1, run_unary},
-    {"Sigmoid", 1, run_unary},
-    {"Sin", 1, run_unary},
-    {"Sqrt", 1, run_unary},
-    {"Sub", 2, run_arithmetic},
-    {"Tanh", 1, run_unary},
-    {"Where", 3, run_where},
-    {NULL, 0, NULL},
+    {"", "Abs", 1, run_unary, 0},
+    {"", "Add", 2, run_arithmetic, 0},
+    {"", "And", 2, run_logic, 0},
+    {"", "Cast", 1, run_cast, 0},
+    {"", "Ceil", 1, run_unary, 0},
+    {"", "Clip", 1, run_clip, 0},
+    {"", "Cos", 1, run_unary, 0},
+    {"", "Div", 2, run_arithmetic, 0},
+    {"", "Equal", 2, run_comparison, 0},
+    {"", "Erf", 1, run_unary, 0},
+    {"", "Exp", 1, run_unary, 0},
+    {"", "Expand", 2, run_expand, SHAPED_BY_1},
+    {"", "Floor", 1, run_unary, 0},
+    {"", "Greater", 2, run_comparison, 0},
+    {"", "GreaterOrEqual", 2, run_comparison, 0},
+    {"", "IsNaN", 1, run_is_nan, 0},
+    {"", "Less", 2, run_comparison, 0},
+    {"", "LessOrEqual", 2, run_comparison, 0},
+    {"", "Log", 1, run_unary, 0},
+    {"", "Max", 2, run_arithmetic, 0},
+    {"", "Min", 2, run_arithmetic, 0},
+    {"", "Mod", 2, run_arithmetic, 0},
+    {"", "Mul", 2, run_arithmetic, 0},
+    {"", "Neg", 1, run_unary, 0},
+    {"", "Not", 1, run_not, 0},
+    {"", "Or", 2, run_logic, 0},
+    {"", "Pow", 2, run_arithmetic, 0},
+    {"", "Reciprocal", 1, run_unary, 0},
+    {"", "Relu", 1, run_unary, 0},
+    {"", "Sigmoid", 1, run_unary, 0},
+    {"", "Sin", 1, run_unary, 0},
+    {"", "Sqrt", 1, run_unary, 0},
+    {"", "Sub", 2, run_arithmetic, 0},
+    {"", "Tanh", 1, run_unary, 0},
+    {"", "Where", 3, run_where, 0},
+    {.op = NULL},
 };

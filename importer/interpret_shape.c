@@ -10,29 +10,6 @@ static bool wrong(struct interpret_call *call, const char *what) {
     return error_set(call->err, ERROR_BAD_FILE, "%s", what);
 }
 
-/* Element types whose elements are whole bytes, so that they can be moved about. */
-static bool movable(struct interpret_call *call, const struct tensor *tensor) {
-    return (tensor->type != TENSOR_U4 && tensor->type != TENSOR_I4) ||
-           error_set(call->err, ERROR_UNSUPPORTED, "elements of type %s cannot be moved",
-                     tensor_type_name(tensor->type));
-}
-
-/* Memory for elements of any whole-byte type: f16 may be moved though not computed with. */
-static uint8_t *output_like(struct interpret_call *call, const struct tensor *input, size_t rank,
-                            const int64_t *dims) {
-    struct tensor shape;
-    if (!movable(call, input) || !tensor_set_shape(&shape, input->type, rank, dims, call->err)) {
-        return NULL;
-    }
-    if (shape.count > INTERPRET_ELEMENTS_MAX) {
-        error_set(call->err, ERROR_UNSUPPORTED, "a result of %zu elements is too large to evaluate",
-                  shape.count);
-        return NULL;
-    }
-    call->bytes = tensor_allocate(call->output, call->arena, input->type, rank, dims, call->err);
-    return call->bytes;
-}
-
 static size_t element_bytes(const struct tensor *tensor) {
     return tensor->count == 0 ? 0 : tensor->size / tensor->count;
 }
@@ -113,11 +90,11 @@ static bool run_shape(struct interpret_call *call) {
     start = start < -rank ? 0 : start < 0 ? start + rank : start > rank ? rank : start;
     end = end < -rank ? 0 : end < 0 ? end + rank : end > rank ? rank : end;
     int64_t count = end > start ? end - start : 0;
-    if (interpret_output(call, TENSOR_I64, 1, &count) == NULL) {
+    if (!interpret_output(call, TENSOR_I64, 1, &count)) {
         return false;
     }
-    for (int64_t i = 0; i < count; i++) {
-        interpret_store_integer(call, (size_t)i, (int64_t)input->dims[start + i]);
+    for (size_t i = 0; i < call->elements; i++) {
+        interpret_store_integer(call, i, (int64_t)input->dims[(size_t)start + i]);
     }
     return true;
 }
@@ -215,11 +192,10 @@ static bool run_constant_of_shape(struct interpret_call *call) {
     for (size_t i = 0; i < shape->count; i++) {
         dims[i] = tensor_integer(shape, i);
     }
-    if (interpret_output(call, given ? value->tensor->type : TENSOR_F32, shape->count, dims) ==
-        NULL) {
+    if (!interpret_output(call, given ? value->tensor->type : TENSOR_F32, shape->count, dims)) {
         return false;
     }
-    for (size_t i = 0; given && i < call->output->count; i++) {
+    for (size_t i = 0; given && i < call->elements; i++) {
         memcpy(call->bytes + i * value->tensor->size, value->tensor->bytes, value->tensor->size);
     }
     return true;
@@ -242,16 +218,15 @@ static bool run_range(struct interpret_call *call) {
     while ((double)count < steps) {
         count++;
     }
-    if (interpret_output(call, start->type, 1, &count) == NULL) {
+    if (!interpret_output(call, start->type, 1, &count)) {
         return false;
     }
-    for (int64_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         if (tensor_type_is_float(start->type)) {
-            interpret_store_number(call, (size_t)i, first + (double)i * step);
+            interpret_store_number(call, i, first + (double)i * step);
         } else {
             uint64_t moved = (uint64_t)i * (uint64_t)tensor_integer(delta, 0);
-            interpret_store_integer(call, (size_t)i,
-                                    (int64_t)((uint64_t)tensor_integer(start, 0) + moved));
+            interpret_store_integer(call, i, (int64_t)((uint64_t)tensor_integer(start, 0) + moved));
         }
     }
     return true;
@@ -263,12 +238,11 @@ static bool run_range(struct interpret_call *call) {
 static bool move_elements(struct interpret_call *call, size_t rank, const int64_t *dims,
                           int64_t base, const int64_t *strides) {
     const struct tensor *input = call->inputs[0];
-    uint8_t *bytes = output_like(call, input, rank, dims);
-    if (bytes == NULL) {
+    if (!interpret_output_like(call, input, rank, dims)) {
         return false;
     }
     size_t width = element_bytes(input);
-    for (size_t i = 0; i < call->output->count; i++) {
+    for (size_t i = 0; i < call->elements; i++) {
         int64_t from = base;
         size_t index = i;
         for (size_t d = rank; d-- > 0;) {
@@ -276,7 +250,7 @@ static bool move_elements(struct interpret_call *call, size_t rank, const int64_
             from += (int64_t)(index % (size_t)dims[d]) * strides[d];
             index /= (size_t)dims[d];
         }
-        memcpy(bytes + i * width, input->bytes + (size_t)from * width, width);
+        memcpy(call->bytes + i * width, input->bytes + (size_t)from * width, width);
     }
     return true;
 }
@@ -392,11 +366,11 @@ static bool run_gather(struct interpret_call *call) {
         outer *= before ? dim : 1;
         inner *= before || within ? 1 : dim;
     }
-    uint8_t *bytes = output_like(call, input, rank, dims);
-    if (bytes == NULL) {
+    if (!interpret_output_like(call, input, rank, dims)) {
         return false;
     }
-    outer = call->output->count == 0 ? 0 : outer;
+    uint8_t *bytes = call->bytes;
+    outer = call->elements == 0 ? 0 : outer;
     for (size_t o = 0; o < outer; o++) {
         for (size_t i = 0; i < indices->count; i++) {
             size_t index;
@@ -430,19 +404,16 @@ static bool run_concat(struct interpret_call *call) {
                 return wrong(call, "the inputs differ in shape");
             }
         }
-        if (part->count > INTERPRET_ELEMENTS_MAX) {
-            return wrong(call, "an input is too large to evaluate");
-        }
         dims[axis] += (int64_t)part->dims[axis];
     }
     for (size_t d = 0; d < axis; d++) {
         outer *= first->dims[d];
     }
-    uint8_t *bytes = output_like(call, first, first->rank, dims);
-    if (bytes == NULL) {
+    if (!interpret_output_like(call, first, first->rank, dims)) {
         return false;
     }
-    outer = call->output->count == 0 ? 0 : outer;
+    uint8_t *bytes = call->bytes;
+    outer = call->elements == 0 ? 0 : outer;
     for (size_t o = 0; o < outer; o++) {
         for (size_t i = 0; i < call->node->input_count; i++) {
             size_t run = call->inputs[i]->size / outer;
@@ -457,31 +428,57 @@ static bool run_concat(struct interpret_call *call) {
 
 enum reduction { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_MEAN };
 
-/* Each output element from the input elements whose target it is. */
-static void reduce_into(struct interpret_call *call, enum reduction kind, const size_t *targets) {
-    const struct tensor *input = call->inputs[0];
-    const struct tensor *output = call->output;
-    for (size_t o = 0; o < output->count; o++) {
-        double total = 0;
-        size_t met = 0;
-        for (size_t i = 0; i < input->count; i++) {
-            if (targets[i] != o) {
-                continue;
-            }
-            double number = tensor_number(input, i);
-            bool better = met == 0 || (kind == REDUCE_MAX && number > total) ||
-                          (kind == REDUCE_MIN && number < total);
-            bool additive = kind == REDUCE_SUM || kind == REDUCE_MEAN;
-            total = additive ? total + number : better ? number : total;
-            met++;
+/* What an output element has met so far. */
+struct reduced {
+    double total;
+    size_t met;
+};
+
+static void reduce_number(struct reduced *so_far, enum reduction kind, double number) {
+    bool additive = kind == REDUCE_SUM || kind == REDUCE_MEAN;
+    bool better = so_far->met == 0 || (kind == REDUCE_MAX && number > so_far->total) ||
+                  (kind == REDUCE_MIN && number < so_far->total);
+    if (additive) {
+        so_far->total += number;
+    } else if (better) {
+        so_far->total = number;
+    }
+    so_far->met++;
+}
+
+/* Which output element input element `index` goes into. */
+static size_t reduced_index(const struct tensor *input, const bool *chosen, size_t index) {
+    size_t target = 0;
+    size_t stride = 1;
+    for (size_t d = input->rank; d-- > 0;) {
+        if (!chosen[d]) {
+            target += index % input->dims[d] * stride;
+            stride *= input->dims[d];
         }
-        total = kind == REDUCE_MEAN && met > 0 ? total / (double)met : total;
-        if (tensor_type_is_float(output->type)) {
+        index /= input->dims[d];
+    }
+    return target;
+}
+
+static bool reduce_elements(struct interpret_call *call, enum reduction kind, const bool *chosen) {
+    const struct tensor *input = call->inputs[0];
+    struct reduced *reduced = arena_allocate(call->arena, call->elements, sizeof *reduced);
+    if (reduced == NULL) {
+        return error_set(call->err, ERROR_OUT_OF_MEMORY, "no memory to reduce");
+    }
+    for (size_t i = 0; i < input->count; i++) {
+        reduce_number(&reduced[reduced_index(input, chosen, i)], kind, tensor_number(input, i));
+    }
+    for (size_t o = 0; o < call->elements; o++) {
+        double total = reduced[o].total;
+        total = kind == REDUCE_MEAN && reduced[o].met > 0 ? total / (double)reduced[o].met : total;
+        if (tensor_type_is_float(call->output->type)) {
             interpret_store_number(call, o, total);
         } else {
             interpret_store_integer(call, o, tensor_truncate(total));
         }
     }
+    return true;
 }
 
 static bool run_reduction(struct interpret_call *call) {
@@ -494,8 +491,8 @@ static bool run_reduction(struct interpret_call *call) {
     bool keep = graph_attribute_int(call->node, "keepdims", 1) != 0;
     bool chosen[TENSOR_RANK_MAX];
     size_t axis_count;
-    if (input->count > 4096 || !get_axes(call, 1, input->rank, chosen, &axis_count)) {
-        return wrong(call, "too large to reduce, or a wrong axis");
+    if (!get_axes(call, 1, input->rank, chosen, &axis_count)) {
+        return wrong(call, "a wrong axis");
     }
     if (axis_count == 0 && graph_attribute_int(call->node, "noop_with_empty_axes", 0) != 0) {
         return run_identity(call);
@@ -508,44 +505,158 @@ static bool run_reduction(struct interpret_call *call) {
             dims[rank++] = chosen[d] ? 1 : (int64_t)input->dims[d];
         }
     }
-    size_t *targets = arena_allocate(call->arena, input->count, sizeof *targets);
-    if (targets == NULL) {
-        return error_set(call->err, ERROR_OUT_OF_MEMORY, "no memory to reduce");
-    }
-    if (interpret_output(call, input->type, rank, dims) == NULL) {
+    if (!interpret_output(call, input->type, rank, dims)) {
         return false;
     }
-    for (size_t i = 0; i < input->count; i++) {
-        size_t index = i;
-        size_t stride = 1;
-        for (size_t d = input->rank; d-- > 0;) {
-            if (!chosen[d]) {
-                targets[i] += index % input->dims[d] * stride;
-                stride *= input->dims[d];
-            }
-            index /= input->dims[d];
+    if (call->elements == 0) {
+        return true;
+    }
+    return input->count <= INTERPRET_ELEMENTS_MAX ? reduce_elements(call, kind, chosen)
+                                                  : wrong(call, "too large to reduce");
+}
+
+/* ---- More of the same kind ---- */
+
+static bool run_tile(struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    const struct tensor *repeats = call->inputs[1];
+    if (repeats->count != input->rank) {
+        return wrong(call, "one number of repeats is needed for each dimension");
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    for (size_t d = 0; d < input->rank; d++) {
+        int64_t times = tensor_integer(repeats, d);
+        if (times < 0 || __builtin_mul_overflow((int64_t)input->dims[d], times, &dims[d])) {
+            return wrong(call, "a number of repeats is negative or too large");
         }
     }
-    reduce_into(call, kind, targets);
+    if (!interpret_output_like(call, input, input->rank, dims)) {
+        return false;
+    }
+    size_t width = element_bytes(input);
+    for (size_t i = 0; i < call->elements; i++) {
+        size_t from = 0;
+        size_t stride = 1;
+        size_t index = i;
+        for (size_t d = input->rank; d-- > 0;) {
+            from += index % (size_t)dims[d] % input->dims[d] * stride;
+            stride *= input->dims[d];
+            index /= (size_t)dims[d];
+        }
+        memcpy(call->bytes + i * width, input->bytes + from * width, width);
+    }
     return true;
 }
 
+/* Keeps one triangle of the last two dimensions. */
+static bool run_trilu(struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    const struct tensor *diagonal = interpret_input(call, 1);
+    bool upper = graph_attribute_int(call->node, "upper", 1) != 0;
+    int64_t k = diagonal != NULL && diagonal->count == 1 ? tensor_integer(diagonal, 0) : 0;
+    int64_t dims[TENSOR_RANK_MAX];
+    get_dims(input, dims);
+    if (input->rank < 2) {
+        return wrong(call, "a triangle needs two dimensions");
+    }
+    if (!interpret_output_like(call, input, input->rank, dims)) {
+        return false;
+    }
+    size_t width = element_bytes(input);
+    size_t columns = input->dims[input->rank - 1];
+    for (size_t i = 0; i < call->elements; i++) {
+        int64_t column = (int64_t)(i % columns);
+        int64_t row = (int64_t)(i / columns % input->dims[input->rank - 2]);
+        if (upper ? column - row >= k : column - row <= k) {
+            memcpy(call->bytes + i * width, input->bytes + i * width, width);
+        }
+    }
+    return true;
+}
+
+static bool run_cumulative_sum(struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    size_t axis;
+    if (call->inputs[1]->count != 1 ||
+        !wrap_axis(tensor_integer(call->inputs[1], 0), input->rank, &axis) ||
+        graph_attribute_int(call->node, "exclusive", 0) != 0 ||
+        graph_attribute_int(call->node, "reverse", 0) != 0) {
+        return wrong(call, "only plain running sums along an axis are evaluated");
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    get_dims(input, dims);
+    if (!interpret_output(call, input->type, input->rank, dims)) {
+        return false;
+    }
+    size_t stride = 1;
+    for (size_t d = axis + 1; d < input->rank; d++) {
+        stride *= input->dims[d];
+    }
+    for (size_t i = 0; i < call->elements; i++) {
+        bool first = i / stride % input->dims[axis] == 0;
+        if (tensor_type_is_float(call->output->type)) {
+            double before = first ? 0 : tensor_number(call->output, i - stride);
+            interpret_store_number(call, i, before + tensor_number(input, i));
+        } else {
+            int64_t before = first ? 0 : tensor_integer(call->output, i - stride);
+            interpret_store_integer(
+                call, i, (int64_t)((uint64_t)before + (uint64_t)tensor_integer(input, i)));
+        }
+    }
+    return true;
+}
+
+/* Output `slot` of a split: sizes as input 1 or attribute, else even parts, the last one the rest. */
+static bool run_split(struct interpret_call *call) {
+    const struct tensor *input = call->inputs[0];
+    size_t parts = call->node->output_count;
+    int64_t sizes[TENSOR_RANK_MAX] = {0};
+    size_t size_count;
+    size_t axis;
+    if (parts > TENSOR_RANK_MAX || !get_integers(call, 1, "split", sizes, &size_count) ||
+        !wrap_axis(graph_attribute_int(call->node, "axis", 0), input->rank, &axis) ||
+        (size_count != 0 && size_count != parts)) {
+        return wrong(call, "too many parts, or a wrong axis or number of sizes");
+    }
+    int64_t dim = (int64_t)input->dims[axis];
+    int64_t even = (dim + (int64_t)parts - 1) / (int64_t)parts;
+    int64_t base = 0;
+    for (size_t i = 0; i <= call->slot; i++) {
+        base += i > 0 ? sizes[i - 1] : 0;
+        int64_t rest = dim - base;
+        sizes[i] = size_count != 0 ? sizes[i] : even < rest ? even : rest;
+        if (sizes[i] < 0 || sizes[i] > rest) {
+            return wrong(call, "the sizes of the parts do not add up");
+        }
+    }
+    int64_t dims[TENSOR_RANK_MAX];
+    int64_t strides[TENSOR_RANK_MAX];
+    get_dims(input, dims);
+    get_strides(input, strides);
+    dims[axis] = sizes[call->slot];
+    return move_elements(call, input->rank, dims, base * strides[axis], strides);
+}
+
 const struct interpret_entry interpret_shape[] = {
-    {"Concat", 1, run_concat},
-    {"ConstantOfShape", 1, run_constant_of_shape},
-    {"Flatten", 1, run_flatten},
-    {"Gather", 2, run_gather},
-    {"Identity", 1, run_identity},
-    {"Range", 3, run_range},
-    {"ReduceMax", 1, run_reduction},
-    {"ReduceMean", 1, run_reduction},
-    {"ReduceMin", 1, run_reduction},
-    {"ReduceSum", 1, run_reduction},
-    {"Reshape", 2, run_reshape},
-    {"Shape", 1, run_shape},
-    {"Slice", 1, run_slice},
-    {"Squeeze", 1, run_squeeze},
-    {"Transpose", 1, run_transpose},
-    {"Unsqueeze", 1, run_unsqueeze},
-    {NULL, 0, NULL},
+    {"", "Concat", 1, run_concat, 0},
+    {"", "ConstantOfShape", 1, run_constant_of_shape, SHAPED_BY_0},
+    {"", "CumSum", 2, run_cumulative_sum, 0},
+    {"", "Flatten", 1, run_flatten, 0},
+    {"", "Gather", 2, run_gather, 0},
+    {"", "Identity", 1, run_identity, 0},
+    {"", "Range", 3, run_range, SHAPED_BY_0 | SHAPED_BY_1 | SHAPED_BY_2},
+    {"", "ReduceMax", 1, run_reduction, SHAPED_BY_1},
+    {"", "ReduceMean", 1, run_reduction, SHAPED_BY_1},
+    {"", "ReduceMin", 1, run_reduction, SHAPED_BY_1},
+    {"", "ReduceSum", 1, run_reduction, SHAPED_BY_1},
+    {"", "Reshape", 2, run_reshape, SHAPED_BY_1},
+    {"", "Shape", 1, run_shape, READS_SHAPES},
+    {"", "Slice", 1, run_slice, SHAPED_BY_1 | SHAPED_BY_2 | SHAPED_BY_3 | SHAPED_BY_4},
+    {"", "Split", 1, run_split, SHAPED_BY_1 | MANY_OUTPUTS},
+    {"", "Squeeze", 1, run_squeeze, SHAPED_BY_1},
+    {"", "Tile", 2, run_tile, SHAPED_BY_1},
+    {"", "Transpose", 1, run_transpose, 0},
+    {"", "Trilu", 1, run_trilu, SHAPED_BY_1},
+    {"", "Unsqueeze", 1, run_unsqueeze, SHAPED_BY_1},
+    {.op = NULL},
 };

@@ -4,16 +4,7 @@
 
 #include <string.h>
 
-enum { BATCH_MAX = 2 };
-
-struct batch {
-    size_t size;
-    size_t past;
-    size_t fresh;              /* tokens of this step, padding included */
-    size_t lengths[BATCH_MAX]; /* tokens of each sequence, past included, padding not */
-};
-
-static const struct batch batches[] = {
+static const struct probe_batch batches[] = {
     {.size = 1, .past = 0, .fresh = 5, .lengths = {5}},
     {.size = 1, .past = 7, .fresh = 1, .lengths = {8}},
     {.size = 1, .past = 3, .fresh = 4, .lengths = {7}},
@@ -34,15 +25,23 @@ static struct tensor *integers(struct interpretation *run, size_t rows, size_t c
     return *values != NULL ? tensor : NULL;
 }
 
-/* An input by its role: ones up to the length (mask), past + s (positions), zeros (ids). */
-static bool feed_integers(struct interpretation *run, const struct batch *batch,
-                          const struct model_config *config, int input, struct error *err) {
-    const char *name = graph_value_name(run->graph, input);
-    bool is_mask = strcmp(name, config->attention_mask) == 0;
-    bool is_positions = strcmp(name, config->position_ids) == 0;
-    if (!is_mask && !is_positions && strcmp(name, config->input_ids) != 0) {
-        return true;
+/* An input of which only the shape matters. */
+static bool feed_shape(struct interpretation *run, int input, enum tensor_type type, size_t rank,
+                       const int64_t *dims, struct error *err) {
+    struct tensor *tensor = arena_allocate(&run->arena, 1, sizeof *tensor);
+    if (tensor == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a probe");
     }
+    if (tensor_set_shape(tensor, type, rank, dims, NULL)) {
+        tensor->shape_only = true;
+        interpretation_feed(run, input, tensor);
+    }
+    return true; /* what depends on a shape that cannot be is refused where it matters */
+}
+
+/* Ones up to the length (mask), or past + s (positions). */
+static bool feed_integers(struct interpretation *run, const struct probe_batch *batch, int input,
+                          bool is_mask, struct error *err) {
     size_t columns = is_mask ? batch->past + batch->fresh : batch->fresh;
     int64_t *values;
     struct tensor *tensor = integers(run, batch->size, columns, &values, err);
@@ -51,49 +50,42 @@ static bool feed_integers(struct interpretation *run, const struct batch *batch,
     }
     for (size_t b = 0; b < batch->size; b++) {
         for (size_t i = 0; i < columns; i++) {
-            int64_t *value = &values[b * columns + i];
-            *value = is_mask        ? i < batch->lengths[b]
-                     : is_positions ? (int64_t)(batch->past + i)
-                                    : 0;
+            values[b * columns + i] = is_mask ? i < batch->lengths[b] : (int64_t)(batch->past + i);
         }
     }
     interpretation_feed(run, input, tensor);
     return true;
 }
 
-/* A past of zeros: (batch, heads, past, head_dim), of which shapes may be read. */
-static bool feed_past(struct interpretation *run, const struct batch *batch, int input,
+/* (batch, heads, past, head_dim); halves are computed as f32. */
+static bool feed_past(struct interpretation *run, const struct probe_batch *batch, int input,
                       struct error *err) {
     const struct graph_value *value = &run->graph->values[input];
     int64_t dims[4] = {(int64_t)batch->size, 1, (int64_t)batch->past, 1};
     for (size_t i = 1; i < 4; i += 2) {
         dims[i] = value->dims[i] > 0 ? value->dims[i] : 1;
     }
-    struct tensor shape;
-    if (!tensor_set_shape(&shape, value->type, 4, dims, NULL) ||
-        shape.count > INTERPRET_ELEMENTS_MAX) {
-        return true; /* not fed: whatever depends on it is refused */
-    }
-    struct tensor *tensor = arena_allocate(&run->arena, 1, sizeof *tensor);
-    if (tensor == NULL) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a probe");
-    }
-    if (tensor_allocate(tensor, &run->arena, value->type, 4, dims, err) == NULL) {
-        return false;
-    }
-    interpretation_feed(run, input, tensor);
-    return true;
+    enum tensor_type type = tensor_type_is_float(value->type) ? TENSOR_F32 : value->type;
+    return feed_shape(run, input, type, 4, dims, err);
 }
 
-static bool feed(struct interpretation *run, const struct batch *batch,
-                 const struct model_config *config, struct error *err) {
+bool probe_feed(struct interpretation *run, const struct probe_batch *batch,
+                const struct model_config *config, struct error *err) {
     for (size_t i = 0; i < run->graph->input_count; i++) {
         int input = run->graph->inputs[i];
         const struct graph_value *value = &run->graph->values[input];
-        bool is_past = value->rank == 4 && tensor_type_is_float(value->type) &&
-                       value->uses > 1; /* by its attention, and for its shape */
-        if (is_past ? !feed_past(run, batch, input, err)
-                    : !feed_integers(run, batch, config, input, err)) {
+        bool fed = true;
+        if (strcmp(value->name, config->input_ids) == 0) {
+            int64_t dims[] = {(int64_t)batch->size, (int64_t)batch->fresh};
+            fed = feed_shape(run, input, TENSOR_I64, 2, dims, err);
+        } else if (strcmp(value->name, config->attention_mask) == 0) {
+            fed = feed_integers(run, batch, input, true, err);
+        } else if (strcmp(value->name, config->position_ids) == 0) {
+            fed = feed_integers(run, batch, input, false, err);
+        } else if (value->rank == 4) {
+            fed = feed_past(run, batch, input, err);
+        }
+        if (!fed) {
             return false;
         }
     }
@@ -107,7 +99,7 @@ static bool mismatch(const char *what, int64_t found, int64_t expected, struct e
                      what, (long long)found, (long long)expected);
 }
 
-static bool check_seqlens(struct interpretation *run, const struct batch *batch, int value,
+static bool check_seqlens(struct interpretation *run, const struct probe_batch *batch, int value,
                           struct error *err) {
     const struct tensor *tensor = interpretation_value(run, value, err);
     if (tensor == NULL) {
@@ -125,7 +117,7 @@ static bool check_seqlens(struct interpretation *run, const struct batch *batch,
     return true;
 }
 
-static bool check_total(struct interpretation *run, const struct batch *batch, int value,
+static bool check_total(struct interpretation *run, const struct probe_batch *batch, int value,
                         struct error *err) {
     const struct tensor *tensor = interpretation_value(run, value, err);
     if (tensor == NULL) {
@@ -139,7 +131,7 @@ static bool check_total(struct interpretation *run, const struct batch *batch, i
            mismatch("total_sequence_length", tensor_integer(tensor, 0), expected, err);
 }
 
-static bool check_positions(struct interpretation *run, const struct batch *batch, int value,
+static bool check_positions(struct interpretation *run, const struct probe_batch *batch, int value,
                             struct error *err) {
     const struct tensor *tensor = interpretation_value(run, value, err);
     if (tensor == NULL) {
@@ -167,7 +159,7 @@ bool probe_lengths(const struct graph *graph, const struct model_config *config,
             return false;
         }
         bool sound =
-            feed(&run, &batches[i], config, err) &&
+            probe_feed(&run, &batches[i], config, err) &&
             check_seqlens(&run, &batches[i], seqlens_k, err) &&
             check_total(&run, &batches[i], total, err) &&
             (positions == GRAPH_NONE || check_positions(&run, &batches[i], positions, err));

@@ -10,9 +10,30 @@
 
 #include "engine/error.h"
 #include "importer/graph.h"
+#include "importer/interpret.h"
 #include "importer/model_config.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* ---- Probes ---- */
+
+enum { PROBE_SEQUENCES_MAX = 2 };
+
+/* A step that a model could be asked for. */
+struct probe_batch {
+    size_t size;                         /* sequences */
+    size_t past;                         /* tokens whose keys and values are there */
+    size_t fresh;                        /* tokens of this step, padding included */
+    size_t lengths[PROBE_SEQUENCES_MAX]; /* of each sequence, past included, padding not */
+};
+
+/* The graph inputs of a batch: the mask is ones up to the length, positions count from the past on. Of
+ * token ids and of the past only the shape is given. */
+bool probe_feed(struct interpretation *run, const struct probe_batch *batch,
+                const struct model_config *config, struct error *err);
+
+/* ---- Lengths ---- */
 
 /* Values of the graph; positions may be GRAPH_NONE. Expected: seqlens_k[b] = tokens of sequence b
  * minus 1, total = tokens of the longest, positions[b][s] = past + s. If they are not, or cannot be

@@ -73,6 +73,7 @@ uint8_t *tensor_allocate(struct tensor *tensor, struct arena *arena, enum tensor
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a tensor of %zu bytes", tensor->size);
     }
     tensor->bytes = bytes;
+    tensor->shape_only = false;
     return bytes;
 }
 

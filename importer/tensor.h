@@ -42,6 +42,7 @@ struct tensor {
     size_t count; /* elements: the product of dims */
     size_t size;  /* bytes */
     const uint8_t *bytes;
+    bool shape_only; /* its elements are not known: there are no bytes */
 };
 
 /* The type of that ONNX number, or TENSOR_NONE if Quern does not know it. */

@@ -81,6 +81,13 @@ static const struct integer_case integer_cases[] = {
     {"ReduceSum", MATRIX(2, 2, 1, 2, 3, 4), LIST(1, 1), LIST(2, 3, 7), "keepdims", 0},
     {"ReduceSum", MATRIX(2, 2, 1, 2, 3, 4), LIST(1, 0), MATRIX(1, 2, 4, 6), "keepdims", 1},
     {"ReduceMax", MATRIX(2, 2, 1, 5, 3, 4), LIST(1, -1), LIST(2, 5, 4), "keepdims", 0},
+    {"CumSum", MATRIX(2, 3, 1, 2, 3, 4, 5, 6), SCALAR(-1), MATRIX(2, 3, 1, 3, 6, 4, 9, 15), NULL,
+     0},
+    {"CumSum", MATRIX(2, 2, 1, 2, 3, 4), SCALAR(0), MATRIX(2, 2, 1, 2, 4, 6), NULL, 0},
+    {"Tile", MATRIX(1, 2, 5, 6), LIST(2, 2, 2), MATRIX(2, 4, 5, 6, 5, 6, 5, 6, 5, 6), NULL, 0},
+    {"Trilu", MATRIX(2, 3, 1, 2, 3, 4, 5, 6), SCALAR(1), MATRIX(2, 3, 0, 2, 3, 0, 0, 6), NULL, 0},
+    {"Trilu", MATRIX(2, 3, 1, 2, 3, 4, 5, 6), SCALAR(0), MATRIX(2, 3, 1, 0, 0, 4, 5, 0), "upper",
+     0},
     {"Shape", MATRIX(2, 2, 1, 2, 3, 4), SCALAR(0), LIST(2, 2, 2), NULL, 0},
     {"Shape", MATRIX(2, 3, 1, 2, 3, 4, 5, 6), SCALAR(0), LIST(1, 3), "start", 1},
     {"Transpose", MATRIX(2, 3, 1, 2, 3, 4, 5, 6), SCALAR(0), MATRIX(3, 2, 1, 4, 2, 5, 3, 6), NULL,
@@ -238,7 +245,71 @@ Test(interpret, hostile_arguments_are_refused) {
     graph = small_graph();
     add_floats(graph, "x", 1, &two, numbers);
     add_node(graph, "", "Softmax", "x", "y");
-    expect_error(graph, "cannot be evaluated");
+    expect_error(graph, "depends on activations");
+}
+
+Test(interpret, shapes_are_known_where_elements_are_not) {
+    struct graph *graph = small_graph();
+    struct error err = {0};
+    const int64_t weight_dims[] = {4, 6};
+    const int64_t perm_shape[] = {2, -1, 3};
+    const int64_t three = 3;
+    int x = add_input(graph, "x", TENSOR_F32, 2);
+    add_floats(graph, "weight", 2, weight_dims, (const float[24]){0});
+    add_integers(graph, "heads", 1, &three, perm_shape);
+    add_node(graph, "", "MatMul", "x,weight", "product");
+    add_node(graph, "", "Reshape", "product,heads", "split");
+    add_node(graph, "", "Softmax", "split", "weights");
+    add_node(graph, "", "Shape", "weights", "y");
+    add_output(graph, "y");
+    cr_assert(graph_finish(graph, &err), "%s", err.text);
+    struct interpretation run;
+    cr_assert(interpretation_init(&run, graph, &err), "%s", err.text);
+    const int64_t dims[] = {5, 4};
+    struct tensor rows = {.shape_only = true};
+    cr_assert(tensor_set_shape(&rows, TENSOR_F32, 2, dims, &err), "%s", err.text);
+    interpretation_feed(&run, x, &rows);
+    const struct tensor *y = interpretation_value(&run, graph_find(graph, "y"), &err);
+    cr_assert(y != NULL, "%s", err.text);
+    cr_assert_eq(y->count, 3);
+    cr_assert(tensor_integer(y, 0) == 2 && tensor_integer(y, 1) == 5 && tensor_integer(y, 2) == 3,
+              "(%lld, %lld, %lld)", (long long)tensor_integer(y, 0),
+              (long long)tensor_integer(y, 1), (long long)tensor_integer(y, 2));
+    cr_assert(interpretation_value(&run, graph_find(graph, "weights"), &err) == NULL);
+    interpretation_deinit(&run);
+    graph_close(graph);
+}
+
+Test(interpret, a_run_from_another_computes_anew_what_depends_on_a_replaced_value) {
+    struct graph *graph = small_graph();
+    struct error err = {0};
+    int x = add_input(graph, "x", TENSOR_I64, 0);
+    int z = add_input(graph, "z", TENSOR_I64, 0);
+    add_node(graph, "", "Add", "x,z", "sum");
+    add_node(graph, "", "Neg", "sum", "y");
+    add_output(graph, "y");
+    cr_assert(graph_finish(graph, &err), "%s", err.text);
+    const int64_t numbers[] = {1, 2, 40};
+    struct tensor scalars[3];
+    for (size_t i = 0; i < 3; i++) {
+        scalars[i] = (struct tensor){0};
+        tensor_set_shape(&scalars[i], TENSOR_I64, 0, NULL, &err);
+        scalars[i].bytes = (const uint8_t *)&numbers[i];
+    }
+    struct interpretation base;
+    struct interpretation run;
+    cr_assert(interpretation_init(&base, graph, &err));
+    interpretation_feed(&base, x, &scalars[0]);
+    interpretation_feed(&base, z, &scalars[1]);
+    interpretation_run(&base);
+    cr_assert(interpretation_init_from(&run, &base, &err));
+    cr_assert(interpretation_replace(&run, z, &scalars[2], &err));
+    int y = graph_find(graph, "y");
+    cr_assert_eq(tensor_integer(interpretation_value(&base, y, &err), 0), -3);
+    cr_assert_eq(tensor_integer(interpretation_value(&run, y, &err), 0), -41);
+    interpretation_deinit(&run);
+    interpretation_deinit(&base);
+    graph_close(graph);
 }
 
 Test(interpret, a_value_that_depends_on_an_unfed_input_is_refused_by_name) {
