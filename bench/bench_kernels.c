@@ -60,18 +60,24 @@ struct product {
 static void multiply_item(void *context, size_t thread, size_t item) {
     (void)thread;
     const struct product *p = context;
-    const size_t columns = p->matrix->columns;
-    const size_t blocks = columns / ACTIVATION_BLOCK;
     const size_t outputs = p->matrix->tiles * TILE_ROWS;
-    size_t first = item * TILES_PER_ITEM;
-    size_t end =
-        first + TILES_PER_ITEM < p->matrix->tiles ? first + TILES_PER_ITEM : p->matrix->tiles;
+    const size_t first = item * TILES_PER_ITEM;
+    struct linear_task task = {
+        .matrix = p->matrix,
+        .first_tile = first,
+        .end_tile =
+            first + TILES_PER_ITEM < p->matrix->tiles ? first + TILES_PER_ITEM : p->matrix->tiles,
+        .codes = p->quantized,
+        .values = p->x,
+        .x_stride = p->form->int8 ? p->matrix->columns / ACTIVATION_BLOCK : p->matrix->columns,
+        .rows = p->rows,
+        .y = p->y + first * TILE_ROWS,
+        .y_stride = outputs,
+    };
     if (p->form->int8) {
-        p->kernels->linear_int8[p->form->format](p->matrix, first, end, p->quantized, blocks,
-                                                 p->rows, NULL, p->y + first * TILE_ROWS, outputs);
+        p->kernels->linear_int8[p->form->format](&task);
     } else {
-        p->kernels->linear_f32[p->form->format](p->matrix, first, end, p->x, columns, p->rows, NULL,
-                                                p->y + first * TILE_ROWS, outputs);
+        p->kernels->linear_f32[p->form->format](&task);
     }
 }
 

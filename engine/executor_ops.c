@@ -112,25 +112,37 @@ static size_t linear_items(const struct executor *x, const struct op *op, size_t
     return items;
 }
 
+/* Computes the task, in which the matrix, its tiles, rows and outputs are set, on the inputs that
+ * begin at row `first_row` of a register. */
+static void multiply(const struct executor *x, struct linear_task *task,
+                     const struct register_place *input, size_t first_row) {
+    const struct kernels *kernels = x->parts.kernels;
+    if (executor_quantizes(x, task->matrix)) {
+        task->codes = input->codes + first_row * input->blocks;
+        task->x_stride = input->blocks;
+        kernels->linear_int8[task->matrix->format](task);
+    } else {
+        task->values = input->values + first_row * input->stride;
+        task->x_stride = input->stride;
+        kernels->linear_f32[task->matrix->format](task);
+    }
+}
+
 /* Tiles [first, end) of output `i` on rows [first_row, first_row + rows). y is where their first
  * output of the first row goes. */
 static void multiply_tiles(const struct executor *x, const struct plan_linear *linear, size_t i,
                            size_t first, size_t end, size_t first_row, size_t rows, float *y,
                            size_t y_stride) {
-    const struct kernels *kernels = x->parts.kernels;
-    const struct packed_matrix *matrix =
-        weights_matrix(x->parts.weights, linear->outputs[i].weight);
-    const struct register_place *input = &x->registers[linear->input];
-    const float *bias = vector_values(x, linear->outputs[i].bias);
-    if (executor_quantizes(x, matrix)) {
-        kernels->linear_int8[matrix->format](matrix, first, end,
-                                             input->codes + first_row * input->blocks,
-                                             input->blocks, rows, bias, y, y_stride);
-    } else {
-        kernels->linear_f32[matrix->format](matrix, first, end,
-                                            input->values + first_row * input->stride,
-                                            input->stride, rows, bias, y, y_stride);
-    }
+    struct linear_task task = {
+        .matrix = weights_matrix(x->parts.weights, linear->outputs[i].weight),
+        .first_tile = first,
+        .end_tile = end,
+        .rows = rows,
+        .bias = vector_values(x, linear->outputs[i].bias),
+        .y = y,
+        .y_stride = y_stride,
+    };
+    multiply(x, &task, &x->registers[linear->input], first_row);
 }
 
 static size_t smaller(size_t a, size_t b) {

@@ -92,6 +92,26 @@ struct attention_task {
     float *states; /* row r, head g at (r * group + g) * attention_state_floats(); overwritten */
 };
 
+/* Rows of inputs times a run of a matrix's tiles:
+ *
+ *     y[r][n - first] = bias[n] + sum_k x[r][k] W[n][k]
+ *
+ * for the outputs n of those tiles, of which `first` is the first; outputs at and beyond matrix->rows
+ * are not written. Strides are in elements. */
+struct linear_task {
+    const struct packed_matrix *matrix;
+    size_t first_tile;
+    size_t end_tile;
+    const struct quantized_block *codes; /* the inputs of linear_int8, (.., x_stride) */
+    const float *values;                 /* the inputs of linear_f32, (.., x_stride) */
+    size_t x_stride;
+    const uint32_t *order; /* row r of the task is row order[r] of the inputs; NULL: row r */
+    size_t rows;
+    const float *bias; /* of all outputs of the matrix, any alignment; may be NULL */
+    float *y;          /* (rows, y_stride), any alignment */
+    size_t y_stride;
+};
+
 struct kernels {
     const char *name; /* "scalar", "avx2", "avxvnni", "avx512" */
 
@@ -114,18 +134,9 @@ struct kernels {
 
     /* ---- Linear ---- */
 
-    /* y[r][n - first] = bias[n] + sum_k x[r][k] W[n][k] for output rows n of tiles
-     * [first_tile, end_tile), of which `first` is the first. x is (rows, x_stride) and y
-     * (rows, y_stride), strides in elements; outputs at and beyond matrix->rows are not written;
-     * bias, of all outputs, may be NULL. linear_int8 exists for Q4 and Q8 only. */
-    void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
-                                             size_t end_tile, const struct quantized_block *x,
-                                             size_t x_stride, size_t rows, const float *bias,
-                                             float *y, size_t y_stride);
-    void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct packed_matrix *matrix, size_t first_tile,
-                                            size_t end_tile, const float *x, size_t x_stride,
-                                            size_t rows, const float *bias, float *y,
-                                            size_t y_stride);
+    /* linear_int8 exists for Q4 and Q8 only. */
+    void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);
+    void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);
 
     /* ---- Attention ---- */
 

@@ -29,17 +29,10 @@ enum {
     LINEAR_AHEAD_BYTES = 4096,     /* how far ahead memory is asked for what the sums will need */
 };
 
-/* What a call asks for. */
-struct linear_task {
-    const struct packed_matrix *matrix;
-    const struct quantized_block *quantized; /* the inputs; NULL if they are f32 */
-    const float *x;
-    size_t x_stride;
-    const float *bias;
-    float *y; /* its first column is output 0 of first_tile */
-    size_t y_stride;
-    size_t first_tile;
-};
+/* Which row of the inputs is row `row` of the task. */
+static inline size_t input_row(const struct linear_task *task, size_t row) {
+    return task->order != NULL ? task->order[row] : row;
+}
 
 /* ---- Order ---- */
 
@@ -60,11 +53,10 @@ static inline struct tile_run next_run(struct tile_run run, size_t end_tile) {
     return (struct tile_run){run.end, run.end + length, run.length};
 }
 
-static inline struct tile_run first_run(const struct packed_matrix *matrix, size_t first_tile,
-                                        size_t end_tile) {
-    size_t length = LINEAR_RUN_BYTES / matrix->tile_bytes;
-    struct tile_run before = {first_tile, first_tile, length > 0 ? length : 1};
-    return next_run(before, end_tile);
+static inline struct tile_run first_run(const struct linear_task *task) {
+    size_t length = LINEAR_RUN_BYTES / task->matrix->tile_bytes;
+    struct tile_run before = {task->first_tile, task->first_tile, length > 0 ? length : 1};
+    return next_run(before, task->end_tile);
 }
 
 /* ---- Reading tiles ---- */
@@ -194,7 +186,7 @@ EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row,
     lanes totals[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        inputs[r] = task->quantized + (row + r) * task->x_stride;
+        inputs[r] = task->codes + input_row(task, row + r) * task->x_stride;
         totals[r] = lanes_zero();
     }
     for (size_t k = 0; k < matrix->columns;) {
@@ -307,7 +299,7 @@ EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
     lanes totals[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
-        inputs[r] = task->x + (row + r) * task->x_stride;
+        inputs[r] = task->values + input_row(task, row + r) * task->x_stride;
         totals[r] = lanes_zero();
     }
     struct block_head head;
@@ -360,10 +352,10 @@ EXPANDED void linear_pass(const struct linear_task *task, size_t tile, size_t ro
         break
 
 /* All rows of one run of tiles. */
-EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, size_t rows,
+EXPANDED void linear_run(const struct linear_task *task, struct tile_run run,
                          const enum weight_format format, const bool int8, const size_t unit) {
-    for (size_t row = 0, pass; row < rows; row += pass) {
-        pass = rows_of_pass(rows - row);
+    for (size_t row = 0, pass; row < task->rows; row += pass) {
+        pass = rows_of_pass(task->rows - row);
         switch (pass) {
             PASSES_OF(1);
             PASSES_OF(2);
@@ -377,59 +369,41 @@ EXPANDED void linear_run(const struct linear_task *task, struct tile_run run, si
     }
 }
 
-EXPANDED void linear(const struct linear_task *task, size_t first_tile, size_t end_tile,
-                     size_t rows, const enum weight_format format, const bool int8) {
+EXPANDED void linear(const struct linear_task *task, const enum weight_format format,
+                     const bool int8) {
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
-    for (struct tile_run run = first_run(task->matrix, first_tile, end_tile); run.first < end_tile;
-         run = next_run(run, end_tile)) {
+    for (struct tile_run run = first_run(task); run.first < task->end_tile;
+         run = next_run(run, task->end_tile)) {
         if (!quantized || task->matrix->block >= LINEAR_UNIT) {
-            linear_run(task, run, rows, format, int8, LINEAR_UNIT);
+            linear_run(task, run, format, int8, LINEAR_UNIT);
         } else {
-            linear_run(task, run, rows, format, int8, LINEAR_UNIT / 2);
+            linear_run(task, run, format, int8, LINEAR_UNIT / 2);
         }
     }
 }
 
-static void linear_int8_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const struct quantized_block *x, size_t x_stride, size_t rows,
-                           const float *bias, float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_Q4, true);
+static void linear_int8_q4(const struct linear_task *task) {
+    linear(task, WEIGHT_Q4, true);
 }
 
-static void linear_int8_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const struct quantized_block *x, size_t x_stride, size_t rows,
-                           const float *bias, float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, x, NULL, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_Q8, true);
+static void linear_int8_q8(const struct linear_task *task) {
+    linear(task, WEIGHT_Q8, true);
 }
 
-static void linear_f32_q4(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                          const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
-                          size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_Q4, false);
+static void linear_f32_q4(const struct linear_task *task) {
+    linear(task, WEIGHT_Q4, false);
 }
 
-static void linear_f32_q8(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                          const float *x, size_t x_stride, size_t rows, const float *bias, float *y,
-                          size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_Q8, false);
+static void linear_f32_q8(const struct linear_task *task) {
+    linear(task, WEIGHT_Q8, false);
 }
 
-static void linear_f32_f16(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const float *x, size_t x_stride, size_t rows, const float *bias,
-                           float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_F16, false);
+static void linear_f32_f16(const struct linear_task *task) {
+    linear(task, WEIGHT_F16, false);
 }
 
-static void linear_f32_f32(const struct packed_matrix *matrix, size_t first_tile, size_t end_tile,
-                           const float *x, size_t x_stride, size_t rows, const float *bias,
-                           float *y, size_t y_stride) {
-    const struct linear_task task = {matrix, NULL, x, x_stride, bias, y, y_stride, first_tile};
-    linear(&task, first_tile, end_tile, rows, WEIGHT_F32, false);
+static void linear_f32_f32(const struct linear_task *task) {
+    linear(task, WEIGHT_F32, false);
 }
 
 #define LINEAR_KERNELS                                                                             \

@@ -109,19 +109,31 @@ static void tear_down(struct setup *s) {
     free(s);
 }
 
+/* Computes the task on the inputs that begin at row `row`; false if there is no such kernel. */
+static bool run_task(const struct kernels *kernels, const struct setup *s, bool int8, size_t row,
+                     struct linear_task task) {
+    task.matrix = s->matrix;
+    if (!int8) {
+        task.values = s->x + row * s->form.columns;
+        task.x_stride = s->form.columns;
+        kernels->linear_f32[s->matrix->format](&task);
+    } else if (s->form.bits != 0) {
+        task.codes = s->quantized + row * s->blocks;
+        task.x_stride = s->blocks;
+        kernels->linear_int8[s->matrix->format](&task);
+    }
+    return !int8 || s->form.bits != 0;
+}
+
 /* Rows [row, row + rows) times the whole matrix; false if there is no such kernel. */
 static bool multiply(const struct kernels *kernels, const struct setup *s, bool int8, size_t row,
                      size_t rows, const float *bias, float *y, size_t y_stride) {
-    if (!int8) {
-        kernels->linear_f32[s->matrix->format](s->matrix, 0, s->matrix->tiles,
-                                               s->x + row * s->form.columns, s->form.columns, rows,
-                                               bias, y, y_stride);
-    } else if (s->form.bits != 0) {
-        kernels->linear_int8[s->matrix->format](s->matrix, 0, s->matrix->tiles,
-                                                s->quantized + row * s->blocks, s->blocks, rows,
-                                                bias, y, y_stride);
-    }
-    return !int8 || s->form.bits != 0;
+    return run_task(kernels, s, int8, row,
+                    (struct linear_task){.end_tile = s->matrix->tiles,
+                                         .rows = rows,
+                                         .bias = bias,
+                                         .y = y,
+                                         .y_stride = y_stride});
 }
 
 Test(linear, the_scalar_table_agrees_with_double_precision) {
@@ -192,6 +204,32 @@ Test(linear, a_row_has_the_same_bits_in_every_table_and_any_company) {
     }
 }
 
+Test(linear, rows_are_taken_in_the_order_that_is_given) {
+    static const uint32_t order[] = {16, 3, 3, 0, 9, 15, 1, 8, 2, 16};
+    enum { COUNT = sizeof order / sizeof order[0] };
+    struct setup *s = set_up(forms[1], false);
+    const size_t outputs = s->form.rows;
+    static float in_place[ROWS_MAX * OUTPUTS_MAX];
+    static float in_order[COUNT * OUTPUTS_MAX];
+    EACH_TABLE(kernels) {
+        for (int int8 = 0; int8 < 2; int8++) {
+            multiply(kernels, s, int8 == 1, 0, ROWS_MAX, NULL, in_place, outputs);
+            run_task(kernels, s, int8 == 1, 0,
+                     (struct linear_task){.end_tile = s->matrix->tiles,
+                                          .order = order,
+                                          .rows = COUNT,
+                                          .y = in_order,
+                                          .y_stride = outputs});
+            for (size_t i = 0; i < COUNT; i++) {
+                cr_assert(memcmp(in_order + i * outputs, in_place + order[i] * outputs,
+                                 outputs * sizeof(float)) == 0,
+                          "%s: row %zu is not that of input %u", kernels->name, i, order[i]);
+            }
+        }
+    }
+    tear_down(s);
+}
+
 Test(linear, only_the_outputs_of_the_given_tiles_are_written) {
     struct weight_form form = {
         .rows = 37, .columns = 64, .bits = 4, .type = ELEMENT_F16, .block_size = 32};
@@ -202,13 +240,13 @@ Test(linear, only_the_outputs_of_the_given_tiles_are_written) {
             for (size_t i = 0; i < 2 * 48; i++) {
                 y[i] = -1e30f;
             }
-            if (int8 == 1) {
-                kernels->linear_int8[WEIGHT_Q4](s->matrix, 1, 3, s->quantized, 2, 2, s->bias,
-                                                y + TILE_ROWS, 48);
-            } else {
-                kernels->linear_f32[WEIGHT_Q4](s->matrix, 1, 3, s->x, 64, 2, s->bias, y + TILE_ROWS,
-                                               48);
-            }
+            run_task(kernels, s, int8 == 1, 0,
+                     (struct linear_task){.first_tile = 1,
+                                          .end_tile = 3,
+                                          .rows = 2,
+                                          .bias = s->bias,
+                                          .y = y + TILE_ROWS,
+                                          .y_stride = 48});
             for (size_t i = 0; i < 2 * 48; i++) {
                 bool written = y[i] != -1e30f;
                 bool given = i % 48 >= 16 && i % 48 < 37;
@@ -243,7 +281,14 @@ Test(linear, extreme_codes_do_not_overflow) {
             kernels->quantize(x, 64, blocks);
             float y[16];
             const struct packed_matrix *matrix = weights_matrix(weights, 0);
-            kernels->linear_int8[matrix->format](matrix, 0, 1, blocks, 2, 1, NULL, y, 16);
+            struct linear_task task = {.matrix = matrix,
+                                       .end_tile = 1,
+                                       .codes = blocks,
+                                       .x_stride = 2,
+                                       .rows = 1,
+                                       .y = y,
+                                       .y_stride = 16};
+            kernels->linear_int8[matrix->format](&task);
             for (size_t n = 0; n < 16; n++) {
                 float want = -127.0f * 64.0f * weight_at(&s->source, n, 0);
                 cr_assert_eq(y[n], want, "%s, %u bits: %g, expected %g", kernels->name, bits,
