@@ -145,7 +145,7 @@ static void add_stages(struct executor *x) {
 
 static bool compile(struct executor *x, struct error *err) {
     const struct plan *plan = x->parts.plan;
-    size_t ops_max = 1;
+    size_t ops_max = 2;
     for (size_t i = 0; i < plan->instruction_count; i++) {
         ops_max += 3 + PLAN_LINEAR_OUTPUTS_MAX;
     }
@@ -157,6 +157,9 @@ static bool compile(struct executor *x, struct error *err) {
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         mark_forms(x, &plan->instructions[i]);
+    }
+    if (plan->rope_count > 0) {
+        add_op(x, OP_ANGLES, NULL, PLAN_NONE);
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         if (feeds_gate(plan, i)) {
@@ -314,7 +317,7 @@ static void plan_slots(struct executor *x, struct memory_plan *memory) {
 struct extent {
     size_t row;          /* widest register */
     size_t keys;         /* kv_heads * head_dim */
-    size_t half;         /* RoPE */
+    size_t angles;       /* cosines and sines of all RoPEs */
     size_t queries;      /* heads * head_dim */
     size_t states;       /* heads * state floats: of one row */
     size_t chunk_states; /* ATTENTION_ROWS_MAX * group * state floats */
@@ -332,7 +335,7 @@ static struct extent measure(const struct plan *plan) {
         }
     }
     for (size_t i = 0; i < plan->rope_count; i++) {
-        grow(&extent.half, plan->ropes[i].half);
+        extent.angles += 2 * executor_angle_floats(plan->ropes[i].half);
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         if (plan->instructions[i].kind != PLAN_ATTENTION) {
@@ -364,6 +367,7 @@ static size_t take_bytes(struct memory_plan *memory, size_t count, size_t size) 
 }
 
 struct offsets {
+    size_t angles;
     size_t queries;
     size_t states;
     size_t wanted;
@@ -387,6 +391,8 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
             take_bytes(memory, memory->slots[i].rows, memory->slots[i].row_bytes);
     }
     struct offsets offsets;
+    x->angles_stride = extent->angles;
+    offsets.angles = take_bytes(memory, rows, extent->angles * sizeof(float));
     offsets.queries = take_bytes(memory, rows, x->queries_stride * sizeof(float));
     offsets.states = take_bytes(memory, split_states > rows ? split_states : rows,
                                 extent->states * sizeof(float));
@@ -396,8 +402,6 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     for (size_t i = 0; i < threads; i++) {
         take_bytes(memory, extent->row, sizeof(float));
         take_bytes(memory, extent->keys, sizeof(float));
-        take_bytes(memory, extent->half, sizeof(float));
-        take_bytes(memory, extent->half, sizeof(float));
         take_bytes(memory, extent->chunk_states, sizeof(float));
         take_bytes(memory, EXECUTOR_GATED_FLOATS, sizeof(float));
         offsets.scratch_bytes = (memory->bytes - offsets.scratch) / (i + 1);
@@ -418,8 +422,6 @@ static void place_scratch(struct executor *x, const struct offsets *offsets,
         struct thread_scratch *scratch = &x->scratch[i];
         scratch->row = next_floats(&cursor, extent->row);
         scratch->keys = next_floats(&cursor, extent->keys);
-        scratch->cosines = next_floats(&cursor, extent->half);
-        scratch->sines = next_floats(&cursor, extent->half);
         scratch->states = next_floats(&cursor, extent->chunk_states);
         scratch->gated = next_floats(&cursor, EXECUTOR_GATED_FLOATS);
     }
@@ -472,6 +474,7 @@ static bool allocate(struct executor *x, struct error *err) {
         struct offsets offsets = plan_offsets(x, &memory, &extent);
         ok = map_memory(x, &memory, err);
         if (ok) {
+            x->angles = (float *)(void *)(x->memory + offsets.angles);
             x->queries = (float *)(void *)(x->memory + offsets.queries);
             x->states = (float *)(void *)(x->memory + offsets.states);
             x->wanted = (size_t *)(void *)(x->memory + offsets.wanted);

@@ -10,6 +10,7 @@
 /* Operations: what instructions become. Attention becomes three. Those with a `row` function work
  * row by row; the others are cut into items of their own. */
 enum op_kind {
+    OP_ANGLES, /* cos and sin of each row's position, once for all layers */
     OP_EMBED,
     OP_NORM,
     OP_GATE,
@@ -58,10 +59,8 @@ struct row_block {
 
 /* What one thread needs for itself. */
 struct thread_scratch {
-    float *row;  /* a row whose f32 form nobody else wants */
-    float *keys; /* the row's keys, all KV heads */
-    float *cosines;
-    float *sines;
+    float *row;    /* a row whose f32 form nobody else wants */
+    float *keys;   /* the row's keys, all KV heads */
     float *states; /* attention states of one block and one chunk */
     float *gated;  /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
 };
@@ -74,7 +73,11 @@ struct executor {
     struct stage *stages;
     size_t stage_count;
     struct thread_scratch *scratch; /* [threads] */
-    float *queries;                 /* normalised and rotated, (rows_max, queries_stride) */
+    float
+        *angles; /* (rows_max, angles_stride): of each RoPE its cosines, then its sines, each padded
+                      to whole lanes */
+    size_t angles_stride;
+    float *queries; /* normalised and rotated, (rows_max, queries_stride) */
     size_t queries_stride;
     float *states; /* attention states: (rows, heads), or (rows, heads, chunks_max) where chunks are
                       split */
@@ -100,6 +103,9 @@ struct op_type {
     void (*item)(struct executor *x, const struct op *op, size_t rows, size_t thread, size_t item);
 };
 extern const struct op_type executor_op_types[OP_KIND_COUNT];
+
+/* Floats that the angles of `half` pairs take: cosines or sines alone. */
+size_t executor_angle_floats(size_t half);
 
 /* Whether activations that meet this matrix are quantized. */
 bool executor_quantizes(const struct executor *x, const struct packed_matrix *matrix);

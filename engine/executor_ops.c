@@ -40,6 +40,49 @@ static const float *vector_values(const struct executor *x, int vector) {
     return vector == PLAN_NONE ? NULL : x->parts.plan->vectors[vector].values;
 }
 
+/* ---- Angles ---- */
+
+size_t executor_angle_floats(size_t half) {
+    return (half + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+}
+
+/* The cosines of a row's position; the sines lie executor_angle_floats behind them. */
+static float *row_angles(const struct executor *x, int rope, size_t row) {
+    float *angles = x->angles + row * x->angles_stride;
+    for (int i = 0; i < rope; i++) {
+        angles += 2 * executor_angle_floats(x->parts.plan->ropes[i].half);
+    }
+    return angles;
+}
+
+/* In f32 from the first operation on, as the exports that have no table compute it. */
+static void compute_angles(const struct plan_rope *rope, const float *frequencies, size_t position,
+                           float *cosines, float *sines) {
+    for (size_t i = 0; i < rope->half; i++) {
+        float angle = (float)position * frequencies[i];
+        cosines[i] = rope->amplitude * cosf(angle);
+        sines[i] = rope->amplitude * sinf(angle);
+    }
+}
+
+static void angles_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    (void)op;
+    (void)thread;
+    size_t position = x->rows[row].position;
+    for (size_t i = 0; i < x->parts.plan->rope_count; i++) {
+        const struct plan_rope *rope = &x->parts.plan->ropes[i];
+        float *cosines = row_angles(x, (int)i, row);
+        float *sines = cosines + executor_angle_floats(rope->half);
+        if (rope->frequencies != PLAN_NONE) {
+            compute_angles(rope, vector_values(x, rope->frequencies), position, cosines, sines);
+            continue;
+        }
+        size_t row_bytes = rope->half * element_type_bytes(rope->type);
+        element_type_to_f32(rope->type, rope->cosines + position * row_bytes, rope->half, cosines);
+        element_type_to_f32(rope->type, rope->sines + position * row_bytes, rope->half, sines);
+    }
+}
+
 /* ---- Row by row ---- */
 
 static void embed_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
@@ -271,20 +314,14 @@ static float *state_at(const struct executor *x, const struct plan_attention *at
     return x->states + (split ? index * x->chunks_max + chunk_index : index) * floats;
 }
 
-/* The RoPE table's row of a position, as aligned f32. */
-static void load_rope(const struct plan_rope *rope, size_t position,
-                      struct thread_scratch *scratch) {
-    size_t row_bytes = rope->half * element_type_bytes(rope->type);
-    element_type_to_f32(rope->type, rope->cosines + position * row_bytes, rope->half,
-                        scratch->cosines);
-    element_type_to_f32(rope->type, rope->sines + position * row_bytes, rope->half, scratch->sines);
-}
-
 /* Copies heads from `from` to `to`, each normalised and rotated as the instruction says. */
 static void prepare_heads(const struct executor *x, const struct plan_attention *attention,
                           const float *from, float *to, size_t heads, size_t head_dim, int norm,
-                          const struct thread_scratch *scratch) {
+                          size_t row) {
     const struct kernels *kernels = x->parts.kernels;
+    bool rotates = attention->rope != PLAN_NONE;
+    size_t half = rotates ? x->parts.plan->ropes[attention->rope].half : 0;
+    const float *cosines = rotates ? row_angles(x, attention->rope, row) : NULL;
     for (size_t h = 0; h < heads; h++) {
         float *head = to + h * head_dim;
         if (norm != PLAN_NONE) {
@@ -293,9 +330,9 @@ static void prepare_heads(const struct executor *x, const struct plan_attention 
         } else {
             memcpy(head, from + h * head_dim, head_dim * sizeof *head);
         }
-        if (attention->rope != PLAN_NONE) {
-            kernels->rope(head, scratch->cosines, scratch->sines,
-                          x->parts.plan->ropes[attention->rope].half, attention->rope_interleaved);
+        if (rotates) {
+            kernels->rope(head, cosines, cosines + executor_angle_floats(half), half,
+                          attention->rope_interleaved);
         }
     }
 }
@@ -307,14 +344,11 @@ static void attention_prepare_row(struct executor *x, const struct op *op, size_
     const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
     struct thread_scratch *scratch = &x->scratch[thread];
     size_t position = x->rows[row].position;
-    if (attention->rope != PLAN_NONE) {
-        load_rope(&x->parts.plan->ropes[attention->rope], position, scratch);
-    }
     prepare_heads(x, attention, operand(x, &attention->query, row),
                   x->queries + row * x->queries_stride, attention->heads, layer->head_dim,
-                  attention->q_norm, scratch);
+                  attention->q_norm, row);
     prepare_heads(x, attention, operand(x, &attention->key, row), scratch->keys, layer->kv_heads,
-                  layer->head_dim, attention->k_norm, scratch);
+                  layer->head_dim, attention->k_norm, row);
     const float *values = operand(x, &attention->value, row);
     for (size_t h = 0; h < layer->kv_heads; h++) {
         uint8_t *page = kv_sequence_head(x->rows[row].sequence, x->parts.cache, attention->layer, h,
@@ -481,6 +515,7 @@ static void select_register(struct executor *x, const struct op *op, size_t rows
 }
 
 const struct op_type executor_op_types[OP_KIND_COUNT] = {
+    [OP_ANGLES] = {.name = "angles", .row = angles_row},
     [OP_EMBED] = {.name = "embed", .row = embed_row},
     [OP_NORM] = {.name = "norm", .row = norm_row},
     [OP_GATE] = {.name = "gate", .row = gate_row},

@@ -76,15 +76,18 @@ struct plan_vector {
     const float *values;
 };
 
-/* cos and sin of position x frequency: (positions, half) of `type`, any alignment. 2 * half dims
- * are rotated. */
+/* By which angles RoPE rotates: cos and sin of position x frequency for `half` pairs of dimensions.
+ * Exports with fused attention have a table of them, (positions, half) of `type`, any alignment;
+ * others compute amplitude * cos(position * frequency) in f32, and so do we. */
 struct plan_rope {
     const char *name;
-    size_t positions;
     size_t half;
+    size_t positions; /* of the table */
     enum element_type type;
     const uint8_t *cosines;
     const uint8_t *sines;
+    int frequencies; /* vector of `half`, or PLAN_NONE: there is a table */
+    float amplitude;
 };
 
 /* What one attention instruction keeps per position, and for how long. */
@@ -162,7 +165,7 @@ struct plan_attention {
     size_t heads;
     float scale;
     float softcap; /* 0: none */
-    int rope;      /* RoPE table, or PLAN_NONE */
+    int rope;      /* or PLAN_NONE */
     bool rope_interleaved;
     int q_norm; /* vector of head_dim, or PLAN_NONE */
     int k_norm;

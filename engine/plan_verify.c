@@ -188,6 +188,11 @@ static bool check_rope(const struct check *check, int index, size_t head_dim) {
         return reject(check, "rope table %s rotates %zu of %zu dimensions", rope->name,
                       rope->half * 2, head_dim);
     }
+    if (rope->frequencies != PLAN_NONE) {
+        return check_optional_vector(check, rope->frequencies, rope->half) &&
+               (isfinite(rope->amplitude) || reject(check, "rope %s has an amplitude of %g",
+                                                    rope->name, (double)rope->amplitude));
+    }
     return rope->positions >= check->plan->context_length ||
            reject(check, "rope table %s has %zu positions for a context of %zu", rope->name,
                   rope->positions, check->plan->context_length);

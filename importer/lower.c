@@ -332,8 +332,9 @@ static bool check_configuration(struct lowering *lowering) {
 static bool set_context_length(struct lowering *lowering) {
     size_t length = lowering->config->context_length;
     for (size_t i = 0; i < lowering->plan->rope_count; i++) {
-        size_t positions = lowering->plan->ropes[i].positions;
-        length = length == 0 || positions < length ? positions : length;
+        const struct plan_rope *rope = &lowering->plan->ropes[i];
+        bool bounds = rope->frequencies == PLAN_NONE && (length == 0 || rope->positions < length);
+        length = bounds ? rope->positions : length;
     }
     if (length == 0) {
         return error_set(lowering->err, ERROR_BAD_FILE,

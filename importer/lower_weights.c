@@ -168,7 +168,8 @@ enum lower_result lower_rope(struct lowering *lowering, const struct graph_node 
                              size_t cosines, size_t sines, int *rope) {
     const struct tensor *cosine = constant_input(lowering, node, cosines);
     const struct tensor *sine = constant_input(lowering, node, sines);
-    struct plan_rope table = {.name = input_name(lowering, node, cosines)};
+    struct plan_rope table = {.name = input_name(lowering, node, cosines),
+                              .frequencies = PLAN_NONE};
     if (cosine == NULL || sine == NULL || !float_element(cosine->type, &table.type)) {
         return refuse(lowering, node, "cos_cache and sin_cache must be constant tables of floats%s",
                       cosine == NULL ? "; tables that change at run time have no instruction" : "");

@@ -42,8 +42,12 @@ static void build(struct plan *plan) {
     }
     float *values;
     int norm = plan_add_vector(plan, "norm", HIDDEN, &values);
-    struct plan_rope rope = {
-        .name = "rope", .positions = 16, .half = HEAD / 2, .cosines = bytes, .sines = bytes};
+    struct plan_rope rope = {.name = "rope",
+                             .positions = 16,
+                             .half = HEAD / 2,
+                             .cosines = bytes,
+                             .sines = bytes,
+                             .frequencies = PLAN_NONE};
     int table = plan_add_rope(plan, &rope);
     struct plan_kv_layer layer = {.kv_heads = 1, .head_dim = HEAD};
     cr_assert_eq(plan_add_kv_layer(plan, &layer), 0);
