@@ -165,25 +165,23 @@ static uint64_t mix_part(uint64_t state, const struct plan *plan, const uint8_t 
     return bytes != NULL ? mix_samples(state, bytes, size) : mix(state, 0);
 }
 
+static uint64_t mix_rows(uint64_t state, const struct plan *plan, const uint8_t *bytes, size_t rows,
+                         struct plan_row_bytes in_file) {
+    return mix_part(state, plan, bytes, (rows - 1) * in_file.stride + in_file.row);
+}
+
 static uint64_t mix_weight(uint64_t state, const struct plan *plan,
                            const struct plan_weight *weight) {
-    const uint64_t words[] = {weight->rows,      weight->columns,    weight->bits,
-                              weight->type,      weight->transposed, weight->block_size,
-                              weight->scale_type};
+    const uint64_t words[] = {weight->rows,       weight->columns,    weight->bits,
+                              weight->type,       weight->transposed, weight->block_size,
+                              weight->scale_type, weight->unpadded,   weight->row_skip};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         state = mix(state, words[i]);
     }
-    if (weight->bits == 0) {
-        size_t size = weight->rows * weight->columns * element_type_bytes(weight->type);
-        return mix_part(state, plan, weight->data, size);
-    }
-    size_t blocks = (weight->columns - 1) / weight->block_size + 1;
-    state = mix_part(state, plan, weight->data,
-                     weight->rows * blocks * weight->block_size * weight->bits / 8);
-    state = mix_part(state, plan, weight->scales,
-                     weight->rows * blocks * element_type_bytes(weight->scale_type));
-    return mix_part(state, plan, weight->zero_points,
-                    weight->rows * ((blocks * weight->bits + 7) / 8));
+    const struct plan_weight_rows in_file = plan_weight_rows(weight);
+    state = mix_rows(state, plan, weight->data, weight->rows, in_file.data);
+    state = mix_rows(state, plan, weight->scales, weight->rows, in_file.scales);
+    return mix_rows(state, plan, weight->zero_points, weight->rows, in_file.zero_points);
 }
 
 bool pack_identity(const struct plan *plan, bool exact, struct pack_identity *identity) {

@@ -11,6 +11,26 @@ const char *plan_activation_name(enum plan_activation activation) {
     return names[activation];
 }
 
+/* ---- Geometry ---- */
+
+struct plan_weight_rows plan_weight_rows(const struct plan_weight *weight) {
+    const size_t step = weight->row_skip + 1;
+    struct plan_weight_rows rows = {0};
+    if (weight->bits == 0) {
+        rows.data.row = weight->columns * element_type_bytes(weight->type);
+    } else {
+        rows.blocks = (weight->columns - 1) / weight->block_size + 1;
+        rows.data.row = weight->unpadded ? (weight->columns * weight->bits + 7) / 8
+                                         : rows.blocks * weight->block_size * weight->bits / 8;
+        rows.scales.row = rows.blocks * element_type_bytes(weight->scale_type);
+        rows.zero_points.row = (rows.blocks * weight->bits + 7) / 8;
+    }
+    rows.data.stride = rows.data.row * step;
+    rows.scales.stride = rows.scales.row * step;
+    rows.zero_points.stride = rows.zero_points.row * step;
+    return rows;
+}
+
 /* ---- Building ---- */
 
 void plan_init(struct plan *plan) {

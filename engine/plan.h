@@ -51,23 +51,44 @@ enum {
  *       W[n][k] = (code[n][k] - zero_point[n][b]) * scale[n][b]
  *
  *       data:        (rows, blocks, block_size * bits / 8) bytes, low bits first; codes at and
- *                    past `columns` mean nothing
+ *                    past `columns` mean nothing, and `unpadded` rows end before them:
+ *                    (rows, ceil(columns * bits / 8)) bytes
  *       scales:      (rows, blocks) of `scale_type`, any alignment; may be negative
  *       zero_points: (rows, ceil(blocks * bits / 8)) bytes packed like the codes; NULL means
- *                    2^(bits - 1) everywhere */
+ *                    2^(bits - 1) everywhere
+ *
+ * Between one row and the next the file has `row_skip` rows of something else, in each of these:
+ * an expert's gate and up projection are the even and the odd rows of one tensor. */
 struct plan_weight {
     const char *name;
     size_t rows;
     size_t columns;
     unsigned bits;
     enum element_type type; /* bits == 0 only */
-    bool transposed;        /* bits == 0 only */
-    size_t block_size;      /* bits > 0 only, a power of two, at least 16 */
+    bool transposed;        /* bits == 0 only, and without row_skip */
+    bool unpadded;          /* bits > 0 only */
+    size_t row_skip;
+    size_t block_size; /* bits > 0 only: 16, or a multiple of 32 */
     const uint8_t *data;
     const uint8_t *scales;
     enum element_type scale_type;
     const uint8_t *zero_points;
 };
+
+/* Bytes of one row in a part of a weight, and from one row to the next. */
+struct plan_row_bytes {
+    size_t row;
+    size_t stride;
+};
+
+/* A weight whose rows lie one behind the other in the file: not `transposed`. */
+struct plan_weight_rows {
+    size_t blocks; /* bits > 0 only, as are scales and zero points */
+    struct plan_row_bytes data;
+    struct plan_row_bytes scales;
+    struct plan_row_bytes zero_points;
+};
+struct plan_weight_rows plan_weight_rows(const struct plan_weight *weight);
 
 /* A small vector (norm weights, biases), converted to f32 and copied into the plan. */
 struct plan_vector {

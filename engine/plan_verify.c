@@ -94,10 +94,12 @@ static bool check_weight(const struct check *check, int index) {
         return reject(check, "weight %s (%zu, %zu) is empty", weight->name, weight->rows,
                       weight->columns);
     }
-    bool power_of_two = (weight->block_size & (weight->block_size - 1)) == 0;
-    bool quantized = (weight->bits == 4 || weight->bits == 8) && weight->block_size >= 16 &&
-                     power_of_two && weight->scales != NULL && weight->scale_type != ELEMENT_U8;
-    bool plain = weight->bits == 0 && weight->type != ELEMENT_U8;
+    bool block_fits =
+        weight->block_size == 16 || (weight->block_size > 0 && weight->block_size % 32 == 0);
+    bool quantized = (weight->bits == 4 || weight->bits == 8) && block_fits &&
+                     weight->scales != NULL && weight->scale_type != ELEMENT_U8;
+    bool plain = weight->bits == 0 && weight->type != ELEMENT_U8 &&
+                 !(weight->transposed && weight->row_skip > 0);
     return quantized || plain ||
            reject(check, "weight %s of %u bits in blocks of %zu is none that the engine knows",
                   weight->name, weight->bits, weight->block_size);

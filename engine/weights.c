@@ -322,16 +322,13 @@ static void release(const struct plan *plan, const uint8_t *bytes, size_t size) 
 /* Gives back what rows [first, end) of a weight occupy in its file. */
 static void release_rows(const struct plan *plan, const struct plan_weight *source, size_t first,
                          size_t end) {
-    if (source->bits == 0) {
-        size_t row_bytes = source->columns * element_type_bytes(source->type);
-        release(plan, source->data + first * row_bytes, (end - first) * row_bytes);
-        return;
+    const struct plan_weight_rows in_file = plan_weight_rows(source);
+    const size_t count = end - first;
+    release(plan, source->data + first * in_file.data.stride, count * in_file.data.stride);
+    if (source->bits != 0) {
+        release(plan, source->scales + first * in_file.scales.stride,
+                count * in_file.scales.stride);
     }
-    size_t blocks = (source->columns - 1) / source->block_size + 1;
-    size_t code_bytes = blocks * source->block_size * source->bits / 8;
-    size_t scale_bytes = blocks * element_type_bytes(source->scale_type);
-    release(plan, source->data + first * code_bytes, (end - first) * code_bytes);
-    release(plan, source->scales + first * scale_bytes, (end - first) * scale_bytes);
 }
 
 static void pack_job(void *context, size_t thread, size_t item) {

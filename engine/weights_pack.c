@@ -67,10 +67,6 @@ static size_t bytes_of_block(const struct packed_matrix *matrix) {
     return bytes_of_block_head(matrix) + TILE_ROWS * matrix->block * bits_of_code(matrix) / 8;
 }
 
-static size_t bytes_of_zero_point_row(const struct plan_weight *source, size_t blocks) {
-    return (blocks * source->bits + 7) / 8;
-}
-
 bool pack_layout(const struct plan_weight *source, bool wide_scales, struct packed_matrix *matrix) {
     size_t padded_rows;
     if (!checked_round_up(source->rows, TILE_ROWS, &padded_rows)) {
@@ -110,17 +106,17 @@ bool pack_layout(const struct plan_weight *source, bool wide_scales, struct pack
 struct scale_survey survey_scales(const struct plan_weight *source, size_t first_row,
                                   size_t end_row) {
     struct scale_survey survey = {.narrow = true, .finite = true};
-    size_t blocks = (source->columns - 1) / source->block_size + 1;
-    for (size_t i = first_row * blocks; i < end_row * blocks; i++) {
-        float scale = load_number(source->scale_type, source->scales, i);
-        float magnitude = fabsf(scale);
-        bool normal = magnitude >= 0x1p-14f && magnitude <= 65504.0f;
-        survey.narrow &= normal || scale == 0.0f || source->scale_type == ELEMENT_F16;
-        if (!isfinite(scale)) {
-            survey.finite = false;
-            survey.bad_index = i;
+    const struct plan_weight_rows in_file = plan_weight_rows(source);
+    for (size_t row = first_row; row < end_row && survey.finite; row++) {
+        const uint8_t *scales = source->scales + row * in_file.scales.stride;
+        for (size_t b = 0; b < in_file.blocks && survey.finite; b++) {
+            float scale = load_number(source->scale_type, scales, b);
+            float magnitude = fabsf(scale);
+            bool normal = magnitude >= 0x1p-14f && magnitude <= 65504.0f;
+            survey.narrow &= normal || scale == 0.0f || source->scale_type == ELEMENT_F16;
+            survey.finite = isfinite(scale);
+            survey.bad_index = row * in_file.blocks + b;
             survey.bad_value = scale;
-            break;
         }
     }
     return survey;
@@ -147,11 +143,18 @@ static uint32_t interleave_nibbles(uint32_t x) {
     return (x & 0xf00ff00f) | (x & 0x0f000f00) >> 4 | (x & 0x00f000f0) << 4;
 }
 
+/* The next 4 bytes of a row, or as many as are left, and zeros. */
+static uint32_t load_codes(const uint8_t *bytes, size_t left) {
+    uint32_t codes = 0;
+    memcpy(&codes, bytes, left < sizeof codes ? left : sizeof codes);
+    return codes;
+}
+
 /* The codes of one block of 16 rows: each takes the next 4 bytes of every row. */
 static void pack_block_q4(const uint8_t *const *rows, size_t row_bytes, uint8_t *to) {
     for (size_t i = 0; i < row_bytes; i += 4) {
         for (size_t n = 0; n < TILE_ROWS; n++, to += 4) {
-            uint32_t codes = interleave_nibbles(load_u32(rows[n] + i));
+            uint32_t codes = interleave_nibbles(load_codes(rows[n] + i, row_bytes - i));
             memcpy(to, &codes, sizeof codes);
         }
     }
@@ -160,7 +163,8 @@ static void pack_block_q4(const uint8_t *const *rows, size_t row_bytes, uint8_t 
 static void pack_block_q8(const uint8_t *const *rows, size_t row_bytes, uint8_t *to) {
     for (size_t i = 0; i < row_bytes; i += 4) {
         for (size_t n = 0; n < TILE_ROWS; n++, to += 4) {
-            memcpy(to, rows[n] + i, 4);
+            uint32_t codes = load_codes(rows[n] + i, row_bytes - i);
+            memcpy(to, &codes, sizeof codes);
         }
     }
 }
@@ -169,30 +173,31 @@ static void pack_quantized_tile(const struct plan_weight *source,
                                 const struct packed_matrix *matrix, size_t tile, uint8_t *to) {
     const size_t first = tile * TILE_ROWS;
     const size_t valid = rows_of_tile(source, tile);
-    const size_t row_bytes = matrix->block * source->bits / 8;
-    const size_t zero_bytes = bytes_of_zero_point_row(source, matrix->blocks);
+    const struct plan_weight_rows in_file = plan_weight_rows(source);
+    const size_t block_bytes = matrix->block * source->bits / 8;
 
     for (size_t b = 0; b < matrix->blocks; b++) {
+        const size_t left =
+            in_file.data.row - b * block_bytes; /* the last block may be cut short */
         const uint8_t *rows[TILE_ROWS];
         for (size_t n = 0; n < TILE_ROWS; n++) {
             /* Padding repeats the last row with a scale of 0. */
             size_t row = first + (n < valid ? n : valid - 1);
-            rows[n] = source->data + (row * matrix->blocks + b) * row_bytes;
-            float scale = n < valid ? load_number(source->scale_type, source->scales,
-                                                  row * matrix->blocks + b)
-                                    : 0.0f;
+            rows[n] = source->data + row * in_file.data.stride + b * block_bytes;
+            const uint8_t *scales = source->scales + row * in_file.scales.stride;
+            float scale = n < valid ? load_number(source->scale_type, scales, b) : 0.0f;
             pack_scale(matrix, scale, to + n * bytes_of_scale(matrix));
             if (matrix->has_zero_points) {
-                const uint8_t *zeros = source->zero_points + row * zero_bytes;
+                const uint8_t *zeros = source->zero_points + row * in_file.zero_points.stride;
                 uint8_t *to_zeros = to + TILE_ROWS * bytes_of_scale(matrix);
                 to_zeros[n] = (uint8_t)load_code(zeros, source->bits, b);
             }
         }
         uint8_t *codes = to + bytes_of_block_head(matrix);
         if (matrix->format == WEIGHT_Q4) {
-            pack_block_q4(rows, row_bytes, codes);
+            pack_block_q4(rows, left < block_bytes ? left : block_bytes, codes);
         } else {
-            pack_block_q8(rows, row_bytes, codes);
+            pack_block_q8(rows, left < block_bytes ? left : block_bytes, codes);
         }
         to += bytes_of_block(matrix);
     }
@@ -207,7 +212,8 @@ static void pack_quantized_tile(const struct plan_weight *source,
 static inline __attribute__((always_inline)) void
 pack_numbers(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
              size_t end, uint8_t *bytes, const size_t from_bytes, const size_t to_bytes) {
-    const size_t row_step = from_bytes * (source->transposed ? 1 : source->columns);
+    const size_t row_step =
+        from_bytes * (source->transposed ? 1 : source->columns * (source->row_skip + 1));
     const size_t k_step = from_bytes * (source->transposed ? source->rows : 1);
     for (size_t k = 0; k < source->columns; k++) {
         for (size_t tile = first; tile < end; tile++) {
@@ -288,21 +294,23 @@ void read_packed_row(const struct packed_matrix *matrix, size_t row, float *outp
 
 void read_source_row(const struct plan_weight *source, size_t row, float *output) {
     if (source->bits == 0) {
+        size_t step = source->columns * (source->row_skip + 1);
         for (size_t k = 0; k < source->columns; k++) {
-            size_t index = source->transposed ? k * source->rows + row : row * source->columns + k;
+            size_t index = source->transposed ? k * source->rows + row : row * step + k;
             output[k] = load_number(source->type, source->data, index);
         }
         return;
     }
-    const size_t blocks = (source->columns - 1) / source->block_size + 1;
-    const uint8_t *codes = source->data + row * blocks * source->block_size * source->bits / 8;
+    const struct plan_weight_rows in_file = plan_weight_rows(source);
+    const uint8_t *codes = source->data + row * in_file.data.stride;
+    const uint8_t *scales = source->scales + row * in_file.scales.stride;
     const uint8_t *zeros = NULL;
     if (source->zero_points != NULL) {
-        zeros = source->zero_points + row * bytes_of_zero_point_row(source, blocks);
+        zeros = source->zero_points + row * in_file.zero_points.stride;
     }
     for (size_t k = 0; k < source->columns; k++) {
         size_t b = k / source->block_size;
-        float scale = load_number(source->scale_type, source->scales, row * blocks + b);
+        float scale = load_number(source->scale_type, scales, b);
         unsigned zero =
             zeros != NULL ? load_code(zeros, source->bits, b) : 1u << (source->bits - 1);
         int code = (int)load_code(codes, source->bits, k) - (int)zero;

@@ -38,6 +38,13 @@ static uint8_t *random_numbers(size_t count, enum element_type type, int exponen
     return bytes;
 }
 
+/* Of one row. */
+static size_t code_bytes(const struct plan_weight *weight) {
+    size_t blocks = (weight->columns + weight->block_size - 1) / weight->block_size;
+    size_t codes = weight->unpadded ? weight->columns : blocks * weight->block_size;
+    return (codes * weight->bits + 7) / 8;
+}
+
 struct plan_weight random_weight(struct weight_form form, unsigned seed) {
     uint32_t state = seed;
     struct plan_weight weight = {
@@ -49,16 +56,19 @@ struct plan_weight random_weight(struct weight_form form, unsigned seed) {
         .scale_type = form.type,
         .transposed = form.transposed,
         .block_size = form.block_size,
+        .unpadded = form.unpadded,
+        .row_skip = form.row_skip,
     };
+    size_t file_rows = (form.rows - 1) * (form.row_skip + 1) + 1;
     if (form.bits == 0) {
-        weight.data = random_numbers(form.rows * form.columns, form.type, 8, &state);
+        weight.data = random_numbers(file_rows * form.columns, form.type, 8, &state);
         return weight;
     }
     size_t blocks = (form.columns + form.block_size - 1) / form.block_size;
-    weight.data = random_bytes(form.rows * blocks * form.block_size * form.bits / 8, &state);
-    weight.scales = random_numbers(form.rows * blocks, form.type, 14, &state);
+    weight.data = random_bytes(file_rows * code_bytes(&weight), &state);
+    weight.scales = random_numbers(file_rows * blocks, form.type, 14, &state);
     if (form.zero_points) {
-        weight.zero_points = random_bytes(form.rows * ((blocks * form.bits + 7) / 8), &state);
+        weight.zero_points = random_bytes(file_rows * ((blocks * form.bits + 7) / 8), &state);
     }
     return weight;
 }
@@ -89,26 +99,28 @@ static int code_at(const uint8_t *bytes, unsigned bits, size_t index) {
 }
 
 float weight_at(const struct plan_weight *weight, size_t row, size_t k) {
+    size_t file_row = row * (weight->row_skip + 1);
     if (weight->bits == 0) {
-        size_t index = weight->transposed ? k * weight->rows + row : row * weight->columns + k;
+        size_t index = weight->transposed ? k * weight->rows + row : file_row * weight->columns + k;
         return number_at(weight->data, weight->type, index);
     }
     size_t blocks = (weight->columns + weight->block_size - 1) / weight->block_size;
     size_t b = k / weight->block_size;
-    int code = code_at(weight->data + row * blocks * weight->block_size * weight->bits / 8,
-                       weight->bits, k);
+    int code = code_at(weight->data + file_row * code_bytes(weight), weight->bits, k);
     int zero = 1 << (weight->bits - 1);
     if (weight->zero_points != NULL) {
         size_t row_bytes = (blocks * weight->bits + 7) / 8;
-        zero = code_at(weight->zero_points + row * row_bytes, weight->bits, b);
+        zero = code_at(weight->zero_points + file_row * row_bytes, weight->bits, b);
     }
-    return (float)(code - zero) * number_at(weight->scales, weight->scale_type, row * blocks + b);
+    return (float)(code - zero) *
+           number_at(weight->scales, weight->scale_type, file_row * blocks + b);
 }
 
 const char *weight_form_name(const struct weight_form *form) {
     static char name[128];
-    snprintf(name, sizeof name, "%u bits %s%s block %zu%s (%zu, %zu)", form->bits,
+    snprintf(name, sizeof name, "%u bits %s%s block %zu%s%s, row skip %zu (%zu, %zu)", form->bits,
              element_type_name(form->type), form->transposed ? " transposed" : "", form->block_size,
-             form->zero_points ? " zero points" : "", form->rows, form->columns);
+             form->zero_points ? " zero points" : "", form->unpadded ? " unpadded" : "",
+             form->row_skip, form->rows, form->columns);
     return name;
 }

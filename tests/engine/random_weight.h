@@ -13,6 +13,8 @@ struct weight_form {
     bool transposed;
     size_t block_size;
     bool zero_points;
+    bool unpadded;
+    size_t row_skip;
 };
 
 /* Its bytes begin at odd addresses; free them with random_weight_free. Scales are normal f16. */

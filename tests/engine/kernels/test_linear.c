@@ -47,6 +47,8 @@ static const struct weight_form forms[] = {
      .block_size = 64,
      .zero_points = true},
     {.rows = 33, .columns = 40, .bits = 8, .type = ELEMENT_F32, .block_size = 128},
+    {.rows = 20, .columns = 90, .bits = 4, .type = ELEMENT_F16, .block_size = 96, .unpadded = true},
+    {.rows = 20, .columns = 90, .bits = 8, .type = ELEMENT_F32, .block_size = 96, .unpadded = true},
     {.rows = 100, .columns = 100, .type = ELEMENT_F16},
     {.rows = 17, .columns = 1152, .type = ELEMENT_F16, .transposed = true},
     {.rows = 5, .columns = 33, .type = ELEMENT_F32},
