@@ -1,31 +1,15 @@
 /* The gated MLP: an activated value times another.
  *
- *     g ─▶ Gelu ─▶ Mul ─▶ y                       g ─▶ Gate(gelu) ─▶ y
- *     u ────────────┘                becomes      u ─────┘
+ *     g ─▶ Gelu ─▶ Mul ─▶ y        becomes        g ─▶ Gate(gelu) ─▶ y
+ *     u ────────────┘                             u ─────┘
  *
- *     g ─▶ Sigmoid ─▶ Mul ─▶ Mul ─▶ y             g ─▶ Gate(silu) ─▶ y
- *     └────────────────┘      │      becomes      u ─────┘
- *     u ──────────────────────┘ */
+ * QuickGelu with alpha 1 is SiLU. */
 #include "engine/plan.h"
 #include "importer/passes/passes.h"
 
 #include <string.h>
 
-/* x * sigmoid(x), whichever way round. */
-static bool match_silu(const struct graph *graph, const struct graph_node *node, int *gate) {
-    for (size_t slot = 0; slot < 2; slot++) {
-        const struct graph_node *sigmoid = graph_producer(graph, graph_input(graph, node, slot));
-        int x = graph_input(graph, node, 1 - slot);
-        if (sigmoid != NULL && graph_node_is(sigmoid, "", "Sigmoid") &&
-            graph_input(graph, sigmoid, 0) == x) {
-            *gate = x;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool match_gelu(const struct graph_node *node, enum plan_activation *activation) {
+static bool match_function(const struct graph_node *node, enum plan_activation *activation) {
     const struct graph_attribute *form = graph_attribute(node, "approximate");
     bool tanh_form =
         form != NULL && form->kind == ATTRIBUTE_STRING && strcmp(form->text, "tanh") == 0;
@@ -35,6 +19,11 @@ static bool match_gelu(const struct graph_node *node, enum plan_activation *acti
     }
     if (graph_node_is(node, MICROSOFT_DOMAIN, "FastGelu") && node->input_count == 1) {
         *activation = PLAN_ACTIVATION_GELU_TANH;
+        return true;
+    }
+    if (graph_node_is(node, MICROSOFT_DOMAIN, "QuickGelu") &&
+        graph_attribute_float(node, "alpha", 1.702f) == 1.0f) {
+        *activation = PLAN_ACTIVATION_SILU;
         return true;
     }
     *activation = PLAN_ACTIVATION_GELU_ERF;
@@ -47,12 +36,8 @@ static bool match_activation(const struct graph *graph, int value, int *gate,
     if (node == NULL) {
         return false;
     }
-    if (graph_node_is(node, "", "Mul") && match_silu(graph, node, gate)) {
-        *activation = PLAN_ACTIVATION_SILU;
-        return true;
-    }
     *gate = graph_input(graph, node, 0);
-    return match_gelu(node, activation);
+    return match_function(node, activation);
 }
 
 bool pass_gate(struct graph *graph, size_t *changes, struct error *err) {

@@ -11,8 +11,11 @@ static const struct {
     {"fold the embedding's scale", pass_embedding_scale},
     {"recognize linears", pass_linear},
     {"fold biases into linears", pass_bias},
+    {"recognize RMS norms", pass_rms_norm},
+    {"recognize activations", pass_activation},
     {"fold query and key norms into attention", pass_qk_norm},
     {"recognize gated activations", pass_gate},
+    {"fold residual sums into norms", pass_skip_norm},
 };
 
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };

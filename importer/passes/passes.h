@@ -35,7 +35,10 @@ graph_pass pass_embedding_scale;
 graph_pass pass_linear;
 graph_pass pass_bias;
 graph_pass pass_qk_norm;
+graph_pass pass_rms_norm;
+graph_pass pass_activation;
 graph_pass pass_gate;
+graph_pass pass_skip_norm;
 
 /* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
 bool passes_run(struct graph *graph, struct error *err);

@@ -4,6 +4,7 @@
 #include "small_graph.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int64_t one = 1;
@@ -171,29 +172,137 @@ Test(passes, head_norms_of_different_epsilon_stay) {
     graph_close(graph);
 }
 
+/* y as written out in `nodes`, "Op:inputs:output" each, of x and scalars named by their digits. */
+static struct graph *written_out(const char *const *nodes) {
+    static const char *const scalars[] = {"2",         "3",         "1",    "0.5",    "0.044715",
+                                          "0.7978846", "1.4142135", "-0.5", "0.00001"};
+    struct graph *graph = small_graph();
+    add_input(graph, "x", TENSOR_F32, 3);
+    add_floats(graph, "weight", 1, &two, numbers);
+    add_integers(graph, "last", 1, &one, (const int64_t[]){-1});
+    for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++) {
+        float number = strtof(scalars[i], NULL);
+        add_floats(graph, scalars[i], 0, NULL, &number);
+    }
+    for (; *nodes != NULL; nodes++) {
+        char *text = arena_allocate(graph->arena, strlen(*nodes) + 1, 1);
+        strcpy(text, *nodes);
+        char *inputs = strchr(text, ':');
+        char *output = strchr(inputs + 1, ':');
+        *inputs = *output = '\0';
+        add_node(graph, "", text, inputs + 1, output + 1);
+    }
+    return graph;
+}
+
+Test(passes, activations_are_recognized_however_they_are_written) {
+    static const struct {
+        const char *nodes[10];
+        const char *expected;
+    } cases[] = {
+        {{"Sigmoid:x:s", "Mul:s,x:y"}, "QuickGelu"},
+        {{"Neg:x:n", "Exp:n:e", "Add:1,e:d", "Div:x,d:y"}, "QuickGelu"},
+        {{"Div:x,1.4142135:d", "Erf:d:e", "Add:e,1:a", "Mul:x,a:m", "Mul:m,0.5:y"}, "Gelu"},
+        {{"Mul:0.5,x:h", "Div:x,1.4142135:d", "Erf:d:e", "Add:e,1:a", "Mul:a,h:y"}, "Gelu"},
+        {{"Pow:x,3:c", "Mul:c,0.044715:m", "Add:x,m:i", "Mul:i,0.7978846:j", "Tanh:j:t",
+          "Add:1,t:u", "Mul:x,0.5:h", "Mul:h,u:y"},
+         "FastGelu"},
+        {{"Mul:x,x:q", "Mul:q,x:c", "Mul:c,0.044715:m", "Add:x,m:i", "Mul:i,0.7978846:j",
+          "Tanh:j:t", "Add:1,t:u", "Mul:x,u:h", "Mul:h,0.5:y"},
+         "FastGelu"},
+        {{"Tanh:x:t", "Mul:x,t:y"}, NULL},
+        {{"Sigmoid:x:s", "Mul:s,weight:y"}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = written_out(cases[i].nodes);
+        size_t expected = cases[i].expected != NULL;
+        cr_assert_eq(run_pass(graph, pass_activation), expected, "case %zu", i);
+        const struct graph_node *last = producer_of_y(graph);
+        cr_assert(cases[i].expected == NULL || strcmp(last->op, cases[i].expected) == 0,
+                  "case %zu: %s", i, last->op);
+        graph_close(graph);
+    }
+}
+
+Test(passes, rms_norms_are_recognized_however_they_are_written) {
+    static const struct {
+        const char *nodes[10];
+        size_t expected;
+    } cases[] = {
+        {{"Pow:x,2:q", "ReduceMean:q,last:m", "Add:m,0.00001:v", "Sqrt:v:s", "Div:1,s:r",
+          "Mul:x,r:n", "Mul:weight,n:y"},
+         1},
+        {{"Mul:x,x:q", "ReduceMean:q,last:m", "Add:0.00001,m:v", "Sqrt:v:s", "Reciprocal:s:r",
+          "Mul:r,x:n", "Mul:n,weight:y"},
+         1},
+        {{"Pow:x,2:q", "ReduceMean:q,last:m", "Add:m,0.00001:v", "Pow:v,-0.5:r", "Mul:x,r:n",
+          "Mul:n,weight:y"},
+         1},
+        {{"Pow:x,2:q", "ReduceMean:q,last:m", "Add:m,0.00001:v", "Sqrt:v:s", "Div:x,s:n",
+          "Mul:n,weight:y"},
+         1},
+        {{"Pow:x,3:q", "ReduceMean:q,last:m", "Add:m,0.00001:v", "Sqrt:v:s", "Div:x,s:n",
+          "Mul:n,weight:y"},
+         0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = written_out(cases[i].nodes);
+        cr_assert_eq(run_pass(graph, pass_rms_norm), cases[i].expected, "case %zu", i);
+        const struct graph_node *norm = producer_of_y(graph);
+        if (cases[i].expected == 1) {
+            cr_assert_str_eq(norm->op, "SimplifiedLayerNormalization");
+            cr_assert_eq(norm->inputs[0], graph_find(graph, "x"), "case %zu", i);
+            cr_assert_float_eq(graph_attribute_float(norm, "epsilon", 0), 1e-5f, 1e-9f);
+        }
+        graph_close(graph);
+    }
+}
+
+Test(passes, a_residual_sum_goes_into_the_norm_that_reads_it_first) {
+    for (size_t late = 0; late < 2; late++) {
+        struct graph *graph = small_graph();
+        add_input(graph, "a", TENSOR_F32, 3);
+        add_input(graph, "b", TENSOR_F32, 3);
+        add_floats(graph, "weight", 1, &two, numbers);
+        add_node(graph, "", "Add", "a,b", "s");
+        if (late == 1) {
+            add_node(graph, "", "Neg", "s", "other");
+        }
+        graph_set_float(add_node(graph, "", "SimplifiedLayerNormalization", "s,weight", "n"),
+                        "epsilon", 1e-6f);
+        if (late == 0) {
+            add_node(graph, "", "Neg", "s", "other");
+        }
+        add_node(graph, "", "Add", "n,other", "y");
+        cr_assert_eq(run_pass(graph, pass_skip_norm), 1 - late);
+        const struct graph_node *norm = find_node(graph, "SkipSimplifiedLayerNormalization");
+        cr_assert_eq(norm != NULL, late == 0);
+        if (norm != NULL) {
+            cr_assert_eq(norm->outputs[3], graph_find(graph, "s"));
+            cr_assert_float_eq(graph_attribute_float(norm, "epsilon", 0), 1e-6f, 1e-12f);
+        }
+        graph_close(graph);
+    }
+}
+
 Test(passes, gates_are_recognized_whichever_way_round) {
     static const struct {
         const char *domain;
-        const char *op; /* NULL: Sigmoid and Mul */
+        const char *op;
         const char *product;
         enum plan_activation expected;
     } cases[] = {
         {"", "Gelu", "activated,u", PLAN_ACTIVATION_GELU_ERF},
         {"", "Gelu", "u,activated", PLAN_ACTIVATION_GELU_ERF},
         {MICROSOFT_DOMAIN, "FastGelu", "activated,u", PLAN_ACTIVATION_GELU_TANH},
-        {"", NULL, "activated,u", PLAN_ACTIVATION_SILU},
-        {"", NULL, "u,activated", PLAN_ACTIVATION_SILU},
+        {MICROSOFT_DOMAIN, "QuickGelu", "activated,u", PLAN_ACTIVATION_SILU},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct graph *graph = small_graph();
         add_input(graph, "g", TENSOR_F32, 3);
         add_input(graph, "u", TENSOR_F32, 3);
-        if (cases[i].op != NULL) {
-            add_node(graph, cases[i].domain, cases[i].op, "g", "activated");
-        } else {
-            add_node(graph, "", "Sigmoid", "g", "s");
-            add_node(graph, "", "Mul", i % 2 == 0 ? "g,s" : "s,g", "activated");
-        }
+        graph_set_float(add_node(graph, cases[i].domain, cases[i].op, "g", "activated"), "alpha",
+                        1);
         add_node(graph, "", "Mul", cases[i].product, "y");
         cr_assert_eq(run_pass(graph, pass_gate), 1, "case %zu", i);
         const struct graph_node *gate = producer_of_y(graph);
