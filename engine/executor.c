@@ -534,8 +534,10 @@ static void begin_step(struct executor *x, const struct executor_row *rows, size
         struct row_block *block = x->block_count > 0 ? &x->blocks[x->block_count - 1] : NULL;
         bool joins = block != NULL && block->rows < ATTENTION_ROWS_MAX &&
                      rows[r].sequence == rows[r - 1].sequence;
+        assert(rows[r].long_rope || !plan_uses_long_rope(x->parts.plan, rows[r].position + 1));
         if (joins) {
             assert(rows[r].position == rows[r - 1].position + 1);
+            assert(rows[r].long_rope == rows[r - 1].long_rope);
             block->rows++;
         } else {
             x->blocks[x->block_count++] = (struct row_block){.first_row = r, .rows = 1};

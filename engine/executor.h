@@ -32,12 +32,13 @@
 
 /* One token at one position of one sequence. Rows of a sequence are neighbours, in ascending and
  * gapless positions; pages for them have been reserved, and the positions before them have been
- * run. */
+ * run, with the same long_rope. */
 struct executor_row {
     int32_t token;
     size_t position;
     const struct kv_sequence *sequence;
-    bool wanted; /* its logits are */
+    bool wanted;    /* its logits are */
+    bool long_rope; /* plan_uses_long_rope of its sequence */
 };
 
 struct executor;

@@ -56,12 +56,12 @@ static float *row_angles(const struct executor *x, int rope, size_t row) {
 }
 
 /* In f32 from the first operation on, as the exports that have no table compute it. */
-static void compute_angles(const struct plan_rope *rope, const float *frequencies, size_t position,
+static void compute_angles(size_t half, float amplitude, const float *frequencies, size_t position,
                            float *cosines, float *sines) {
-    for (size_t i = 0; i < rope->half; i++) {
+    for (size_t i = 0; i < half; i++) {
         float angle = (float)position * frequencies[i];
-        cosines[i] = rope->amplitude * cosf(angle);
-        sines[i] = rope->amplitude * sinf(angle);
+        cosines[i] = amplitude * cosf(angle);
+        sines[i] = amplitude * sinf(angle);
     }
 }
 
@@ -71,15 +71,18 @@ static void angles_row(struct executor *x, const struct op *op, size_t thread, s
     size_t position = x->rows[row].position;
     for (size_t i = 0; i < x->parts.plan->rope_count; i++) {
         const struct plan_rope *rope = &x->parts.plan->ropes[i];
+        const struct plan_angles *angles =
+            x->rows[row].long_rope ? &rope->long_angles : &rope->angles;
         float *cosines = row_angles(x, (int)i, row);
         float *sines = cosines + executor_angle_floats(rope->half);
-        if (rope->frequencies != PLAN_NONE) {
-            compute_angles(rope, vector_values(x, rope->frequencies), position, cosines, sines);
+        if (angles->frequencies != PLAN_NONE) {
+            compute_angles(rope->half, angles->amplitude, vector_values(x, angles->frequencies),
+                           position, cosines, sines);
             continue;
         }
-        size_t row_bytes = rope->half * element_type_bytes(rope->type);
-        element_type_to_f32(rope->type, rope->cosines + position * row_bytes, rope->half, cosines);
-        element_type_to_f32(rope->type, rope->sines + position * row_bytes, rope->half, sines);
+        size_t at = position * rope->half * element_type_bytes(angles->type);
+        element_type_to_f32(angles->type, angles->cosines + at, rope->half, cosines);
+        element_type_to_f32(angles->type, angles->sines + at, rope->half, sines);
     }
 }
 

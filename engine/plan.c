@@ -168,6 +168,10 @@ bool plan_insert_select_rows(struct plan *plan) {
     return true;
 }
 
+bool plan_uses_long_rope(const struct plan *plan, size_t length) {
+    return plan->short_rope_length > 0 && length > plan->short_rope_length;
+}
+
 /* ---- Which registers an instruction touches ---- */
 
 static void visit_present(plan_visit_register *visit, void *context, int reg, bool written) {

@@ -97,18 +97,24 @@ struct plan_vector {
     const float *values;
 };
 
-/* By which angles RoPE rotates: cos and sin of position x frequency for `half` pairs of dimensions.
- * Exports with fused attention have a table of them, (positions, half) of `type`, any alignment;
- * others compute amplitude * cos(position * frequency) in f32, and so do we. */
-struct plan_rope {
-    const char *name;
-    size_t half;
+/* Cos and sin of position x frequency. Exports with fused attention have a table of them,
+ * (positions, half) of `type`, any alignment; others compute amplitude * cos(position * frequency)
+ * in f32, and so do we. */
+struct plan_angles {
     size_t positions; /* of the table */
     enum element_type type;
     const uint8_t *cosines;
     const uint8_t *sines;
     int frequencies; /* vector of `half`, or PLAN_NONE: there is a table */
     float amplitude;
+};
+
+/* By which angles RoPE rotates `half` pairs of dimensions. */
+struct plan_rope {
+    const char *name;
+    size_t half;
+    struct plan_angles angles;
+    struct plan_angles long_angles; /* of sequences longer than plan.short_rope_length */
 };
 
 /* What one attention instruction keeps per position, and for how long. */
@@ -278,6 +284,8 @@ struct plan {
     size_t vocabulary_size;
     size_t context_length; /* positions a sequence may have: the least that configuration and RoPE
                               tables allow */
+    size_t short_rope_length; /* a longer sequence is rotated by the long angles of each RoPE, from
+                                 position 0 on; 0: there are none */
     bool full_precision; /* the file asks for f32 activations (accuracy_level 1): fast mode must not
                             quantize them */
 };
@@ -313,6 +321,10 @@ bool plan_insert_select_rows(struct plan *plan);
 bool plan_verify(const struct plan *plan, struct error *err);
 
 /* ---- Reading ---- */
+
+/* Is a sequence of `length` positions rotated by the long angles? One that outgrows the others has to
+ * be computed anew, since they rotated its keys. (Phi-3, as onnxruntime-genai runs it) */
+bool plan_uses_long_rope(const struct plan *plan, size_t length);
 
 const char *plan_activation_name(enum plan_activation activation);
 

@@ -80,6 +80,9 @@ static void print_attention(const struct plan *plan, const struct plan_attention
     if (attention->rope != PLAN_NONE) {
         fprintf(out, " rope=%s%s", plan->ropes[attention->rope].name,
                 attention->rope_interleaved ? " interleaved" : "");
+        if (plan->short_rope_length > 0) {
+            fprintf(out, " other angles above %zu positions", plan->short_rope_length);
+        }
     }
     print_vector(plan, "q_norm", attention->q_norm, out);
     print_vector(plan, "k_norm", attention->k_norm, out);

@@ -178,6 +178,19 @@ static bool check_linear(struct check *check, const struct plan_linear *linear) 
     return true;
 }
 
+/* Angles for positions [0, positions). */
+static bool check_angles(const struct check *check, const struct plan_rope *rope,
+                         const struct plan_angles *angles, size_t positions) {
+    if (angles->frequencies != PLAN_NONE) {
+        return check_optional_vector(check, angles->frequencies, rope->half) &&
+               (isfinite(angles->amplitude) || reject(check, "rope %s has an amplitude of %g",
+                                                      rope->name, (double)angles->amplitude));
+    }
+    return angles->positions >= positions ||
+           reject(check, "rope table %s has %zu positions for %zu", rope->name, angles->positions,
+                  positions);
+}
+
 static bool check_rope(const struct check *check, int index, size_t head_dim) {
     if (index == PLAN_NONE) {
         return true;
@@ -190,14 +203,11 @@ static bool check_rope(const struct check *check, int index, size_t head_dim) {
         return reject(check, "rope table %s rotates %zu of %zu dimensions", rope->name,
                       rope->half * 2, head_dim);
     }
-    if (rope->frequencies != PLAN_NONE) {
-        return check_optional_vector(check, rope->frequencies, rope->half) &&
-               (isfinite(rope->amplitude) || reject(check, "rope %s has an amplitude of %g",
-                                                    rope->name, (double)rope->amplitude));
-    }
-    return rope->positions >= check->plan->context_length ||
-           reject(check, "rope table %s has %zu positions for a context of %zu", rope->name,
-                  rope->positions, check->plan->context_length);
+    size_t context = check->plan->context_length;
+    bool is_long = plan_uses_long_rope(check->plan, context);
+    size_t short_positions = is_long ? check->plan->short_rope_length : context;
+    return check_angles(check, rope, &rope->angles, short_positions) &&
+           (!is_long || check_angles(check, rope, &rope->long_angles, context));
 }
 
 static bool check_attention(struct check *check, const struct plan_attention *attention) {

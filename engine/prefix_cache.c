@@ -6,7 +6,8 @@
 #include <sys/random.h>
 
 enum {
-    ROOT = 0,
+    ROOT = PREFIX_TREE_SHORT_ROPE,   /* of that tree, and no node where one is looked for */
+    FIRST_BLOCK = PREFIX_TREE_COUNT, /* before it, each tree has its root */
     BLOCK = KV_PAGE_POSITIONS,
     /* When pages run out, this part of the pool is freed at once, so that not every step has to
      * look for some. */
@@ -31,7 +32,7 @@ struct prefix_cache {
     size_t groups;
     size_t window_blocks; /* of the longest window, and one to spare; 0: there is none */
     size_t node_count;
-    struct node *nodes; /* [node_count]; nodes[ROOT] is no block */
+    struct node *nodes; /* [node_count] */
     uint32_t *pages;    /* [node_count][groups] */
     uint32_t unused;    /* the first node of a list */
     uint32_t *buckets;  /* [bucket_mask + 1] */
@@ -47,7 +48,7 @@ static bool is_windowed(const struct prefix_cache *p, size_t group) {
 }
 
 static void list_unused(struct prefix_cache *p) {
-    for (size_t i = p->node_count - 1; i > ROOT; i--) {
+    for (size_t i = p->node_count - 1; i >= FIRST_BLOCK; i--) {
         p->nodes[i].next_in_bucket = p->unused;
         p->unused = (uint32_t)i;
     }
@@ -67,7 +68,7 @@ bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, struct
         full_groups += blocks == 0;
     }
     /* A node has a page of every group without a window, or at least one page. */
-    p->node_count = kv_cache_pages_total(cache) / (full_groups > 0 ? full_groups : 1) + 1;
+    p->node_count = kv_cache_pages_total(cache) / (full_groups > 0 ? full_groups : 1) + FIRST_BLOCK;
     size_t buckets = 16;
     while (buckets < p->node_count) {
         buckets *= 2;
@@ -150,8 +151,12 @@ static uint32_t oldest(const struct prefix_cache *p) {
     return p->nodes[ROOT].newer;
 }
 
+static bool is_block(uint32_t node) {
+    return node >= FIRST_BLOCK;
+}
+
 static bool can_be_removed(const struct prefix_cache *p, uint32_t node) {
-    return node != ROOT && p->nodes[node].children == 0 && p->nodes[node].cursors == 0;
+    return is_block(node) && p->nodes[node].children == 0 && p->nodes[node].cursors == 0;
 }
 
 static void forget_page(struct prefix_cache *p, uint32_t node, size_t group) {
@@ -195,7 +200,7 @@ static uint32_t take_node(struct prefix_cache *p) {
 }
 
 static void mark_window(struct prefix_cache *p, uint32_t node) {
-    for (size_t i = 0; i < p->window_blocks && node != ROOT; i++) {
+    for (size_t i = 0; i < p->window_blocks && is_block(node); i++) {
         p->nodes[node].marked = true;
         node = p->nodes[node].parent;
     }
@@ -226,7 +231,13 @@ static void move_cursor(struct prefix_cache *p, struct prefix_cursor *cursor, ui
                         size_t blocks) {
     p->nodes[node].cursors++;
     p->nodes[cursor->node].cursors--;
-    *cursor = (struct prefix_cursor){node, blocks};
+    cursor->node = node;
+    cursor->blocks = blocks;
+}
+
+void prefix_cursor_choose_tree(struct prefix_cursor *cursor, enum prefix_tree tree) {
+    assert(cursor->blocks == 0);
+    *cursor = (struct prefix_cursor){.tree = tree, .node = tree};
 }
 
 /* ---- Match ---- */
@@ -266,7 +277,7 @@ size_t prefix_cache_match(struct prefix_cache *p, struct prefix_cursor *cursor,
     }
     uint32_t best = ROOT;
     size_t best_blocks = computed / BLOCK; /* more than these */
-    uint32_t node = ROOT;
+    uint32_t node = cursor->tree;
     memset(p->run, 0, p->groups * sizeof *p->run);
     for (size_t b = 0; (b + 1) * BLOCK < length; b++) {
         node = find_child(p, node, tokens + b * BLOCK);
@@ -343,11 +354,11 @@ void prefix_cache_release(struct prefix_cache *p, struct prefix_cursor *cursor) 
     if (p == NULL) {
         return;
     }
-    for (uint32_t node = cursor->node; node != ROOT; node = p->nodes[node].parent) {
+    for (uint32_t node = cursor->node; is_block(node); node = p->nodes[node].parent) {
         ring_remove(p, node);
         ring_add_newest(p, node);
     }
-    move_cursor(p, cursor, ROOT, 0);
+    move_cursor(p, cursor, cursor->tree, 0);
 }
 
 /* ---- Forget ---- */

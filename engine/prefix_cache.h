@@ -43,11 +43,19 @@ bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, struct
 /* All cursors have been released. */
 void prefix_cache_close(struct prefix_cache *prefixes);
 
-/* How far into the tree a session is: its first `blocks` blocks end at `node`. Begins as zeros. */
+/* The same tokens have other keys where long RoPE tables rotate them (plan.h): those are kept in a
+ * tree of their own. */
+enum prefix_tree { PREFIX_TREE_SHORT_ROPE, PREFIX_TREE_LONG_ROPE, PREFIX_TREE_COUNT };
+
+/* How far into its tree a session is: its first `blocks` blocks end at `node`. Begins as zeros. */
 struct prefix_cursor {
+    enum prefix_tree tree;
     uint32_t node;
     size_t blocks;
 };
+
+/* Chooses the tree of a cursor that is at the beginning of one. */
+void prefix_cursor_choose_tree(struct prefix_cursor *cursor, enum prefix_tree tree);
 
 /* Gives `sequence` the longest part of tokens[0, length) from which it can go on, where that is
  * longer than the `computed` positions that it has. At least one token is left to compute. Returns
@@ -64,7 +72,7 @@ void prefix_cache_insert(struct prefix_cache *prefixes, struct prefix_cursor *cu
 /* Someone may go on from here: a prompt or a reply ends. */
 void prefix_cache_mark(struct prefix_cache *prefixes, const struct prefix_cursor *cursor);
 
-/* The session lets go; its blocks count as just used. The cursor is zeroed. */
+/* The session lets go; its blocks count as just used. The cursor is at the beginning of its tree. */
 void prefix_cache_release(struct prefix_cache *prefixes, struct prefix_cursor *cursor);
 
 /* Would two sessions that both have only prompt tokens before them compute the same block next? Then

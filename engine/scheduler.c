@@ -170,14 +170,6 @@ void scheduler_give_up_place(struct scheduler *scheduler) {
     atomic_fetch_sub(&scheduler->places_taken, 1);
 }
 
-void scheduler_add(struct scheduler *scheduler, struct session *session) {
-    if (session->capacity == session->prompt_length) {
-        finish(scheduler, session, FINISH_LENGTH); /* it asks for no tokens */
-    } else {
-        list_append(&scheduler->waiting, session);
-    }
-}
-
 static void drop_released(struct scheduler *scheduler, struct session_list *list) {
     for (struct session **link = &list->first; *link != NULL;) {
         if (atomic_load(&(*link)->released)) {
@@ -202,7 +194,7 @@ static void take_prefix(struct scheduler *scheduler, struct session *session) {
                                          session->length, session->computed, &session->sequence);
     size_t gained = computed - session->computed;
     session->computed = computed;
-    if (!session->preempted) { /* it would find itself again */
+    if (!session->restarted) { /* it would find itself again */
         atomic_fetch_add(&session->cached_tokens, gained);
     }
 }
@@ -212,8 +204,28 @@ static void give_pages_back(struct scheduler *scheduler, struct session *session
     kv_sequence_clear(&session->sequence, scheduler->decoder->cache);
     prefix_cache_release(scheduler->prefixes, &session->cursor);
     session->computed = 0;
-    if (!session->preempted) {
+    if (!session->restarted) {
         atomic_store(&session->cached_tokens, 0);
+    }
+}
+
+/* Keys that the short RoPE tables rotated are of no use to a session that has outgrown them. */
+static void choose_rope(struct scheduler *scheduler, struct session *session) {
+    if (session->long_rope || !plan_uses_long_rope(scheduler->decoder->plan, session->length)) {
+        return;
+    }
+    session->restarted |= session->computed > 0;
+    give_pages_back(scheduler, session);
+    session->long_rope = true;
+    prefix_cursor_choose_tree(&session->cursor, PREFIX_TREE_LONG_ROPE);
+}
+
+void scheduler_add(struct scheduler *scheduler, struct session *session) {
+    if (session->capacity == session->prompt_length) {
+        finish(scheduler, session, FINISH_LENGTH); /* it asks for no tokens */
+    } else {
+        choose_rope(scheduler, session);
+        list_append(&scheduler->waiting, session);
     }
 }
 
@@ -235,7 +247,7 @@ static struct session **first_to_give_way(struct scheduler *scheduler, bool paus
 /* Gives a running session's pages back; it waits before all that are younger. */
 static struct session *preempt(struct scheduler *scheduler, struct session **link) {
     struct session *session = list_remove(&scheduler->running, link);
-    session->preempted = true;
+    session->restarted = true;
     session->step_rows = 0;
     give_pages_back(scheduler, session);
     list_prepend(&scheduler->waiting, session);
@@ -320,6 +332,15 @@ static size_t prompt_rows(struct scheduler *scheduler, struct session *session, 
     return least(session->length - session->computed, left);
 }
 
+/* Tokens that may be guessed behind those of a session that decodes: the step yields one token more
+ * than there are right guesses, and must not go beyond the RoPE tables that it began with. */
+static size_t useful_drafts(const struct scheduler *scheduler, const struct session *session) {
+    size_t useful = least(session->capacity - session->length, session_room(session)) - 1;
+    size_t short_rope = scheduler->decoder->plan->short_rope_length;
+    bool bounded = short_rope > 0 && !session->long_rope;
+    return bounded ? least(useful, short_rope - session->length) : useful;
+}
+
 /* Rows for guesses of the sessions that decode, oldest first. Returns how many. */
 static size_t add_drafts(struct scheduler *scheduler, size_t decodes, size_t left) {
     size_t budget = decodes < DECODE_ROWS_CHEAP ? DECODE_ROWS_CHEAP - decodes : 0;
@@ -327,8 +348,7 @@ static size_t add_drafts(struct scheduler *scheduler, size_t decodes, size_t lef
     size_t drafts = 0;
     for (struct session *s = scheduler->running.first; s != NULL && drafts < budget; s = s->next) {
         if (s->step_rows == 1) {
-            /* The step yields one token more than there are right guesses. */
-            size_t useful = least(s->capacity - s->length, session_room(s)) - 1;
+            size_t useful = useful_drafts(scheduler, s);
             size_t most = least(least(s->drafts_max, useful), budget - drafts);
             s->drafts = drafter_guess(&s->drafter, s->tokens, s->length, most);
             s->step_rows += s->drafts;
@@ -395,6 +415,7 @@ static size_t list_rows(struct scheduler *scheduler) {
                 .position = position,
                 .sequence = &s->sequence,
                 .wanted = position + 1 >= s->length,
+                .long_rope = s->long_rope,
             };
         }
         if (s->step_rows > 0 && end >= s->length) {
@@ -442,6 +463,7 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
         finish(scheduler, list_remove(&scheduler->running, link), FINISH_LENGTH);
         return link;
     }
+    choose_rope(scheduler, s);
     return &s->next;
 }
 

@@ -7,7 +7,10 @@
  *     waiting ──admitted──▶ running ──sampled a stop token, or full──▶ finished
  *        ▲                     │
  *        └─────preempted───────┘   pages given back; all tokens are computed again later, with the
- * same result
+ *                                  same result
+ *
+ * A running session that outgrows the short RoPE tables (plan.h) gives its pages back as well, and is
+ * computed again from its first token.
  *
  * Two parties hold it, the engine and the reader; the last one to let go frees it. The engine
  * thread alone touches what is not marked otherwise. */
@@ -44,7 +47,8 @@ struct session {
     size_t computed;
     struct kv_sequence sequence;
     struct prefix_cursor cursor;
-    bool preempted;   /* at least once */
+    bool long_rope;   /* keys are rotated by the long RoPE tables */
+    bool restarted;   /* at least once: its tokens are computed again */
     size_t step_rows; /* rows in the step being built */
     size_t drafts;    /* of them, the last ones: tokens that are guesses */
     size_t logits_row;

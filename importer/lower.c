@@ -22,6 +22,7 @@ static const struct {
     lower_operator *lower;
 } operators[] = {
     {"", "Gather", EVERY_VERSION, INT64_MAX, lower_gather},
+    {"", "If", EVERY_VERSION, INT64_MAX, lower_if},
     {"", "LayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
     {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
     {"", "Reshape", 5, INT64_MAX, lower_reshape},
@@ -333,8 +334,11 @@ static bool set_context_length(struct lowering *lowering) {
     size_t length = lowering->config->context_length;
     for (size_t i = 0; i < lowering->plan->rope_count; i++) {
         const struct plan_rope *rope = &lowering->plan->ropes[i];
-        bool bounds = rope->frequencies == PLAN_NONE && (length == 0 || rope->positions < length);
-        length = bounds ? rope->positions : length;
+        bool is_long = lowering->plan->short_rope_length > 0;
+        const struct plan_angles *angles = is_long ? &rope->long_angles : &rope->angles;
+        bool bounds =
+            angles->frequencies == PLAN_NONE && (length == 0 || angles->positions < length);
+        length = bounds ? angles->positions : length;
     }
     if (length == 0) {
         return error_set(lowering->err, ERROR_BAD_FILE,

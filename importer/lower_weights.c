@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-static bool float_element(enum tensor_type type, enum element_type *element) {
+bool lower_float_element(enum tensor_type type, enum element_type *element) {
     switch (type) {
     case TENSOR_F32:
         *element = ELEMENT_F32;
@@ -40,7 +40,7 @@ enum lower_result lower_vector(struct lowering *lowering, const struct graph_nod
     }
     const struct tensor *tensor = constant_input(lowering, node, slot);
     enum element_type unused;
-    if (tensor == NULL || !float_element(tensor->type, &unused)) {
+    if (tensor == NULL || !lower_float_element(tensor->type, &unused)) {
         return refuse(lowering, node, "input %zu must be a constant vector of floats", slot);
     }
     if (tensor->count != length) {
@@ -83,7 +83,7 @@ enum lower_result lower_matrix(struct lowering *lowering, const struct graph_nod
     const struct tensor *tensor = constant_input(lowering, node, slot);
     struct plan_weight matrix = {.transposed = transposed};
     if (tensor == NULL || tensor->rank != 2 || tensor->count == 0 ||
-        !float_element(tensor->type, &matrix.type)) {
+        !lower_float_element(tensor->type, &matrix.type)) {
         return refuse(lowering, node, "input %zu must be a constant matrix of floats", slot);
     }
     matrix.name = input_name(lowering, node, slot);
@@ -144,7 +144,7 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
         return result;
     }
     if (data == NULL || data->type != TENSOR_U8 || scales == NULL ||
-        !float_element(scales->type, &weight.scale_type)) {
+        !lower_float_element(scales->type, &weight.scale_type)) {
         return refuse(lowering, node, "codes must be constant u8 and scales constant floats");
     }
     assert(weight.block_size > 0); /* read_blocks has seen to it */
@@ -162,35 +162,4 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
     weight.scales = scales->bytes;
     result = read_zero_points(lowering, node, slots->zero_points, blocks, &weight);
     return result != LOWER_DONE ? result : share_or_add(lowering, &weight, index);
-}
-
-enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
-                             size_t cosines, size_t sines, int *rope) {
-    const struct tensor *cosine = constant_input(lowering, node, cosines);
-    const struct tensor *sine = constant_input(lowering, node, sines);
-    struct plan_rope table = {.name = input_name(lowering, node, cosines),
-                              .frequencies = PLAN_NONE};
-    if (cosine == NULL || sine == NULL || !float_element(cosine->type, &table.type)) {
-        return refuse(lowering, node, "cos_cache and sin_cache must be constant tables of floats%s",
-                      cosine == NULL ? "; tables that change at run time have no instruction" : "");
-    }
-    if (cosine->rank != 2 || sine->rank != 2 || sine->type != cosine->type ||
-        cosine->dims[0] != sine->dims[0] || cosine->dims[1] != sine->dims[1] ||
-        cosine->count == 0) {
-        return refuse(lowering, node, "cos_cache and sin_cache differ in type or shape");
-    }
-    table.positions = cosine->dims[0];
-    table.half = cosine->dims[1];
-    table.cosines = cosine->bytes;
-    table.sines = sine->bytes;
-    for (size_t i = 0; i < lowering->plan->rope_count; i++) {
-        const struct plan_rope *other = &lowering->plan->ropes[i];
-        if (other->cosines == table.cosines && other->sines == table.sines &&
-            other->half == table.half) {
-            *rope = (int)i;
-            return LOWER_DONE;
-        }
-    }
-    *rope = plan_add_rope(lowering->plan, &table);
-    return *rope != PLAN_NONE ? LOWER_DONE : out_of_memory(lowering);
 }

@@ -64,6 +64,7 @@ lower_operator lower_unsqueeze;
 lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
 lower_operator lower_attention; /* lower_attention.c */
+lower_operator lower_if;        /* lower_rope.c */
 
 /* Notes why the node cannot be lowered and marks its outputs as broken: LOWER_REFUSED. */
 enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
@@ -111,7 +112,12 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
                                   const struct quantized_slots *slots, size_t rows, size_t columns,
                                   int *weight);
 
-/* The RoPE table of two inputs (positions, half). */
+/* How the engine calls numbers of that type; false for those that it does not read. */
+bool lower_float_element(enum tensor_type type, enum element_type *element);
+
+/* ---- lower_rope.c ---- */
+
+/* The RoPE of two inputs: tables (positions, half), constant or chosen by the sequence's length. */
 enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
                              size_t cosines, size_t sines, int *rope);
 

@@ -41,4 +41,13 @@ bool probe_feed(struct interpretation *run, const struct probe_batch *batch,
 bool probe_lengths(const struct graph *graph, const struct model_config *config, int seqlens_k,
                    int total, int positions, struct error *err);
 
+/* ---- A condition on the length ---- */
+
+/* Is `condition` a boolean that depends on the length of a sequence alone, past included, and changes at
+ * most once as that grows to `longest`? Then *initially is its value for short sequences, and *length
+ * the length of the longest of them; 0 where it has the same value for all. */
+bool probe_length_switch(const struct graph *graph, const struct model_config *config,
+                         int condition, size_t longest, bool *initially, size_t *length,
+                         struct error *err);
+
 #endif

@@ -223,7 +223,7 @@ static bool run_prompt(struct bench *bench, struct timeline *timeline, size_t le
     if (timeline->position > length) {
         timeline_rewind(timeline);
     }
-    for (size_t at = timeline->position; at < length; at += chunk) {
+    for (size_t at = timeline_expect(timeline, length); at < length; at += chunk) {
         size_t count = length - at < chunk ? length - at : chunk;
         enum timeline_wanted wanted = at + count == length ? TIMELINE_LAST : TIMELINE_NONE;
         if (!timeline_run(timeline, bench->tokens + at, count, wanted, NULL, err)) {

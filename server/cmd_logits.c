@@ -169,6 +169,7 @@ static bool write_step(struct logits_run *run, const int32_t *tokens, size_t cou
 static bool run_tokens(struct logits_run *run, struct error *err) {
     const struct option_list *prompt = &run->options->ids;
     bool all = strcmp(run->options->rows, "all") == 0;
+    timeline_expect(&run->timeline, prompt->count);
     for (size_t at = 0; at < prompt->count; at += run->options->chunk) {
         size_t left = prompt->count - at;
         size_t count = left < run->options->chunk ? left : run->options->chunk;

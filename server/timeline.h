@@ -13,7 +13,9 @@
 struct timeline {
     struct decoder *decoder;
     struct kv_sequence sequence;
+    int32_t *tokens; /* [position] */
     size_t position; /* of the next token: so many have been run */
+    bool long_rope;  /* they were rotated by the long RoPE tables (plan.h) */
 };
 
 /* Room for `positions` tokens. ERROR_TOO_LARGE where the decoder's context has less. */
@@ -26,9 +28,14 @@ void timeline_close(struct timeline *timeline);
 /* Forgets all tokens. */
 void timeline_rewind(struct timeline *timeline);
 
+/* A prompt is to follow that makes the timeline `length` tokens long: where that is too long for the
+ * RoPE tables of the tokens so far, they are forgotten. Returns how many there are now. */
+size_t timeline_expect(struct timeline *timeline, size_t length);
+
 enum timeline_wanted { TIMELINE_NONE, TIMELINE_LAST, TIMELINE_ALL };
 
-/* Runs 1 <= count <= decoder->rows_max tokens in one step. *logits (may be NULL) becomes the rows
+/* Runs 1 <= count <= decoder->rows_max tokens in one step. A timeline that outgrows the short RoPE
+ * tables unexpectedly is run again from its first token before. *logits (may be NULL) becomes the rows
  * wanted, executor_logits_stride apart, valid until the next step. ERROR_TOO_LARGE where the pool
  * has no pages left. */
 bool timeline_run(struct timeline *timeline, const int32_t *tokens, size_t count,

@@ -413,3 +413,64 @@ Test(engine, drafts_change_the_steps_and_not_the_reply) {
     }
     model_close(model);
 }
+
+/* A prompt that invites guesses, and the first tokens of a reply. Sessions but the first one must not
+ * repeat themselves much, so that small differences would show. */
+static void start_repeating(struct reply *reply, struct engine *engine, size_t i,
+                            const int32_t *tokens, size_t length, size_t max_tokens) {
+    int32_t prompt[60 + REPLY_MAX];
+    for (size_t p = 0; p < 60; p++) {
+        prompt[p] = (int32_t)((p % 10 * (i + 1) * 37) % 512);
+    }
+    memcpy(prompt + 60, tokens, (length - 60) * sizeof *tokens);
+    struct session_request request = {.prompt = prompt,
+                                      .prompt_length = length,
+                                      .max_tokens = max_tokens,
+                                      .sampling = sampling_default(),
+                                      .drafts_max = DRAFTS_MAX};
+    request.sampling.repetition_penalty = i == 0 ? 1.0F : 1.5F;
+    struct error err = {0};
+    *reply = (struct reply){0};
+    cr_assert(session_submit(&reply->session, engine, &request, &err), "%s", err.text);
+}
+
+/* As long angles, a quarter turn less those of the table. */
+static void add_long_rope(struct plan *plan, size_t short_length) {
+    plan->short_rope_length = short_length;
+    for (size_t i = 0; i < plan->rope_count; i++) {
+        struct plan_rope *rope = &plan->ropes[i];
+        rope->long_angles.cosines = rope->angles.sines;
+        rope->long_angles.sines = rope->angles.cosines;
+    }
+}
+
+Test(engine, a_session_that_outgrows_the_short_rope_says_what_a_longer_prompt_would_have_said) {
+    enum { COUNT = 3, SHORT = 80 };
+    struct model *model = open_model();
+    add_long_rope(&model->plan, SHORT);
+    struct reply replies[COUNT];
+    struct engine *engine = open_engine(model, 0, COUNT, 8);
+    for (size_t i = 0; i < COUNT; i++) {
+        start_repeating(&replies[i], engine, i, NULL, 60, REPLY_MAX);
+    }
+    finish_all(replies, COUNT);
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    cr_assert_gt(status.accepted_tokens, 0, "nothing was guessed right");
+    engine_close(engine);
+    struct engine_options options = small_options();
+    options.no_prefix_cache = true;
+    engine = open_engine_with(model, &options);
+    for (size_t i = 0; i < COUNT; i++) {
+        for (size_t said = 0; said < REPLY_MAX; said++) {
+            struct reply next;
+            start_repeating(&next, engine, i, replies[i].tokens, 60 + said, 1);
+            finish_all(&next, 1);
+            cr_assert_eq(next.tokens[0], replies[i].tokens[said],
+                         "session %zu says %d behind %zu tokens, where a prompt of them gives %d",
+                         i, replies[i].tokens[said], 60 + said, next.tokens[0]);
+        }
+    }
+    engine_close(engine);
+    model_close(model);
+}

@@ -42,12 +42,10 @@ static void build(struct plan *plan) {
     }
     float *values;
     int norm = plan_add_vector(plan, "norm", HIDDEN, &values);
-    struct plan_rope rope = {.name = "rope",
-                             .positions = 16,
-                             .half = HEAD / 2,
-                             .cosines = bytes,
-                             .sines = bytes,
-                             .frequencies = PLAN_NONE};
+    struct plan_angles angles = {
+        .positions = 16, .cosines = bytes, .sines = bytes, .frequencies = PLAN_NONE};
+    struct plan_rope rope = {
+        .name = "rope", .half = HEAD / 2, .angles = angles, .long_angles = angles};
     int table = plan_add_rope(plan, &rope);
     struct plan_kv_layer layer = {.kv_heads = 1, .head_dim = HEAD};
     cr_assert_eq(plan_add_kv_layer(plan, &layer), 0);
@@ -147,6 +145,11 @@ static void spoil_kv_layer(struct plan *plan) {
 static void spoil_rope_length(struct plan *plan) {
     plan->context_length = 17;
 }
+static void spoil_long_rope(struct plan *plan) {
+    plan->short_rope_length = 15;
+    plan->ropes[0].angles.positions = 15;
+    plan->ropes[0].long_angles.positions = 14;
+}
 static void spoil_table_rows(struct plan *plan) {
     plan->weights[0].rows = VOCABULARY - 1;
 }
@@ -178,7 +181,8 @@ Test(plan, verify_names_what_is_wrong) {
         {spoil_linear_count, "5 outputs, expected 1 to 4"},
         {spoil_operand, "key is columns 1 to 5 of register 3, which has 4"},
         {spoil_kv_layer, "KV layer 1 does not exist"},
-        {spoil_rope_length, "16 positions for a context of 17"},
+        {spoil_rope_length, "16 positions for 17"},
+        {spoil_long_rope, "14 positions for 16"},
         {spoil_table_rows, "31 rows for a vocabulary of 32"},
         {spoil_logits, "does not write logits"},
         {spoil_block_size, "4 bits in blocks of 24"},

@@ -59,7 +59,7 @@ static uint8_t *mark_of(const struct ground *ground, const struct player *player
 }
 
 static uint32_t fingerprint(const struct player *player, size_t position) {
-    uint32_t print = 2166136261U;
+    uint32_t print = 2166136261U ^ (uint32_t)player->cursor.tree;
     for (size_t i = 0; i <= position; i++) {
         print = (print ^ (uint32_t)player->tokens[i]) * 16777619U;
     }
@@ -134,6 +134,8 @@ static void play(struct ground *ground, struct player *player) {
             tokens[i] = i % 50 == 20 ? (int32_t)draw(ground, 3) : 0; /* parts here and there */
         }
         start(player, ground, tokens, length);
+        prefix_cursor_choose_tree(&player->cursor,
+                                  (enum prefix_tree)draw(ground, PREFIX_TREE_COUNT));
     }
     if (draw(ground, 2) == 0) {
         match(ground, player);

@@ -89,6 +89,21 @@ struct graph_node *add_node(struct graph *graph, const char *domain, const char 
     return node;
 }
 
+void add_branch(struct graph *graph, struct graph_node *node, size_t index, const char *name,
+                size_t outputs, int64_t rows, int64_t columns, const float *values) {
+    struct error err = {0};
+    struct graph *branch = graph_open(graph, &err);
+    cr_assert(branch != NULL, "%s", err.text);
+    branch->outputs = arena_allocate(graph->arena, outputs, sizeof(int));
+    for (size_t i = 0; i < outputs; i++) {
+        const char output[] = {(char)('a' + i), '\0'};
+        branch->outputs[branch->output_count++] =
+            add_floats(branch, output, 2, (const int64_t[]){rows, columns}, values);
+    }
+    node->attributes[index] =
+        (struct graph_attribute){.name = name, .kind = ATTRIBUTE_GRAPH, .subgraph = branch};
+}
+
 const struct graph_node *find_node(const struct graph *graph, const char *op) {
     const struct graph_node *found = NULL;
     for (size_t n = 0; n < graph->node_count; n++) {

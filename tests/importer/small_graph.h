@@ -26,6 +26,11 @@ int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t
 struct graph_node *add_node(struct graph *graph, const char *domain, const char *op,
                             const char *inputs, const char *outputs);
 
+/* A subgraph of the node, as attribute `index`: its outputs are constants (rows, columns), which have
+ * the bytes of `values`. */
+void add_branch(struct graph *graph, struct graph_node *node, size_t index, const char *name,
+                size_t outputs, int64_t rows, int64_t columns, const float *values);
+
 /* The only node of that operator that is not removed, or NULL. */
 const struct graph_node *find_node(const struct graph *graph, const char *op);
 

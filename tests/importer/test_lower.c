@@ -137,6 +137,58 @@ Test(lower, smooth_softmax_is_a_sink_of_zero_for_every_head) {
     graph_close(graph);
 }
 
+/* RoPE tables of 6 positions where the condition does not hold, of all where it does. */
+static char *lower_with_tables_by_length(struct graph *graph, struct plan *plan, const char *op,
+                                         const char *inputs) {
+    add_integers(graph, "six", 0, NULL, (const int64_t[]){6});
+    add_node(graph, "", op, inputs, "condition");
+    struct graph_node *branching = add_node(graph, "", "If", "condition", "chosen_cos,chosen_sin");
+    add_branch(graph, branching, 0, "then_branch", 2, POSITIONS, HEAD_DIM / 2, numbers);
+    add_branch(graph, branching, 1, "else_branch", 2, 6, HEAD_DIM / 2, numbers);
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    attend(graph, "qkv,,,past.0.key,past.0.value,seqlens,total,chosen_cos,chosen_sin");
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    return finish(graph, plan);
+}
+
+Test(lower, an_if_on_the_length_chooses_between_two_ropes) {
+    static const char *const conditions[][2] = {{"Greater", "total,six"}, {"Less", "six,total"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct graph *graph = begin();
+        struct plan plan;
+        char *reasons =
+            lower_with_tables_by_length(graph, &plan, conditions[i][0], conditions[i][1]);
+        cr_assert(reasons == NULL, "%s", reasons);
+        cr_assert_eq(plan.rope_count, 1);
+        cr_assert_eq(plan.short_rope_length, 6, "%s: %zu", conditions[i][0],
+                     plan.short_rope_length);
+        cr_assert_eq(plan.ropes[0].angles.positions, 6);
+        cr_assert_eq(plan.ropes[0].long_angles.positions, POSITIONS);
+        cr_assert_eq(plan.context_length, POSITIONS);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
+Test(lower, an_if_on_anything_else_is_refused_with_what_was_found) {
+    static const char *const cases[][3] = {
+        {"Equal", "total,six", "it is true at length 6 of which 4 are new, but changes at 12"},
+        {"Greater", "e,six", "depends on activations"},
+        {"Greater", "attention_mask,six", "elements"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = begin();
+        struct plan plan;
+        char *reasons = lower_with_tables_by_length(graph, &plan, cases[i][0], cases[i][1]);
+        cr_expect(reasons != NULL && strstr(reasons, cases[i][2]) != NULL,
+                  "\"%s\" does not say \"%s\"", reasons, cases[i][2]);
+        free(reasons);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
 Test(lower, split_columns_are_normed_within_attention) {
     struct graph *graph = begin();
     struct plan plan;

@@ -1,0 +1,182 @@
+/* Cosines and sines that an attention takes from tables.
+ *
+ *     cos_cache (positions, half) ─▶ attention          constants, or what an If chooses:
+ *     sin_cache (positions, half) ─▶
+ *
+ *     total > limit ─▶ If ─┬─ then: Constant cos, Constant sin   of long sequences
+ *                          └─ else: Constant cos, Constant sin   of short ones
+ *
+ * What the condition means is not read from its nodes but found by running them (probe.h). */
+#include "importer/lowering.h"
+#include "importer/probe.h"
+
+#include <string.h>
+
+/* One input of the attention: its table for short sequences and for long ones, which are the same
+ * where no If chooses, and the length at which it changes its mind (0: never). */
+struct choice {
+    const struct tensor *of_short;
+    const struct tensor *of_long;
+    size_t short_length;
+};
+
+/* Output `slot` of a branch that computes nothing; NULL if it is another kind of branch. */
+static const struct tensor *branch_output(const struct graph_node *node, const char *name,
+                                          size_t slot) {
+    const struct graph_attribute *branch = graph_attribute(node, name);
+    if (branch == NULL || branch->kind != ATTRIBUTE_GRAPH ||
+        slot >= branch->subgraph->output_count) {
+        return NULL;
+    }
+    int output = branch->subgraph->outputs[slot];
+    const struct tensor *constant = graph_constant(branch->subgraph, output);
+    const struct graph_node *producer = graph_producer(branch->subgraph, output);
+    if (constant == NULL && producer != NULL && graph_node_is(producer, "", "Constant")) {
+        const struct graph_attribute *value = graph_attribute(producer, "value");
+        constant = value != NULL ? value->tensor : NULL;
+    }
+    return constant;
+}
+
+static size_t output_slot(const struct graph_node *node, int value) {
+    size_t slot = 0;
+    while (slot < node->output_count && node->outputs[slot] != value) {
+        slot++;
+    }
+    return slot;
+}
+
+/* No sequence is longer than the longest table has rows. */
+static size_t longest_sequence(const struct tensor *a, const struct tensor *b) {
+    size_t rows[] = {a->rank == 2 ? a->dims[0] : 1, b->rank == 2 ? b->dims[0] : 1};
+    return rows[0] > rows[1] ? rows[0] : rows[1];
+}
+
+static enum lower_result choose_by_length(struct lowering *lowering, const struct graph_node *node,
+                                          int value, struct choice *choice) {
+    const struct graph_node *branching = graph_producer(lowering->graph, value);
+    if (branching == NULL || !graph_node_is(branching, "", "If")) {
+        return refuse(lowering, node,
+                      "cos_cache and sin_cache must be constants, or chosen among constants by an "
+                      "If; other tables that change at run time have no instruction");
+    }
+    size_t slot = output_slot(branching, value);
+    const struct tensor *of_true = branch_output(branching, "then_branch", slot);
+    const struct tensor *of_false = branch_output(branching, "else_branch", slot);
+    int condition = graph_input(lowering->graph, branching, 0);
+    if (of_true == NULL || of_false == NULL || condition == GRAPH_NONE) {
+        return refuse(lowering, node, "the branches of an If before it compute something");
+    }
+    struct error why = {0};
+    bool initially;
+    if (!probe_length_switch(lowering->graph, lowering->config, condition,
+                             longest_sequence(of_true, of_false), &initially, &choice->short_length,
+                             &why)) {
+        return refuse(lowering, node, "the condition of its RoPE tables is not understood: %.180s",
+                      why.text);
+    }
+    choice->of_short = initially ? of_true : of_false;
+    choice->of_long = initially ? of_false : of_true;
+    if (choice->short_length == 0) {
+        choice->of_long = choice->of_short;
+    }
+    return LOWER_DONE;
+}
+
+static enum lower_result find_tables(struct lowering *lowering, const struct graph_node *node,
+                                     size_t slot, struct choice *choice) {
+    int value = graph_input(lowering->graph, node, slot);
+    const struct tensor *constant = graph_constant(lowering->graph, value);
+    if (constant != NULL || value == GRAPH_NONE) {
+        *choice = (struct choice){.of_short = constant, .of_long = constant};
+        return LOWER_DONE;
+    }
+    return choose_by_length(lowering, node, value, choice);
+}
+
+static enum lower_result read_angles(struct lowering *lowering, const struct graph_node *node,
+                                     const struct tensor *cosine, const struct tensor *sine,
+                                     struct plan_angles *angles, size_t *half) {
+    *angles = (struct plan_angles){.frequencies = PLAN_NONE};
+    if (cosine == NULL || sine == NULL || !lower_float_element(cosine->type, &angles->type)) {
+        return refuse(lowering, node, "cos_cache and sin_cache must be tables of floats");
+    }
+    if (cosine->rank != 2 || sine->rank != 2 || sine->type != cosine->type ||
+        cosine->dims[0] != sine->dims[0] || cosine->dims[1] != sine->dims[1] ||
+        cosine->count == 0) {
+        return refuse(lowering, node, "cos_cache and sin_cache differ in type or shape");
+    }
+    angles->positions = cosine->dims[0];
+    angles->cosines = cosine->bytes;
+    angles->sines = sine->bytes;
+    *half = cosine->dims[1];
+    return LOWER_DONE;
+}
+
+static bool same_angles(const struct plan_angles *a, const struct plan_angles *b) {
+    return a->cosines == b->cosines && a->sines == b->sines && a->positions == b->positions &&
+           a->type == b->type && a->frequencies == b->frequencies;
+}
+
+static enum lower_result share_or_add(struct lowering *lowering, const struct plan_rope *rope,
+                                      int *index) {
+    for (size_t i = 0; i < lowering->plan->rope_count; i++) {
+        const struct plan_rope *other = &lowering->plan->ropes[i];
+        if (other->half == rope->half && same_angles(&other->angles, &rope->angles) &&
+            same_angles(&other->long_angles, &rope->long_angles)) {
+            *index = (int)i;
+            return LOWER_DONE;
+        }
+    }
+    *index = plan_add_rope(lowering->plan, rope);
+    return *index != PLAN_NONE ? LOWER_DONE : out_of_memory(lowering);
+}
+
+enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
+                             size_t cosines, size_t sines, int *rope) {
+    struct choice cosine = {0};
+    struct choice sine = {0};
+    enum lower_result result = find_tables(lowering, node, cosines, &cosine);
+    result = result != LOWER_DONE ? result : find_tables(lowering, node, sines, &sine);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    size_t *short_length = &lowering->plan->short_rope_length;
+    if (cosine.short_length != sine.short_length ||
+        (*short_length != 0 && cosine.short_length != 0 && *short_length != cosine.short_length)) {
+        return refuse(lowering, node, "RoPE tables that change at lengths %zu, %zu and %zu",
+                      cosine.short_length, sine.short_length, *short_length);
+    }
+    struct plan_rope tables = {
+        .name = graph_value_name(lowering->graph, graph_input(lowering->graph, node, cosines))};
+    size_t long_half = 0;
+    result =
+        read_angles(lowering, node, cosine.of_short, sine.of_short, &tables.angles, &tables.half);
+    result = result != LOWER_DONE ? result
+                                  : read_angles(lowering, node, cosine.of_long, sine.of_long,
+                                                &tables.long_angles, &long_half);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    if (tables.half != long_half) {
+        return refuse(lowering, node,
+                      "RoPE tables of short sequences have %zu columns, of long %zu", tables.half,
+                      long_half);
+    }
+    if (cosine.short_length != 0) {
+        *short_length = cosine.short_length;
+    }
+    return share_or_add(lowering, &tables, rope);
+}
+
+/* An If does nothing by itself: who reads its outputs looks into its branches. */
+enum lower_result lower_if(struct lowering *lowering, const struct graph_node *node) {
+    for (size_t i = 0; i < node->output_count; i++) {
+        bool constant = branch_output(node, "then_branch", i) != NULL &&
+                        branch_output(node, "else_branch", i) != NULL;
+        if (!constant && graph_used_output(lowering->graph, node, i) != GRAPH_NONE) {
+            return refuse(lowering, node, "its branches compute something");
+        }
+    }
+    return LOWER_DONE;
+}
