@@ -1,11 +1,16 @@
-/* How fast are the linear kernels on this machine?
+/* How fast are the kernels on this machine, and how near to what it allows?
  *
  *     quern-bench-kernels [THREADS] [TABLE]
  *
- * For each kernel table and weight format: with 1 row of inputs the packed bytes streamed per
- * second (matrices of 256 MB, so that no cache holds them), beside what plain reading reaches; with
- * more rows the multiply-adds per second (the matrices of a feed-forward layer, up and down). Each
- * number is the best of half a second: other processes only make it worse. */
+ * The limits are measured first: plain reading of memory, and what the instruction set multiplies
+ * in registers (peaks.h). Then, for each kernel table and number format, one line a case:
+ *
+ *     1 row      decoding: 256 MB of weights, or of keys and values, so that no cache holds them
+ *     8 rows     eight sequences, or the rows of a prompt that share a pass over keys and values
+ *     512 rows   prompts: the matrices of a feed-forward layer, up and down
+ *
+ * Each number is the best of half a second: other processes only make it worse. */
+#include "bench/peaks.h"
 #include "engine/kernels/kernels.h"
 #include "engine/weights.h"
 #include "engine/workers.h"
@@ -19,15 +24,25 @@
 enum {
     HIDDEN = 1152, /* as in Gemma 3 1B */
     INTERMEDIATE = 6912,
-    FEW_ROWS = 4,
+    QUERY_HEADS = 4, /* of its one KV head */
+    HEAD_DIM = 256,
+    FEW_ROWS = 8,
     MANY_ROWS = 512,
     STREAM_BYTES = 256 << 20,
+    PEAK_ROUNDS = 1000000,
     RUNS_LEAST = 5,
     TILES_PER_ITEM = 8,
     HUGE_PAGE_BYTES = 2 << 20,
 };
 
 static const double MEASURE_SECONDS = 0.5;
+
+/* What the machine allows, on all threads: bytes and multiply-adds per second; 0: not known. */
+struct limits {
+    double reading;
+    double int8;
+    double f32;
+};
 
 struct form {
     const char *name;
@@ -124,18 +139,58 @@ static void read_item(void *context, size_t thread, size_t item) {
     reading->sums[item] = sums[0] + sums[1] + sums[2] + sums[3];
 }
 
-static void measure_reading(struct workers *workers) {
-    uint64_t *words = aligned_alloc(HUGE_PAGE_BYTES, STREAM_BYTES);
-    if (words == NULL) {
+static void *take_memory(size_t bytes) {
+    void *memory = aligned_alloc(HUGE_PAGE_BYTES, bytes);
+    if (memory == NULL) {
         fprintf(stderr, "quern-bench-kernels: out of memory\n");
         exit(EXIT_FAILURE);
     }
-    madvise(words, STREAM_BYTES, MADV_HUGEPAGE);
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+}
+
+static double measure_reading(struct workers *workers) {
+    uint64_t *words = take_memory(STREAM_BYTES);
     memset(words, 1, STREAM_BYTES);
     struct reading reading = {.words = words};
     double time = best_time(workers, read_item, &reading, READ_ITEMS);
-    printf("plain reading       %7.1f GB/s\n", STREAM_BYTES / time * 1e-9);
     free(words);
+    return STREAM_BYTES / time;
+}
+
+/* ---- Multiplying in registers ---- */
+
+static void peak_item(void *context, size_t thread, size_t item) {
+    (void)thread;
+    (void)item;
+    const struct peak_loop *loop = context;
+    loop->run(PEAK_ROUNDS);
+}
+
+static double measure_peak(struct workers *workers, const struct peak_loop *loop) {
+    struct peak_loop copy = *loop;
+    double time = best_time(workers, peak_item, &copy, workers_count(workers));
+    return (double)workers_count(workers) * PEAK_ROUNDS * (double)loop->products / time;
+}
+
+/* ---- One line ---- */
+
+static void print_share(double value, double limit) {
+    if (limit > 0) {
+        printf("%5.0f %%", 100 * value / limit);
+    } else {
+        printf("      -");
+    }
+}
+
+static void print_case(const char *table, const char *kernel, const char *rows, double bytes,
+                       double products, double seconds, double reading, double peak) {
+    printf("%-8s %-16s %-13s %8.1f", table, kernel, rows, bytes / seconds * 1e-9);
+    print_share(bytes / seconds, reading);
+    printf("   %8.1f", products / seconds * 1e-9);
+    print_share(products / seconds, peak);
+    printf("\n");
+    fflush(stdout);
 }
 
 /* ---- Products ---- */
@@ -169,8 +224,9 @@ static struct plan_weight make_weight(const struct form *form, size_t outputs, s
     return weight;
 }
 
-static void measure(const struct kernels *kernels, const struct form *form, struct workers *workers,
-                    size_t outputs, size_t columns, size_t rows) {
+static void measure_linear(const struct kernels *kernels, const struct form *form,
+                           struct workers *workers, const struct limits *limits,
+                           const char *case_name, size_t outputs, size_t columns, size_t rows) {
     uint8_t *data;
     uint8_t *scales;
     struct plan_weight weight = make_weight(form, outputs, columns, &data, &scales);
@@ -202,11 +258,9 @@ static void measure(const struct kernels *kernels, const struct form *form, stru
     struct product product = {kernels, form, weights_matrix(weights, 0), x, quantized, rows, y};
     size_t items = (product.matrix->tiles + TILES_PER_ITEM - 1) / TILES_PER_ITEM;
     double time = best_time(workers, multiply_item, &product, items);
-    if (rows == 1) {
-        printf("  %7.1f     ", (double)weights_bytes(weights) / time * 1e-9);
-    } else {
-        printf("  %7.1f", (double)rows * (double)outputs * (double)columns / time * 1e-9);
-    }
+    print_case(kernels->name, form->name, case_name, (double)weights_bytes(weights),
+               (double)rows * (double)outputs * (double)columns, time, limits->reading,
+               form->int8 ? limits->int8 : limits->f32);
     weights_close(weights);
     plan_deinit(&plan);
     free(data);
@@ -214,6 +268,100 @@ static void measure(const struct kernels *kernels, const struct form *form, stru
     free(x);
     free(quantized);
     free(y);
+}
+
+static void measure_form(const struct kernels *kernels, const struct form *form,
+                         struct workers *workers, const struct limits *limits) {
+    size_t bits = form->bits != 0 ? form->bits + 1 : 8 * element_type_bytes(form->type);
+    size_t outputs = STREAM_BYTES / bits * 8 / HIDDEN; /* a scale is half a bit a weight */
+    measure_linear(kernels, form, workers, limits, "1 row", outputs, HIDDEN, 1);
+    measure_linear(kernels, form, workers, limits, "8 rows", outputs, HIDDEN, FEW_ROWS);
+    measure_linear(kernels, form, workers, limits, "512 rows up", INTERMEDIATE, HIDDEN, MANY_ROWS);
+    measure_linear(kernels, form, workers, limits, "512 rows down", HIDDEN, INTERMEDIATE,
+                   MANY_ROWS);
+}
+
+/* ---- Attention ---- */
+
+static const char *const kv_names[KV_TYPE_COUNT] = {
+    [KV_F32] = "attention f32", [KV_F16] = "attention f16", [KV_INT8] = "attention int8"};
+
+/* Chunks of positions that lie one behind the other; an item is one of them. */
+struct scoring {
+    const struct kernels *kernels;
+    enum kv_type type;
+    const uint8_t *pages;
+    size_t rows;
+    const float *queries; /* (rows, QUERY_HEADS, HEAD_DIM) */
+    float *states;        /* (threads, state_floats) */
+    size_t state_floats;
+};
+
+static void score_item(void *context, size_t thread, size_t item) {
+    const struct scoring *s = context;
+    const uint8_t *pages[KV_CHUNK_PAGES];
+    struct attention_task task = {
+        .queries = s->queries,
+        .query_stride = (size_t)QUERY_HEADS * HEAD_DIM,
+        .rows = s->rows,
+        .group = QUERY_HEADS,
+        .head_dim = HEAD_DIM,
+        .scale = 0.0625f,
+        .kv_type = s->type,
+        .pages = pages,
+        .states = s->states + thread * s->state_floats,
+    };
+    for (size_t i = 0; i < KV_CHUNK_PAGES; i++) {
+        pages[i] = s->pages + (item * KV_CHUNK_PAGES + i) * kv_head_bytes(s->type, HEAD_DIM);
+    }
+    for (size_t r = 0; r < s->rows; r++) {
+        task.end_visible[r] = (size_t)KV_CHUNK_PAGES * KV_PAGE_POSITIONS;
+    }
+    s->kernels->attention_chunk(&task);
+}
+
+static void measure_attention(const struct kernels *kernels, enum kv_type type,
+                              struct workers *workers, const struct limits *limits, size_t rows) {
+    size_t chunk_bytes = KV_CHUNK_PAGES * kv_head_bytes(type, HEAD_DIM);
+    size_t chunks = STREAM_BYTES / chunk_bytes;
+    size_t query_floats = rows * QUERY_HEADS * HEAD_DIM;
+    size_t state_floats = rows * QUERY_HEADS * attention_state_floats(HEAD_DIM);
+    uint8_t *pages = take_memory(STREAM_BYTES);
+    float *queries = take_memory(HUGE_PAGE_BYTES);
+    float *states = aligned_alloc(64, workers_count(workers) * state_floats * sizeof *states);
+    if (states == NULL) {
+        fprintf(stderr, "quern-bench-kernels: out of memory\n");
+        exit(EXIT_FAILURE);
+    }
+    memset(pages, 0, STREAM_BYTES); /* zero in every type, and it makes the pages present */
+    for (size_t i = 0; i < query_floats; i++) {
+        queries[i] = (float)(i % 17) - 8.0f;
+    }
+    struct scoring scoring = {kernels, type, pages, rows, queries, states, state_floats};
+    double time = best_time(workers, score_item, &scoring, chunks);
+    double products = 2.0 * (double)(chunks * KV_CHUNK_PAGES * KV_PAGE_POSITIONS) *
+                      (double)query_floats; /* with keys, and with values */
+    print_case(kernels->name, kv_names[type], rows == 1 ? "1 row" : "8 rows",
+               (double)(chunks * chunk_bytes), products, time, limits->reading, limits->f32);
+    free(pages);
+    free(queries);
+    free(states);
+}
+
+static void measure_table(const struct kernels *kernels, struct workers *workers,
+                          struct limits *limits) {
+    const struct peak *peak = peak_of(kernels->name);
+    limits->int8 = peak != NULL ? measure_peak(workers, &peak->int8) : 0;
+    limits->f32 = peak != NULL ? measure_peak(workers, &peak->f32) : 0;
+    printf("%-8s in registers: %.0f int8, %.0f f32, in 10^9 multiply-adds/s\n", kernels->name,
+           limits->int8 * 1e-9, limits->f32 * 1e-9);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        measure_form(kernels, &forms[i], workers, limits);
+    }
+    for (enum kv_type type = 0; type < KV_TYPE_COUNT; type++) {
+        measure_attention(kernels, type, workers, limits, 1);
+        measure_attention(kernels, type, workers, limits, ATTENTION_ROWS_MAX);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -224,26 +372,14 @@ int main(int argc, char **argv) {
         fprintf(stderr, "quern-bench-kernels: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    printf("%zu threads\n", workers_count(workers));
-    measure_reading(workers);
-    printf("                      GB/s      10^9 multiply-adds/s\n"
-           "table   product      1 row      %d rows  %d up  %d down\n",
-           FEW_ROWS, MANY_ROWS, MANY_ROWS);
+    struct limits limits = {.reading = measure_reading(workers)};
+    printf("%zu threads, reading memory at %.1f GB/s\n"
+           "                                           GB/s of reading  10^9 m-a/s of peak\n",
+           workers_count(workers), limits.reading * 1e-9);
     for (const char *const *name = kernels_available(); *name != NULL; name++) {
-        const struct kernels *kernels = kernels_select(*name);
-        if (argc > 2 ? strcmp(argv[2], *name) != 0 : strcmp(*name, "scalar") == 0) {
-            continue; /* the scalar table is a specification: slow, and measured only if asked */
-        }
-        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-            size_t bits =
-                forms[i].bits != 0 ? forms[i].bits + 1 : 8 * element_type_bytes(forms[i].type);
-            printf("%-7s %-10s", *name, forms[i].name);
-            measure(kernels, &forms[i], workers, STREAM_BYTES / bits * 8 / HIDDEN, HIDDEN, 1);
-            measure(kernels, &forms[i], workers, INTERMEDIATE, HIDDEN, FEW_ROWS);
-            measure(kernels, &forms[i], workers, INTERMEDIATE, HIDDEN, MANY_ROWS);
-            measure(kernels, &forms[i], workers, HIDDEN, INTERMEDIATE, MANY_ROWS);
-            printf("\n");
-            fflush(stdout);
+        /* The scalar table is a specification: slow, and measured only if asked. */
+        if (argc > 2 ? strcmp(argv[2], *name) == 0 : strcmp(*name, "scalar") != 0) {
+            measure_table(kernels_select(*name), workers, &limits);
         }
     }
     workers_close(workers);
