@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum {
     LINE_BYTES = 64,
@@ -582,9 +583,16 @@ static void run_items(struct executor *x, struct stage *stage, size_t rows, size
     }
 }
 
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
 static void run_stages(void *context, size_t thread) {
     struct executor *x = context;
     no_allocations_begin();
+    double begun = x->timed ? now() : 0;
     for (size_t s = 0; s < x->stage_count; s++) {
         struct stage *stage = &x->stages[s];
         size_t rows = stage->selected ? x->wanted_count : x->row_count;
@@ -593,7 +601,15 @@ static void run_stages(void *context, size_t thread) {
         } else {
             run_items(x, stage, rows, thread);
         }
+        double worked = x->timed ? now() : 0;
         workers_barrier(x->parts.workers);
+        if (x->timed) {
+            struct stage_seconds *seconds = &x->scratch[thread].seconds[x->ops[stage->first].kind];
+            double met = now();
+            seconds->working += worked - begun;
+            seconds->waiting += met - worked;
+            begun = met;
+        }
     }
     no_allocations_end();
 }
@@ -606,6 +622,35 @@ float *executor_run(struct executor *executor, const struct executor_row *rows, 
 
 size_t executor_logits_stride(const struct executor *executor) {
     return executor->registers[executor->parts.plan->logits].stride;
+}
+
+void executor_time_stages(struct executor *executor, bool timed) {
+    executor->timed = timed;
+    for (size_t i = 0; timed && i < workers_count(executor->parts.workers); i++) {
+        memset(executor->scratch[i].seconds, 0, sizeof executor->scratch[i].seconds);
+    }
+}
+
+_Static_assert((int)OP_KIND_COUNT <= (int)EXECUTOR_STAGE_NAMES_MAX,
+               "each kind has a place in the times");
+
+size_t executor_stage_times(const struct executor *executor,
+                            struct stage_time times[EXECUTOR_STAGE_NAMES_MAX]) {
+    size_t count = 0;
+    for (size_t kind = 0; kind < OP_KIND_COUNT; kind++) {
+        struct stage_time time = {.name = executor_op_types[kind].name};
+        for (size_t s = 0; s < executor->stage_count; s++) {
+            time.stages += executor->ops[executor->stages[s].first].kind == kind;
+        }
+        for (size_t i = 0; i < workers_count(executor->parts.workers); i++) {
+            time.working += executor->scratch[i].seconds[kind].working;
+            time.waiting += executor->scratch[i].seconds[kind].waiting;
+        }
+        if (time.stages > 0) {
+            times[count++] = time;
+        }
+    }
+    return count;
 }
 
 size_t executor_bytes(const struct executor *executor) {

@@ -67,6 +67,24 @@ float *executor_run(struct executor *executor, const struct executor_row *rows, 
 /* Floats from one row of logits to the next; the first vocabulary_size of them count. */
 size_t executor_logits_stride(const struct executor *executor);
 
+/* Where the time of steps goes, by what a stage does first. */
+struct stage_time {
+    const char *name; /* "linear", "norm", ... */
+    size_t stages;    /* of this name in a step; each ends with a barrier */
+    double working;   /* seconds in which threads had work, all threads together */
+    double waiting;   /* and in which they waited for the last one */
+};
+
+enum { EXECUTOR_STAGE_NAMES_MAX = 16 };
+
+/* Whether the stages of each step are timed from now on, which costs about a thousandth of a step;
+ * if so, the times begin at zero. */
+void executor_time_stages(struct executor *executor, bool timed);
+
+/* The times of the steps since then, of the stages that there are; returns how many. */
+size_t executor_stage_times(const struct executor *executor,
+                            struct stage_time times[EXECUTOR_STAGE_NAMES_MAX]);
+
 /* Bytes reserved for activations; touched as far as steps need them. */
 size_t executor_bytes(const struct executor *executor);
 

@@ -57,12 +57,19 @@ struct row_block {
     size_t rows;
 };
 
+/* Seconds of one thread in the stages that begin with one kind of operation. */
+struct stage_seconds {
+    double working;
+    double waiting;
+};
+
 /* What one thread needs for itself. */
 struct thread_scratch {
     float *row;    /* a row whose f32 form nobody else wants */
     float *keys;   /* the row's keys, all KV heads */
     float *states; /* attention states of one block and one chunk */
     float *gated;  /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
+    struct stage_seconds seconds[OP_KIND_COUNT];
 };
 
 struct executor {
@@ -72,6 +79,7 @@ struct executor {
     size_t op_count;
     struct stage *stages;
     size_t stage_count;
+    bool timed;                     /* executor_time_stages */
     struct thread_scratch *scratch; /* [threads] */
     float
         *angles; /* (rows_max, angles_stride): of each RoPE its cosines, then its sines, each padded

@@ -27,6 +27,7 @@ struct bench_options {
     double seconds;
     const char *kernels;
     bool exact;
+    bool stages;
     bool json;
     struct pack_cache_options cache;
 };
@@ -38,6 +39,9 @@ enum {
     THREADS_MAX = 1024,
     BANDWIDTH_PASSES = 12,
     WARMUP_STEPS = 2,
+    STAGE_STEPS = 16, /* that --stages times more closely */
+    BARRIER_PASSES = 5,
+    BARRIERS = 10000,
 };
 
 #define FIELD(name) .offset = offsetof(struct bench_options, name)
@@ -70,6 +74,8 @@ static const struct option options_table[] = {
      .help = "instruction set: scalar, avx2, avxvnni, avx512 (default: the best)"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
      .help = "activations and KV cache in f32"},
+    {.name = "stages", .type = OPTION_FLAG, FIELD(stages),
+     .help = "also time the stages of a decode step, and the barriers between them"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json),
      .help = "print one JSON object instead of a table"},
     PACK_CACHE_OPTIONS(struct bench_options, cache),
@@ -103,6 +109,8 @@ struct decoding {
     struct rate rate;
     double bytes_per_step; /* weights once, keys and values of each sequence */
     double resident_bytes; /* of the process, at the end of this decoding */
+    struct stage_time stages[EXECUTOR_STAGE_NAMES_MAX]; /* of STAGE_STEPS steps */
+    size_t stage_count;
 };
 
 struct bench {
@@ -115,6 +123,7 @@ struct bench {
     int32_t *tokens; /* longer than any prompt here */
     double load_seconds;
     double bandwidth; /* bytes per second */
+    double barrier_seconds;
     struct rate prefill;
     struct decoding *decodings; /* each batch at each depth, in the order of the options */
     size_t decoding_count;
@@ -180,6 +189,28 @@ static double measure_bandwidth(const struct bench *bench) {
     }
     return best;
 }
+
+/* ---- Barriers ---- */
+
+static void meet(void *context, size_t thread) {
+    (void)thread;
+    for (int i = 0; i < BARRIERS; i++) {
+        workers_barrier(context);
+    }
+}
+
+/* Seconds of a barrier where all threads arrive together; the best of a few passes. */
+static double measure_barrier(struct workers *workers) {
+    double best = HUGE_VAL;
+    for (int pass = 0; pass < BARRIER_PASSES; pass++) {
+        double start = now();
+        workers_parallel(workers, meet, workers);
+        best = fmin(best, (now() - start) / BARRIERS);
+    }
+    return best;
+}
+
+/* ---- Bytes ---- */
 
 /* Bytes of keys and values that one row at `position` reads. */
 static double kv_bytes(const struct bench *bench, size_t position) {
@@ -289,6 +320,20 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
     return true;
 }
 
+/* A few steps more, with a clock at each stage. */
+static bool measure_stages(struct bench *bench, struct decoding *decoding, struct error *err) {
+    executor_time_stages(bench->decoder.executor, true);
+    for (size_t i = 0; i < STAGE_STEPS; i++) {
+        if (!timeline_run_together(bench->timelines, bench->tokens + i, decoding->batch, NULL,
+                                   err)) {
+            return false;
+        }
+    }
+    decoding->stage_count = executor_stage_times(bench->decoder.executor, decoding->stages);
+    executor_time_stages(bench->decoder.executor, false);
+    return true;
+}
+
 static bool open_bench(struct bench *bench, struct error *err) {
     const struct bench_options *options = bench->options;
     for (size_t i = 0; i < options->batch.count; i++) {
@@ -298,6 +343,7 @@ static bool open_bench(struct bench *bench, struct error *err) {
         bench->depth_max = larger(bench->depth_max, (size_t)options->depth.items[i]);
     }
     size_t decoded = bench->depth_max + WARMUP_STEPS + options->generate;
+    decoded += options->stages ? STAGE_STEPS : 0;
     size_t longest = larger(options->prompt, decoded);
     double start = now();
     if (!model_open(&bench->model, options->folder, NULL, err)) {
@@ -359,6 +405,9 @@ static void close_bench(struct bench *bench) {
 
 static bool measure(struct bench *bench, struct error *err) {
     bench->bandwidth = measure_bandwidth(bench);
+    if (bench->options->stages) {
+        bench->barrier_seconds = measure_barrier(bench->decoder.workers);
+    }
     if (!measure_prefill(bench, err)) {
         return false;
     }
@@ -367,7 +416,8 @@ static bool measure(struct bench *bench, struct error *err) {
         struct decoding *decoding = &bench->decodings[i];
         decoding->batch = (size_t)bench->options->batch.items[i / depths->count];
         decoding->depth = (size_t)depths->items[i % depths->count];
-        if (!measure_decode(bench, decoding, err)) {
+        if (!measure_decode(bench, decoding, err) ||
+            (bench->options->stages && !measure_stages(bench, decoding, err))) {
             return false;
         }
     }
@@ -382,6 +432,36 @@ static double decode_bandwidth(const struct decoding *decoding) {
     return decoding->bytes_per_step * steps / decoding->rate.seconds;
 }
 
+/* Seconds of a step that the stages of one name take, as all threads pass them together. */
+static double stage_seconds(const struct bench *bench, const struct stage_time *stage) {
+    double threads = (double)workers_count(bench->decoder.workers);
+    return (stage->working + stage->waiting) / threads / STAGE_STEPS;
+}
+
+/* How much of that time the threads had work. */
+static double working_share(const struct stage_time *stage) {
+    double all = stage->working + stage->waiting;
+    return all > 0 ? stage->working / all : 0;
+}
+
+static double stages_seconds(const struct bench *bench, const struct decoding *decoding) {
+    double sum = 0;
+    for (size_t i = 0; i < decoding->stage_count; i++) {
+        sum += stage_seconds(bench, &decoding->stages[i]);
+    }
+    return sum;
+}
+
+static void print_stages(const struct bench *bench, const struct decoding *decoding) {
+    for (size_t i = 0; i < decoding->stage_count; i++) {
+        const struct stage_time *stage = &decoding->stages[i];
+        double seconds = stage_seconds(bench, stage);
+        printf("  %-18s %6zu stages, %8.3f ms of a step: %4.1f %%, threads at work %.0f %% of it\n",
+               stage->name, stage->stages, 1e3 * seconds,
+               100 * seconds / stages_seconds(bench, decoding), 100 * working_share(stage));
+    }
+}
+
 static void print_table(const struct bench *bench) {
     const double mega = 1e6;
     const double giga = 1e9;
@@ -393,6 +473,10 @@ static void print_table(const struct bench *bench) {
     printf("%-18s %10.1f MB now, %.1f MB at most\n", "resident", status_bytes("VmRSS") / mega,
            status_bytes("VmHWM") / mega);
     printf("%-18s %10.2f GB/s reading the packed weights\n", "memory", bench->bandwidth / giga);
+    if (bench->options->stages) {
+        printf("%-18s %10.2f us where all threads arrive together\n", "barrier",
+               bench->barrier_seconds * mega);
+    }
     printf("%-18s %10.1f tokens/s (%zu tokens)\n", "prefill", per_second(bench->prefill),
            bench->prefill.tokens);
     for (size_t i = 0; i < bench->decoding_count; i++) {
@@ -403,26 +487,39 @@ static void print_table(const struct bench *bench) {
                decoding->batch, per_second(decoding->rate), decoding->depth,
                decoding->bytes_per_step / (double)decoding->batch / mega, reached / giga,
                100 * reached / bench->bandwidth);
+        print_stages(bench, decoding);
+    }
+}
+
+static void print_stages_json(const struct bench *bench, const struct decoding *decoding) {
+    for (size_t i = 0; i < decoding->stage_count; i++) {
+        const struct stage_time *stage = &decoding->stages[i];
+        printf("%s{\"name\": \"%s\", \"stages\": %zu, \"seconds\": %.9f, \"working_share\": %.4f}",
+               i > 0 ? ", " : "", stage->name, stage->stages, stage_seconds(bench, stage),
+               working_share(stage));
     }
 }
 
 static void print_json(const struct bench *bench) {
     printf("{\"kernels\": \"%s\", \"threads\": %zu, \"load_seconds\": %.4f, "
            "\"weights_bytes\": %zu, \"resident_bytes\": %.0f, \"resident_bytes_peak\": %.0f, "
-           "\"read_bytes_per_second\": %.0f, \"prompt_tokens\": %zu, "
+           "\"read_bytes_per_second\": %.0f, \"barrier_seconds\": %.9f, \"prompt_tokens\": %zu, "
            "\"prefill_tokens_per_second\": %.2f, \"decode\": [",
            bench->decoder.kernels->name, workers_count(bench->decoder.workers), bench->load_seconds,
            weights_bytes(bench->decoder.weights), status_bytes("VmRSS"), status_bytes("VmHWM"),
-           bench->bandwidth, bench->prefill.tokens, per_second(bench->prefill));
+           bench->bandwidth, bench->barrier_seconds, bench->prefill.tokens,
+           per_second(bench->prefill));
     for (size_t i = 0; i < bench->decoding_count; i++) {
         const struct decoding *decoding = &bench->decodings[i];
         printf("%s{\"batch\": %zu, \"depth\": %zu, \"tokens\": %zu, "
                "\"tokens_per_second\": %.2f, \"resident_bytes\": %.0f, "
-               "\"bytes_per_token\": %.0f, \"share_of_read_bandwidth\": %.4f}",
+               "\"bytes_per_token\": %.0f, \"share_of_read_bandwidth\": %.4f, \"stages\": [",
                i > 0 ? ", " : "", decoding->batch, decoding->depth, decoding->rate.tokens,
                per_second(decoding->rate), decoding->resident_bytes,
                decoding->bytes_per_step / (double)decoding->batch,
                decode_bandwidth(decoding) / bench->bandwidth);
+        print_stages_json(bench, decoding);
+        printf("]}");
     }
     printf("]}\n");
 }

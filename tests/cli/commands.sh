@@ -80,6 +80,9 @@ expect 1 'cannot write' logits $model --ids 2 --out "$scratch/no/folder"
 expect 0 '"prefill_tokens_per_second"' bench --json --prompt 32 --generate 4 --depth 8 --batch 1,2 --seconds 1
 expect 0 '"batch": 2, "depth": 40, "tokens": 8' \
     bench --json --prompt 8 --generate 4 --depth 8,40,20 --batch 1,2 --seconds 1
+expect 0 'gated linear  *6 stages' bench --stages --prompt 8 --generate 4 --depth 8 --seconds 1
+expect 0 '"stages": .*{"name": "norm", "stages": 12, ' bench --stages --json --prompt 8 --generate 4 --depth 8 --seconds 1
+expect 0 '"stages": \[\]}' bench --json --prompt 8 --generate 4 --depth 8 --seconds 1
 expect 2 'depth' bench --depth 8,0
 
 # ---- run ----
