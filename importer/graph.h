@@ -81,6 +81,7 @@ struct graph_node {
     struct graph_attribute *attributes;
     size_t attribute_count;
     bool removed;
+    const char *note; /* why a pass that would have rewritten it did not, or NULL */
 };
 
 struct graph_opset {

@@ -33,6 +33,7 @@ static const struct {
     {MICROSOFT_DOMAIN, "MatMulNBits", 1, 1, lower_matmul_nbits},
     {MICROSOFT_DOMAIN, "SkipLayerNormalization", 1, 1, lower_norm},
     {MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", 1, 1, lower_norm},
+    {QUERN_DOMAIN, "Attention", EVERY_VERSION, INT64_MAX, lower_attention},
     {QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, lower_embed},
     {QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, lower_gate},
     {QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, lower_linear},
@@ -68,6 +69,7 @@ struct reason {
     const char *domain;
     const char *op;
     size_t count;
+    bool follows; /* plain arithmetic that would be gone if what it belongs to were recognized */
 };
 
 enum { REASONS_MAX = 64 };
@@ -78,7 +80,8 @@ struct reasons {
     size_t dropped; /* beyond REASONS_MAX */
 };
 
-static void note_reason(struct reasons *reasons, const struct graph_node *node, const char *text) {
+static void note_reason(struct reasons *reasons, const struct graph_node *node, const char *text,
+                        bool follows) {
     for (size_t i = 0; i < reasons->count; i++) {
         struct reason *reason = &reasons->list[i];
         if (strcmp(reason->text, text) == 0 && graph_node_is(node, reason->domain, reason->op)) {
@@ -91,7 +94,8 @@ static void note_reason(struct reasons *reasons, const struct graph_node *node, 
         return;
     }
     struct reason *reason = &reasons->list[reasons->count++];
-    *reason = (struct reason){.domain = node->domain, .op = node->op, .count = 1};
+    *reason =
+        (struct reason){.domain = node->domain, .op = node->op, .count = 1, .follows = follows};
     graph_node_describe(node, reason->node);
     snprintf(reason->text, sizeof reason->text, "%s", text);
 }
@@ -104,34 +108,64 @@ static void print_reason(const struct reason *reason, FILE *out) {
     }
 }
 
-/* ERROR_UNSUPPORTED with the first reason and the number of others; all of them, a line each, in
- * *text if wanted. */
-static bool report(const struct reasons *reasons, char **text, struct error *err) {
-    char *first = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&first, &size);
-    if (out == NULL) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of reasons");
+/* One line for all arithmetic around what was not recognized: its operators and how many of each. */
+static void print_followers(const struct reasons *reasons, FILE *out) {
+    const char *separator = "plain operators on activations that belong to the above: ";
+    for (size_t i = 0; i < reasons->count; i++) {
+        if (reasons->list[i].follows) {
+            fprintf(out, "%s%s (%zu)", separator, reasons->list[i].op, reasons->list[i].count);
+            separator = ", ";
+        }
     }
-    print_reason(&reasons->list[0], out);
-    fclose(out);
-    size_t others = reasons->count - 1 + reasons->dropped;
-    if (others > 0) {
-        error_set(err, ERROR_UNSUPPORTED, "%s; and %zu more reason%s", first, others,
-                  others == 1 ? "" : "s");
-    } else {
-        error_set(err, ERROR_UNSUPPORTED, "%s", first);
+    if (strcmp(separator, ", ") == 0) {
+        fputc('\n', out);
     }
-    free(first);
-    out = text != NULL ? open_memstream(text, &size) : NULL;
-    if (out != NULL) {
-        for (size_t i = 0; i < reasons->count; i++) {
+}
+
+/* All reasons, a line each. Arithmetic is summed up unless it is all there is. */
+static void print_reasons(const struct reasons *reasons, bool sum_up, FILE *out) {
+    for (size_t i = 0; i < reasons->count; i++) {
+        if (!sum_up || !reasons->list[i].follows) {
             print_reason(&reasons->list[i], out);
             fputc('\n', out);
         }
-        if (reasons->dropped > 0) {
-            fprintf(out, "(%zu more)\n", reasons->dropped);
-        }
+    }
+    if (sum_up) {
+        print_followers(reasons, out);
+    }
+    if (reasons->dropped > 0) {
+        fprintf(out, "(%zu more)\n", reasons->dropped);
+    }
+}
+
+/* ERROR_UNSUPPORTED with the first reason and the number of others; all of them in *text if wanted. */
+static bool report(const struct reasons *reasons, char **text, struct error *err) {
+    size_t first = 0;
+    size_t causes = 0;
+    for (size_t i = reasons->count; i-- > 0;) {
+        first = reasons->list[i].follows ? first : i;
+        causes += !reasons->list[i].follows;
+    }
+    bool sum_up = causes > 0;
+    size_t others = (sum_up ? causes : reasons->count) - 1 + reasons->dropped;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&line, &size);
+    if (out == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of reasons");
+    }
+    print_reason(&reasons->list[first], out);
+    fclose(out);
+    if (others > 0) {
+        error_set(err, ERROR_UNSUPPORTED, "%s; and %zu more reason%s", line, others,
+                  others == 1 ? "" : "s");
+    } else {
+        error_set(err, ERROR_UNSUPPORTED, "%s", line);
+    }
+    free(line);
+    out = text != NULL ? open_memstream(text, &size) : NULL;
+    if (out != NULL) {
+        print_reasons(reasons, sum_up, out);
         fclose(out);
     }
     return false;
@@ -152,7 +186,7 @@ note_and_break(struct lowering *lowering, const struct graph_node *node, const c
                va_list arguments) {
     char text[256];
     vsnprintf(text, sizeof text, format, arguments);
-    note_reason(lowering->reasons, node, text);
+    note_reason(lowering->reasons, node, text, false);
     break_outputs(lowering, node);
     return LOWER_REFUSED;
 }
@@ -253,7 +287,10 @@ static enum lower_result lower_node(struct lowering *lowering, const struct grap
     }
     size_t index = find_operator(node);
     if (index == OPERATOR_COUNT) {
-        return refuse(lowering, node, "this operator has no instruction");
+        const char *why = node->note != NULL ? node->note : "this operator has no instruction";
+        note_reason(lowering->reasons, node, why, node->note == NULL && interpret_knows(node));
+        break_outputs(lowering, node);
+        return LOWER_REFUSED;
     }
     int64_t version = opset_version(lowering->graph, node->domain);
     if (version != EVERY_VERSION &&

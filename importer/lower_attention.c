@@ -1,8 +1,9 @@
-/* com.microsoft GroupQueryAttention: packed or separate query, key and value, RoPE inside, KV cache,
+/* com.microsoft GroupQueryAttention, and quern Attention, which a pass has made of plain operators: packed or separate query, key and value, RoPE inside, KV cache,
  * window, softcap, query and key norms. */
 #include "importer/lowering.h"
 
 #include "engine/kernels/kernels.h"
+#include "importer/passes/passes.h"
 #include "importer/probe.h"
 
 #include <math.h>
@@ -123,6 +124,46 @@ static enum lower_result find_operands(struct lowering *lowering, const struct g
     return LOWER_DONE;
 }
 
+/* A pass has found out which columns of which rows they are. */
+static enum lower_result find_columns(struct lowering *lowering, const struct graph_node *node,
+                                      struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
+    int64_t head_dim = graph_attribute_int(node, "head_dim", 0);
+    if (head_dim < 1 || head_dim > HEAD_DIM_MAX) {
+        return refuse(lowering, node, "head size %lld; at most %d has a kernel",
+                      (long long)head_dim, HEAD_DIM_MAX);
+    }
+    draft->layer.head_dim = (size_t)head_dim;
+    size_t query_width = attention->heads * draft->layer.head_dim;
+    size_t kv_width = draft->layer.kv_heads * draft->layer.head_dim;
+    const struct {
+        enum attention_slot slot;
+        const char *first;
+        size_t width;
+        struct plan_operand *operand;
+    } operands[] = {
+        {SLOT_QUERY, "query_first", query_width, &attention->query},
+        {SLOT_KEY, "key_first", kv_width, &attention->key},
+        {SLOT_VALUE, "value_first", kv_width, &attention->value},
+    };
+    for (size_t i = 0; i < sizeof operands / sizeof operands[0]; i++) {
+        const struct row_value *row = row_input(lowering, node, operands[i].slot);
+        size_t first = (size_t)graph_attribute_int(node, operands[i].first, 0);
+        if (row == NULL || first > row->width || operands[i].width > row->width - first) {
+            return refuse_rows(lowering, node,
+                               "query, key and value must be columns of rows of activations");
+        }
+        set_operand(operands[i].operand, row, first);
+    }
+    return LOWER_DONE;
+}
+
+static enum lower_result find_heads(struct lowering *lowering, const struct graph_node *node,
+                                    struct draft *draft) {
+    return graph_node_is(node, QUERN_DOMAIN, "Attention") ? find_columns(lowering, node, draft)
+                                                          : find_operands(lowering, node, draft);
+}
+
 static enum lower_result read_heads(struct lowering *lowering, const struct graph_node *node,
                                     struct draft *draft) {
     int64_t heads = graph_attribute_int(node, "num_heads", 0);
@@ -218,6 +259,9 @@ static enum lower_result check_lengths(struct lowering *lowering, const struct g
         .total = graph_input(lowering->graph, node, SLOT_TOTAL),
         .positions = graph_input(lowering->graph, node, SLOT_POSITIONS),
     };
+    if (graph_node_is(node, QUERN_DOMAIN, "Attention")) {
+        return LOWER_DONE; /* the pass has seen to it */
+    }
     if (lengths.seqlens_k == GRAPH_NONE || lengths.total == GRAPH_NONE) {
         return refuse(lowering, node, "has no seqlens_k or no total_sequence_length");
     }
@@ -239,6 +283,11 @@ static enum lower_result read_rope(struct lowering *lowering, const struct graph
     struct plan_attention *attention = &draft->attention;
     attention->rope = PLAN_NONE;
     attention->rope_interleaved = graph_attribute_int(node, "rotary_interleaved", 0) != 0;
+    if (graph_node_is(node, QUERN_DOMAIN, "Attention")) {
+        return lower_frequencies(lowering, node, SLOT_COSINES,
+                                 graph_attribute_float(node, "rotary_amplitude", 1),
+                                 &attention->rope);
+    }
     if (graph_attribute_int(node, "do_rotary", 0) == 0) {
         return LOWER_DONE;
     }
@@ -290,8 +339,8 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
 
 enum lower_result lower_attention(struct lowering *lowering, const struct graph_node *node) {
     static attention_step *const steps[] = {
-        check_extras,  read_heads, find_operands, check_caches,
-        check_lengths, read_rope,  read_sinks,    read_numbers,
+        check_extras,  read_heads, find_heads, check_caches,
+        check_lengths, read_rope,  read_sinks, read_numbers,
     };
     struct draft draft = {0};
     enum lower_result result = LOWER_DONE;

@@ -115,7 +115,7 @@ static enum lower_result read_angles(struct lowering *lowering, const struct gra
 
 static bool same_angles(const struct plan_angles *a, const struct plan_angles *b) {
     return a->cosines == b->cosines && a->sines == b->sines && a->positions == b->positions &&
-           a->type == b->type && a->frequencies == b->frequencies;
+           a->type == b->type && a->frequencies == b->frequencies && a->amplitude == b->amplitude;
 }
 
 static enum lower_result share_or_add(struct lowering *lowering, const struct plan_rope *rope,
@@ -167,6 +167,41 @@ enum lower_result lower_rope(struct lowering *lowering, const struct graph_node 
         *short_length = cosine.short_length;
     }
     return share_or_add(lowering, &tables, rope);
+}
+
+static bool same_vector(const struct plan_vector *vector, const struct tensor *tensor) {
+    bool same = vector->length == tensor->count;
+    for (size_t i = 0; same && i < vector->length; i++) {
+        same = vector->values[i] == (float)tensor_number(tensor, i);
+    }
+    return same;
+}
+
+/* Every attention has found its frequencies for itself; those that are equal are one vector. */
+enum lower_result lower_frequencies(struct lowering *lowering, const struct graph_node *node,
+                                    size_t slot, float amplitude, int *rope) {
+    int value = graph_input(lowering->graph, node, slot);
+    const struct tensor *frequencies = graph_constant(lowering->graph, value);
+    *rope = PLAN_NONE;
+    if (frequencies == NULL) {
+        return LOWER_DONE;
+    }
+    struct plan_rope computed = {.name = graph_value_name(lowering->graph, value),
+                                 .half = frequencies->count};
+    int *vector = &computed.angles.frequencies;
+    *vector = PLAN_NONE;
+    for (size_t i = 0; i < lowering->plan->rope_count && *vector == PLAN_NONE; i++) {
+        int other = lowering->plan->ropes[i].angles.frequencies;
+        if (other != PLAN_NONE && same_vector(&lowering->plan->vectors[other], frequencies)) {
+            *vector = other;
+        }
+    }
+    enum lower_result result = *vector != PLAN_NONE
+                                   ? LOWER_DONE
+                                   : lower_vector(lowering, node, slot, frequencies->count, vector);
+    computed.angles.amplitude = amplitude;
+    computed.long_angles = computed.angles;
+    return result != LOWER_DONE ? result : share_or_add(lowering, &computed, rope);
 }
 
 /* An If does nothing by itself: who reads its outputs looks into its branches. */

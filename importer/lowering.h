@@ -121,4 +121,8 @@ bool lower_float_element(enum tensor_type type, enum element_type *element);
 enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
                              size_t cosines, size_t sines, int *rope);
 
+/* A RoPE of computed angles; PLAN_NONE if the input is absent. */
+enum lower_result lower_frequencies(struct lowering *lowering, const struct graph_node *node,
+                                    size_t slot, float amplitude, int *rope);
+
 #endif

@@ -29,8 +29,8 @@ static bool build_plan(struct model *model, const struct model_config *config, c
     if (!onnx_file_read(&model->graph, model->directory, config->onnx_file, err)) {
         return false;
     }
-    bool built =
-        passes_run(model->graph, err) && lower(&model->plan, model->graph, config, reasons, err);
+    bool built = passes_run(model->graph, config, err) &&
+                 lower(&model->plan, model->graph, config, reasons, err);
     if (built && !plan_insert_select_rows(&model->plan)) {
         built = error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
     }

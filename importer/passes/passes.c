@@ -4,30 +4,34 @@
 static const struct {
     const char *name;
     graph_pass *run;
+    graph_probing_pass *probe;
 } passes[] = {
-    {"fold constants", pass_fold_constants},
-    {"drop float casts", pass_drop_casts},
-    {"recognize the embedding", pass_embedding},
-    {"fold the embedding's scale", pass_embedding_scale},
-    {"recognize linears", pass_linear},
-    {"fold biases into linears", pass_bias},
-    {"recognize RMS norms", pass_rms_norm},
-    {"recognize activations", pass_activation},
-    {"fold query and key norms into attention", pass_qk_norm},
-    {"recognize gated activations", pass_gate},
-    {"fold residual sums into norms", pass_skip_norm},
+    {"fold constants", pass_fold_constants, NULL},
+    {"drop float casts", pass_drop_casts, NULL},
+    {"recognize the embedding", pass_embedding, NULL},
+    {"fold the embedding's scale", pass_embedding_scale, NULL},
+    {"recognize linears", pass_linear, NULL},
+    {"fold biases into linears", pass_bias, NULL},
+    {"recognize RMS norms", pass_rms_norm, NULL},
+    {"recognize activations", pass_activation, NULL},
+    {"recognize attention", NULL, pass_attention},
+    {"fold query and key norms into attention", pass_qk_norm, NULL},
+    {"recognize gated activations", pass_gate, NULL},
+    {"fold residual sums into norms", pass_skip_norm, NULL},
 };
 
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
 
-bool passes_run(struct graph *graph, struct error *err) {
+bool passes_run(struct graph *graph, const struct model_config *config, struct error *err) {
     graph->passes = arena_allocate(graph->arena, PASS_COUNT, sizeof *graph->passes);
     if (graph->passes == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a graph");
     }
     for (size_t i = 0; i < PASS_COUNT; i++) {
         size_t changes = 0;
-        if (!passes[i].run(graph, &changes, err)) {
+        bool ran = passes[i].run != NULL ? passes[i].run(graph, &changes, err)
+                                         : passes[i].probe(graph, config, &changes, err);
+        if (!ran) {
             return false;
         }
         graph_sweep(graph);

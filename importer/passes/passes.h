@@ -12,12 +12,18 @@
  *   Gate (gate, up)                               activation(gate) * up
  *       activation  an enum plan_activation
  *
+ *   Attention (query, key, value, past_key, past_value, -, -, frequencies)
+ *       as com.microsoft GroupQueryAttention, with its inputs where that has them, but
+ *       head_dim, query_first, key_first, value_first  columns of the three inputs
+ *       rotary_amplitude  what the cosines and sines of position x frequency are multiplied with
+ *
  * and GroupQueryAttention with q_norm_weight and k_norm_weight (inputs 14 and 15). */
 #ifndef QUERN_IMPORTER_PASSES_PASSES_H
 #define QUERN_IMPORTER_PASSES_PASSES_H
 
 #include "engine/error.h"
 #include "importer/graph.h"
+#include "importer/model_config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +33,10 @@
 
 /* One pass over the graph; adds to *changes what it rewrote. False only when memory is out. */
 typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err);
+
+/* The same for what is recognized by running parts of the graph on inputs of the configured names. */
+typedef bool graph_probing_pass(struct graph *graph, const struct model_config *config,
+                                size_t *changes, struct error *err);
 
 graph_pass pass_fold_constants;
 graph_pass pass_drop_casts;
@@ -40,7 +50,9 @@ graph_pass pass_activation;
 graph_pass pass_gate;
 graph_pass pass_skip_norm;
 
+graph_probing_pass pass_attention;
+
 /* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
-bool passes_run(struct graph *graph, struct error *err);
+bool passes_run(struct graph *graph, const struct model_config *config, struct error *err);
 
 #endif

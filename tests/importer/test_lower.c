@@ -83,7 +83,7 @@ static char *finish(struct graph *graph, struct plan *plan) {
     add_output(graph, "present.0.key");
     add_output(graph, "present.0.value");
     cr_assert(graph_finish(graph, &err), "%s", err.text);
-    cr_assert(passes_run(graph, &err), "%s", err.text);
+    cr_assert(passes_run(graph, &configuration, &err), "%s", err.text);
     plan_init(plan);
     if (!lower(plan, graph, &configuration, &reasons, &err)) {
         return reasons != NULL ? reasons : strdup(err.text);

@@ -170,7 +170,7 @@ static void expect_reasons(struct spoiled *spoiled, const char *const *sentences
     struct error err = {0};
     char *reasons = NULL;
     plan_init(&plan);
-    cr_assert(passes_run(spoiled->graph, &err), "%s", err.text);
+    cr_assert(passes_run(spoiled->graph, &spoiled->config, &err), "%s", err.text);
     cr_assert_not(lower(&plan, spoiled->graph, &spoiled->config, &reasons, &err));
     for (; *sentences != NULL; sentences++) {
         cr_expect(strstr(reasons != NULL ? reasons : err.text, *sentences) != NULL,

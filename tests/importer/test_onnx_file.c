@@ -27,7 +27,7 @@ static bool import(struct model_dir *dir, const uint8_t *bytes, size_t size, str
     }
     cr_assert(model_config_read(&config, dir, err), "%s", err->text);
     plan_init(&plan);
-    bool sound = passes_run(graph, err) && lower(&plan, graph, &config, NULL, err) &&
+    bool sound = passes_run(graph, &config, err) && lower(&plan, graph, &config, NULL, err) &&
                  plan_verify(&plan, err);
     plan_deinit(&plan);
     model_config_deinit(&config);

@@ -1,0 +1,727 @@
+#include "importer/probe_attention.h"
+
+#include "engine/kernels/kernels.h"
+#include "importer/probe.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    LONGEST = INTERPRET_ELEMENTS_MAX - 1, /* positions that a mask can be looked at */
+    LONG_DEFAULT = 8192, /* where no configuration says how long a context may be */
+};
+
+/* What a masked score has added at least: f16 exports have -10000 for minus infinity. */
+static const double masked = -9999;
+
+static bool unlike(struct error *err, const char *what) {
+    return error_set(err, ERROR_UNSUPPORTED, "%s", what);
+}
+
+/* ---- The runs that all attentions start from ---- */
+
+bool attention_probes_open(struct attention_probes *probes, const struct graph *graph,
+                           const struct model_config *config, struct error *err) {
+    size_t context = config->context_length;
+    size_t longest = context == 0 ? LONG_DEFAULT : context > LONGEST ? LONGEST : context;
+    *probes = (struct attention_probes){
+        .graph = graph,
+        .past = {[PROBE_PROMPT] = 0,
+                 [PROBE_CHUNK] = 3,
+                 [PROBE_FAR] = longest > 302 ? 300 : longest / 2,
+                 [PROBE_LONG] = longest - 1},
+        .fresh = {[PROBE_PROMPT] = 5, [PROBE_CHUNK] = 4, [PROBE_FAR] = 2, [PROBE_LONG] = 1},
+    };
+    for (size_t i = 0; i < PROBE_RUNS; i++) {
+        struct probe_batch batch = {.size = 1, .past = probes->past[i], .fresh = probes->fresh[i]};
+        batch.lengths[0] = batch.past + batch.fresh;
+        if (!interpretation_init(&probes->runs[i], graph, err) ||
+            !probe_feed(&probes->runs[i], &batch, config, err)) {
+            attention_probes_close(probes);
+            return false;
+        }
+        interpretation_run(&probes->runs[i]);
+    }
+    return true;
+}
+
+void attention_probes_close(struct attention_probes *probes) {
+    for (size_t i = 0; i < PROBE_RUNS; i++) {
+        if (probes->runs[i].graph != NULL) {
+            interpretation_deinit(&probes->runs[i]);
+        }
+    }
+}
+
+/* ---- One experiment: numbers in, numbers out ---- */
+
+struct experiment {
+    struct interpretation run;
+    size_t past;
+    size_t fresh;
+    struct error *err;
+};
+
+static bool experiment_begin(struct experiment *experiment, struct attention_probes *probes,
+                             enum probe_run which, struct error *err) {
+    experiment->past = probes->past[which];
+    experiment->fresh = probes->fresh[which];
+    experiment->err = err;
+    return interpretation_init_from(&experiment->run, &probes->runs[which], err);
+}
+
+/* Element `index` of a tensor that is fed. */
+typedef double number_at(const void *context, size_t index);
+
+/* Feeds a value of that shape. */
+static bool feed_numbers(struct experiment *experiment, int value, size_t rank, const size_t *dims,
+                         number_at *number, const void *context) {
+    struct tensor *tensor = arena_allocate(&experiment->run.arena, 1, sizeof *tensor);
+    int64_t sizes[TENSOR_RANK_MAX];
+    size_t count = 1;
+    for (size_t d = 0; d < rank; d++) {
+        sizes[d] = (int64_t)dims[d];
+        count *= dims[d];
+    }
+    if (count > INTERPRET_ELEMENTS_MAX) {
+        return unlike(experiment->err, "the attention is too large to be tried out");
+    }
+    if (tensor == NULL) {
+        return error_set(experiment->err, ERROR_OUT_OF_MEMORY, "no memory to evaluate a graph");
+    }
+    uint8_t *bytes =
+        tensor_allocate(tensor, &experiment->run.arena, TENSOR_F32, rank, sizes, experiment->err);
+    for (size_t i = 0; bytes != NULL && i < tensor->count; i++) {
+        float element = (float)number(context, i);
+        memcpy(bytes + i * sizeof element, &element, sizeof element);
+    }
+    return bytes != NULL &&
+           interpretation_replace(&experiment->run, value, tensor, experiment->err);
+}
+
+/* The shape of a value, as the run that this one began with found it. */
+static const struct tensor *shape_of(struct attention_probes *probes, enum probe_run which,
+                                     int value, struct error *err) {
+    return interpretation_shape(&probes->runs[which], value, err);
+}
+
+static const struct tensor *numbers_of(struct experiment *experiment, int value, size_t count) {
+    const struct tensor *tensor = interpretation_value(&experiment->run, value, experiment->err);
+    if (tensor != NULL && tensor->count != count) {
+        unlike(experiment->err, "a part of the attention has an unexpected size");
+        return NULL;
+    }
+    return tensor;
+}
+
+static bool near(double found, double expected) {
+    return fabs(found - expected) <= 2e-4 * fmax(1, fabs(expected));
+}
+
+/* Numbers without a pattern, from -1 to 1. */
+static double scattered(const void *context, size_t index) {
+    (void)context;
+    uint64_t bits = (index + 1) * 0x9e3779b97f4a7c15u;
+    bits ^= bits >> 29;
+    bits *= 0xbf58476d1ce4e5b9u;
+    return (double)(bits >> 40) / (double)(1u << 23) - 1;
+}
+
+static double one(const void *context, size_t index) {
+    (void)context;
+    (void)index;
+    return 1;
+}
+
+/* ---- Projections: rows to heads ---- */
+
+struct head_shape {
+    size_t heads;
+    size_t fresh;
+    size_t head_dim;
+    size_t columns; /* of the rows */
+};
+
+static size_t at_head(const struct head_shape *shape, size_t head, size_t row, size_t dim) {
+    return (head * shape->fresh + row) * shape->head_dim + dim;
+}
+
+static bool projection_shape(struct attention_probes *probes, enum probe_run which,
+                             const struct projection *projection, struct head_shape *shape,
+                             struct error *err) {
+    const struct tensor *rows = shape_of(probes, which, projection->rows, err);
+    const struct tensor *value =
+        rows != NULL ? shape_of(probes, which, projection->value, err) : NULL;
+    if (value == NULL) {
+        return false;
+    }
+    if (rows->rank != 3 || rows->dims[0] != 1 || rows->dims[1] != probes->fresh[which] ||
+        value->rank != 4 || value->dims[0] != 1 || value->dims[2] != rows->dims[1] ||
+        value->count == 0) {
+        return unlike(err, "queries, keys and values are not (batch, heads, sequence, head_dim)");
+    }
+    *shape = (struct head_shape){value->dims[1], value->dims[2], value->dims[3], rows->dims[2]};
+    return true;
+}
+
+/* The projection of rows of such numbers. The norm is left out: what it passes on is taken for what
+ * it was given, since only their places matter. */
+static const struct tensor *project(struct experiment *experiment,
+                                    const struct projection *projection,
+                                    const struct head_shape *shape, number_at *number,
+                                    const void *context) {
+    const size_t dims[] = {1, shape->fresh, shape->columns};
+    if (!feed_numbers(experiment, projection->rows, 3, dims, number, context)) {
+        return NULL;
+    }
+    if (projection->norm_input != GRAPH_NONE) {
+        const struct tensor *normed =
+            interpretation_value(&experiment->run, projection->norm_input, experiment->err);
+        if (normed == NULL || !interpretation_replace(&experiment->run, projection->norm_output,
+                                                      normed, experiment->err)) {
+            return NULL;
+        }
+    }
+    return numbers_of(experiment, projection->value, shape->heads * shape->fresh * shape->head_dim);
+}
+
+/* Each column has its number, counted from 1. */
+static double column_number(const void *context, size_t index) {
+    const size_t *columns = context;
+    return (double)(index % *columns + 1);
+}
+
+/* What a projection does at position 0, where every rotation is by nothing: the column where head 0
+ * begins, and the factor of each dimension. */
+static bool probe_columns(struct attention_probes *probes, const struct projection *projection,
+                          size_t *first, double *factors, struct error *err) {
+    struct head_shape shape;
+    struct experiment ones;
+    struct experiment numbered;
+    if (!projection_shape(probes, PROBE_PROMPT, projection, &shape, err) ||
+        !experiment_begin(&ones, probes, PROBE_PROMPT, err)) {
+        return false;
+    }
+    if (!experiment_begin(&numbered, probes, PROBE_PROMPT, err)) {
+        interpretation_deinit(&ones.run);
+        return false;
+    }
+    const struct tensor *factor = project(&ones, projection, &shape, one, NULL);
+    const struct tensor *code =
+        factor != NULL ? project(&numbered, projection, &shape, column_number, &shape.columns)
+                       : NULL;
+    bool sound = code != NULL;
+    for (size_t h = 0; sound && h < shape.heads; h++) {
+        for (size_t d = 0; sound && d < shape.head_dim; d++) {
+            size_t index = at_head(&shape, h, 0, d);
+            double scale = tensor_number(factor, index);
+            double column = round(tensor_number(code, index) / scale) - 1;
+            if (h == 0 && d == 0) {
+                *first = column >= 0 && column < (double)shape.columns ? (size_t)column : 0;
+            }
+            if (h == 0) {
+                factors[d] = scale;
+            }
+            sound =
+                (isfinite(scale) && scale != 0 && near(scale, factors[d]) &&
+                 column == (double)(*first + h * shape.head_dim + d)) ||
+                unlike(err, "at position 0 its heads are not a multiple of neighbouring columns");
+        }
+    }
+    interpretation_deinit(&numbered.run);
+    interpretation_deinit(&ones.run);
+    return sound;
+}
+
+/* ---- Rotation ---- */
+
+struct rotation {
+    size_t half; /* 0: none */
+    bool interleaved;
+    double factor;    /* of all dimensions */
+    double amplitude; /* of those that are rotated, besides */
+    float frequencies[HEAD_DIM_MAX / 2];
+};
+
+/* Dimensions from the last one that stays the same at a later position are not rotated. */
+static bool count_rotated(struct attention_probes *probes, const struct projection *projection,
+                          const double *factors, size_t *rotated, struct error *err) {
+    struct head_shape shape;
+    struct experiment experiment;
+    if (!projection_shape(probes, PROBE_FAR, projection, &shape, err) ||
+        !experiment_begin(&experiment, probes, PROBE_FAR, err)) {
+        return false;
+    }
+    const struct tensor *far = project(&experiment, projection, &shape, one, NULL);
+    *rotated = 0;
+    for (size_t d = 0; far != NULL && d < shape.head_dim; d++) {
+        double change = tensor_number(far, at_head(&shape, 0, 1, d)) / factors[d] - 1;
+        *rotated = fabs(change) > 1e-6 ? d + 1 : *rotated;
+    }
+    /* A very slow last pair may look still. */
+    *rotated += *rotated % 2;
+    interpretation_deinit(&experiment.run);
+    return far != NULL;
+}
+
+/* Where the first and second dimension of pair i are. */
+static size_t pair_first(const struct rotation *rotation, size_t i) {
+    return rotation->interleaved ? 2 * i : i;
+}
+static size_t pair_second(const struct rotation *rotation, size_t i) {
+    return rotation->interleaved ? 2 * i + 1 : i + rotation->half;
+}
+
+/* Ones in the first dimension of each pair of each head, zeros elsewhere. */
+struct pattern {
+    const struct rotation *rotation;
+    size_t columns;
+    size_t first;
+    size_t head_dim;
+};
+
+static double first_of_pair(const void *context, size_t index) {
+    const struct pattern *pattern = context;
+    size_t column = index % pattern->columns;
+    if (column < pattern->first) {
+        return 0;
+    }
+    size_t dim = (column - pattern->first) % pattern->head_dim;
+    const struct rotation *rotation = pattern->rotation;
+    return rotation->interleaved ? dim < 2 * rotation->half && dim % 2 == 0 : dim < rotation->half;
+}
+
+/* At position 1 the angle of a pair is its frequency: the first dimension becomes its cosine, the
+ * second its sine. */
+static bool find_frequencies(struct attention_probes *probes, const struct projection *projection,
+                             size_t first, struct rotation *rotation, struct error *err) {
+    struct head_shape shape;
+    struct experiment experiment;
+    if (!projection_shape(probes, PROBE_PROMPT, projection, &shape, err) ||
+        !experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
+        return false;
+    }
+    struct pattern pattern = {rotation, shape.columns, first, shape.head_dim};
+    const struct tensor *turned = project(&experiment, projection, &shape, first_of_pair, &pattern);
+    for (size_t i = 0; turned != NULL && i < rotation->half; i++) {
+        double cosine = tensor_number(turned, at_head(&shape, 0, 1, pair_first(rotation, i)));
+        double sine = tensor_number(turned, at_head(&shape, 0, 1, pair_second(rotation, i)));
+        rotation->frequencies[i] = (float)atan2(sine, cosine);
+    }
+    interpretation_deinit(&experiment.run);
+    return turned != NULL;
+}
+
+static bool same_frequencies(const struct tensor *constant, const struct rotation *rotation) {
+    for (size_t i = 0; i < rotation->half; i++) {
+        double frequency = (double)rotation->frequencies[i];
+        if (fabs(tensor_number(constant, i) - frequency) > 1e-5 * fabs(frequency) + 1e-9) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The angles of later positions need every bit of a frequency, so the constant of the graph is taken
+ * that has them. */
+static void take_exact_frequencies(const struct graph *graph, struct rotation *rotation) {
+    for (size_t v = 0; v < graph->value_count; v++) {
+        const struct tensor *constant = graph->values[v].constant;
+        if (constant == NULL || constant->count != rotation->half ||
+            !tensor_type_is_float(constant->type) || !same_frequencies(constant, rotation)) {
+            continue;
+        }
+        for (size_t i = 0; i < rotation->half; i++) {
+            rotation->frequencies[i] = (float)tensor_number(constant, i);
+        }
+        return;
+    }
+}
+
+/* What the rotation makes of a head at a position. */
+static void rotate(const struct rotation *rotation, const double *head, size_t head_dim,
+                   size_t position, double *turned) {
+    for (size_t d = 0; d < head_dim; d++) {
+        turned[d] = rotation->factor * head[d];
+    }
+    for (size_t i = 0; i < rotation->half; i++) {
+        double a = head[pair_first(rotation, i)];
+        double b = head[pair_second(rotation, i)];
+        double angle = (double)((float)position * rotation->frequencies[i]);
+        double factor = rotation->factor * rotation->amplitude;
+        turned[pair_first(rotation, i)] = factor * (a * cos(angle) - b * sin(angle));
+        turned[pair_second(rotation, i)] = factor * (b * cos(angle) + a * sin(angle));
+    }
+}
+
+/* Does the projection of scattered numbers agree with the rotation, in every head and row of a run? */
+static bool confirm_rotation(struct attention_probes *probes, enum probe_run which,
+                             const struct projection *projection, size_t first,
+                             const struct rotation *rotation, struct error *err) {
+    struct head_shape shape;
+    struct experiment experiment;
+    if (!projection_shape(probes, which, projection, &shape, err) ||
+        !experiment_begin(&experiment, probes, which, err)) {
+        return false;
+    }
+    const struct tensor *value = project(&experiment, projection, &shape, scattered, NULL);
+    bool sound = value != NULL;
+    for (size_t h = 0; sound && h < shape.heads; h++) {
+        for (size_t row = 0; sound && row < shape.fresh; row++) {
+            double head[HEAD_DIM_MAX];
+            double turned[HEAD_DIM_MAX];
+            for (size_t d = 0; d < shape.head_dim; d++) {
+                size_t column = first + h * shape.head_dim + d;
+                head[d] = (double)(float)scattered(NULL, row * shape.columns + column);
+            }
+            rotate(rotation, head, shape.head_dim, experiment.past + row, turned);
+            for (size_t d = 0; sound && d < shape.head_dim; d++) {
+                double found = tensor_number(value, at_head(&shape, h, row, d));
+                sound = near(found / rotation->factor, turned[d] / rotation->factor) ||
+                        unlike(err, "rotates heads by something else than position x frequency");
+            }
+        }
+    }
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+static bool confirm_everywhere(struct attention_probes *probes, const struct projection *projection,
+                               size_t first, const struct rotation *rotation, struct error *err) {
+    for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
+        if (!confirm_rotation(probes, which, projection, first, rotation, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All dimensions that are rotated have one factor at position 0, all others another. */
+static bool split_factors(const double *factors, size_t rotated_dims, size_t head_dim,
+                          struct rotation *rotation, struct error *err) {
+    rotation->factor = factors[head_dim - 1];
+    rotation->amplitude = rotated_dims > 0 ? factors[0] / rotation->factor : 1;
+    for (size_t d = 0; d < head_dim; d++) {
+        double expected = d < rotated_dims ? factors[0] : rotation->factor;
+        if (!near(factors[d] / expected, 1)) {
+            return unlike(err, "scales the dimensions of a head differently");
+        }
+    }
+    return true;
+}
+
+/* Finds out by which angles the heads of a projection are rotated. */
+static bool probe_rotation(struct attention_probes *probes, const struct projection *projection,
+                           size_t first, const double *factors, size_t head_dim,
+                           struct rotation *rotation, struct error *err) {
+    size_t rotated_dims;
+    if (!count_rotated(probes, projection, factors, &rotated_dims, err) ||
+        !split_factors(factors, rotated_dims, head_dim, rotation, err)) {
+        return false;
+    }
+    rotation->half = rotated_dims / 2;
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        rotation->interleaved = interleaved == 1;
+        if (!find_frequencies(probes, projection, first, rotation, err)) {
+            return false;
+        }
+        take_exact_frequencies(probes->graph, rotation);
+        if (confirm_everywhere(probes, projection, first, rotation, err)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Queries, keys and values ---- */
+
+static bool probe_heads(struct attention_probes *probes, const struct attention_parts *parts,
+                        struct attention_meaning *meaning, struct error *err) {
+    struct head_shape query;
+    struct head_shape key;
+    struct head_shape value;
+    if (!projection_shape(probes, PROBE_PROMPT, &parts->query, &query, err) ||
+        !projection_shape(probes, PROBE_PROMPT, &parts->key, &key, err) ||
+        !projection_shape(probes, PROBE_PROMPT, &parts->value, &value, err)) {
+        return false;
+    }
+    if (key.head_dim != query.head_dim || value.head_dim != query.head_dim ||
+        value.heads != key.heads || query.heads % key.heads != 0 || query.head_dim > HEAD_DIM_MAX) {
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "has %zu heads of %zu, keys %zu of %zu, values %zu of %zu", query.heads,
+                         query.head_dim, key.heads, key.head_dim, value.heads, value.head_dim);
+    }
+    meaning->heads = query.heads;
+    meaning->kv_heads = key.heads;
+    meaning->head_dim = query.head_dim;
+    return true;
+}
+
+static bool keep_rotation(struct attention_probes *probes, const struct rotation *rotation,
+                          struct attention_meaning *meaning, struct error *err) {
+    meaning->rope_half = rotation->half;
+    meaning->rope_interleaved = rotation->interleaved && rotation->half > 0;
+    meaning->rope_amplitude = (float)rotation->amplitude;
+    meaning->frequencies =
+        arena_allocate(probes->graph->arena, rotation->half + 1, sizeof *meaning->frequencies);
+    if (meaning->frequencies == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for frequencies");
+    }
+    memcpy(meaning->frequencies, rotation->frequencies,
+           rotation->half * sizeof *meaning->frequencies);
+    return true;
+}
+
+/* Keys are rotated as queries are, but may have another factor. */
+static bool probe_projections(struct attention_probes *probes, const struct attention_parts *parts,
+                              struct attention_meaning *meaning, struct error *err) {
+    double factors[HEAD_DIM_MAX];
+    struct rotation rotation = {0};
+    if (!probe_columns(probes, &parts->query, &meaning->query_first, factors, err) ||
+        !probe_rotation(probes, &parts->query, meaning->query_first, factors, meaning->head_dim,
+                        &rotation, err)) {
+        return error_prefix(err, "the query");
+    }
+    if (!keep_rotation(probes, &rotation, meaning, err)) {
+        return false;
+    }
+    meaning->scale = (float)rotation.factor;
+    if (!probe_columns(probes, &parts->key, &meaning->key_first, factors, err)) {
+        return error_prefix(err, "the key");
+    }
+    rotation.factor = factors[meaning->head_dim - 1];
+    meaning->scale *= (float)rotation.factor;
+    if (!confirm_everywhere(probes, &parts->key, meaning->key_first, &rotation, err)) {
+        return error_prefix(err, "the key");
+    }
+    struct rotation none = {.factor = 1, .amplitude = 1};
+    return (probe_columns(probes, &parts->value, &meaning->value_first, factors, err) &&
+            confirm_everywhere(probes, &parts->value, meaning->value_first, &none, err)) ||
+           error_prefix(err, "the value");
+}
+
+/* ---- From the cache to the operands: each KV head serves a group of query heads ---- */
+
+/* Element (head, position, dim) of an operand; keys are transposed. */
+static size_t at_operand(const struct attention_meaning *meaning, size_t total, bool transposed,
+                         size_t head, size_t position, size_t dim) {
+    return transposed ? (head * meaning->head_dim + dim) * total + position
+                      : (head * total + position) * meaning->head_dim + dim;
+}
+
+/* *factor is what the operand has been multiplied with. */
+static bool probe_operand(struct attention_probes *probes, int present, int operand,
+                          bool transposed, const struct attention_meaning *meaning, double *factor,
+                          struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+        return false;
+    }
+    size_t total = experiment.past + experiment.fresh;
+    size_t group = meaning->heads / meaning->kv_heads;
+    const size_t dims[] = {1, meaning->kv_heads, total, meaning->head_dim};
+    bool fed = feed_numbers(&experiment, present, 4, dims, scattered, NULL);
+    const struct tensor *numbers =
+        fed ? numbers_of(&experiment, operand, meaning->heads * total * meaning->head_dim) : NULL;
+    bool sound = numbers != NULL;
+    if (sound) {
+        *factor = tensor_number(numbers, 0) / (double)(float)scattered(NULL, 0);
+    }
+    for (size_t h = 0; sound && h < meaning->heads; h++) {
+        for (size_t i = 0; sound && i < total * meaning->head_dim; i++) {
+            size_t position = i / meaning->head_dim;
+            size_t dim = i % meaning->head_dim;
+            size_t from = (h / group * total + position) * meaning->head_dim + dim;
+            size_t to = at_operand(meaning, total, transposed, h, position, dim);
+            sound =
+                near(tensor_number(numbers, to) / *factor, (double)(float)scattered(NULL, from)) ||
+                unlike(err, "does not share KV heads among neighbouring query heads");
+        }
+    }
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+static bool probe_operands(struct attention_probes *probes, const struct attention_parts *parts,
+                           struct attention_meaning *meaning, struct error *err) {
+    double key_factor;
+    double value_factor;
+    if (!probe_operand(probes, parts->present_key, parts->key_operand, true, meaning, &key_factor,
+                       err) ||
+        !probe_operand(probes, parts->present_value, parts->value_operand, false, meaning,
+                       &value_factor, err)) {
+        return false;
+    }
+    meaning->scale *= (float)key_factor;
+    return near(value_factor, 1) || unlike(err, "scales its values");
+}
+
+/* ---- From scores to weights: scale, softcap, mask ---- */
+
+static double same_number(const void *context, size_t index) {
+    (void)index;
+    return *(const double *)context;
+}
+
+/* What goes into the softmax of a run if all scores of a single head are `score`. */
+static const struct tensor *soften(struct experiment *experiment,
+                                   const struct attention_parts *parts, double score) {
+    size_t total = experiment->past + experiment->fresh;
+    const size_t dims[] = {1, 1, experiment->fresh, total};
+    bool fed = feed_numbers(experiment, parts->scores, 4, dims, same_number, &score);
+    return fed ? numbers_of(experiment, parts->softmax_input, experiment->fresh * total) : NULL;
+}
+
+/* Element (row, position) of a mask: is the position seen? */
+static bool check_mask(struct experiment *experiment, const struct tensor *mask, size_t window) {
+    size_t total = experiment->past + experiment->fresh;
+    for (size_t row = 0; row < experiment->fresh; row++) {
+        size_t here = experiment->past + row;
+        for (size_t position = 0; position < total; position++) {
+            bool seen = position <= here && (window == 0 || position + window > here);
+            double added = tensor_number(mask, row * total + position);
+            if (seen ? fabs(added) > 1e-6 : !(added <= masked)) {
+                return error_set(experiment->err, ERROR_UNSUPPORTED,
+                                 "its mask adds %g to the score of position %zu at position %zu",
+                                 added, position, here);
+            }
+        }
+    }
+    return true;
+}
+
+/* At the end of the longest context a window shows where it begins. */
+static bool probe_window(struct attention_probes *probes, const struct attention_parts *parts,
+                         size_t *window, struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, PROBE_LONG, err)) {
+        return false;
+    }
+    const struct tensor *mask = soften(&experiment, parts, 0);
+    size_t total = experiment.past + experiment.fresh;
+    size_t begin = 0;
+    while (mask != NULL && begin < total && tensor_number(mask, begin) <= masked) {
+        begin++;
+    }
+    *window = begin > 0 ? total - begin : 0;
+    bool sound = mask != NULL && check_mask(&experiment, mask, *window);
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+static bool confirm_mask(struct attention_probes *probes, enum probe_run which,
+                         const struct attention_parts *parts, size_t window, struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, which, err)) {
+        return false;
+    }
+    const struct tensor *mask = soften(&experiment, parts, 0);
+    bool sound = mask != NULL && check_mask(&experiment, mask, window);
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+/* What a score that is seen becomes. */
+static bool softened_score(struct attention_probes *probes, const struct attention_parts *parts,
+                           double score, double *result, struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
+        return false;
+    }
+    const struct tensor *scores = soften(&experiment, parts, score);
+    *result = scores != NULL ? tensor_number(scores, 0) : 0;
+    interpretation_deinit(&experiment.run);
+    return scores != NULL;
+}
+
+/* scale * x, or softcap * tanh(scale * x / softcap): the slope at 0 and the limit tell which. */
+static bool probe_scale(struct attention_probes *probes, const struct attention_parts *parts,
+                        struct attention_meaning *meaning, struct error *err) {
+    static const double samples[] = {-70, -3, 0.5, 2, 11, 250};
+    const double small = 0x1p-6;
+    const double large = 0x1p40;
+    double near_zero;
+    double limit;
+    if (!softened_score(probes, parts, small, &near_zero, err) ||
+        !softened_score(probes, parts, large, &limit, err)) {
+        return false;
+    }
+    double scale = near_zero / small;
+    bool capped = !near(limit / (scale * large), 1);
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        double x = scale * samples[i];
+        double found;
+        if (!softened_score(probes, parts, samples[i], &found, err)) {
+            return false;
+        }
+        if (!near(found, capped ? limit * tanh(x / limit) : x)) {
+            return unlike(err, "does something else to its scores than scaling and capping them");
+        }
+    }
+    meaning->scale *= (float)scale;
+    meaning->softcap = capped ? (float)limit : 0;
+    return true;
+}
+
+/* The weights are the softmax's output, but for repairs of NaN. */
+static bool probe_weights(struct attention_probes *probes, const struct attention_parts *parts,
+                          size_t heads, struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+        return false;
+    }
+    const size_t dims[] = {1, heads, experiment.fresh, experiment.past + experiment.fresh};
+    size_t count = heads * dims[2] * dims[3];
+    bool fed = feed_numbers(&experiment, parts->softmax_output, 4, dims, scattered, NULL);
+    const struct tensor *weights = fed ? numbers_of(&experiment, parts->weights, count) : NULL;
+    bool sound = weights != NULL;
+    for (size_t i = 0; sound && i < count; i++) {
+        sound = near(tensor_number(weights, i), (double)(float)scattered(NULL, i)) ||
+                unlike(err, "changes its weights behind the softmax");
+    }
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+static bool probe_scores(struct attention_probes *probes, const struct attention_parts *parts,
+                         struct attention_meaning *meaning, struct error *err) {
+    return probe_window(probes, parts, &meaning->window, err) &&
+           confirm_mask(probes, PROBE_PROMPT, parts, meaning->window, err) &&
+           confirm_mask(probes, PROBE_CHUNK, parts, meaning->window, err) &&
+           confirm_mask(probes, PROBE_FAR, parts, meaning->window, err) &&
+           probe_scale(probes, parts, meaning, err) &&
+           probe_weights(probes, parts, meaning->heads, err);
+}
+
+/* ---- From the context to rows ---- */
+
+static bool probe_output(struct attention_probes *probes, const struct attention_parts *parts,
+                         const struct attention_meaning *meaning, struct error *err) {
+    struct experiment experiment;
+    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+        return false;
+    }
+    size_t fresh = experiment.fresh;
+    size_t width = meaning->heads * meaning->head_dim;
+    const size_t dims[] = {1, meaning->heads, fresh, meaning->head_dim};
+    bool fed = feed_numbers(&experiment, parts->context, 4, dims, scattered, NULL);
+    const struct tensor *rows = fed ? numbers_of(&experiment, parts->output, fresh * width) : NULL;
+    bool sound = rows != NULL;
+    for (size_t i = 0; sound && i < fresh * width; i++) {
+        size_t row = i / width;
+        size_t head = i % width / meaning->head_dim;
+        size_t from = (head * fresh + row) * meaning->head_dim + i % meaning->head_dim;
+        sound = near(tensor_number(rows, i), (double)(float)scattered(NULL, from)) ||
+                unlike(err, "does not put its heads side by side");
+    }
+    interpretation_deinit(&experiment.run);
+    return sound;
+}
+
+bool probe_attention(struct attention_probes *probes, const struct attention_parts *parts,
+                     struct attention_meaning *meaning, struct error *err) {
+    return probe_heads(probes, parts, meaning, err) &&
+           probe_projections(probes, parts, meaning, err) &&
+           probe_operands(probes, parts, meaning, err) &&
+           probe_scores(probes, parts, meaning, err) && probe_output(probes, parts, meaning, err);
+}

@@ -1,0 +1,92 @@
+/* What does an attention that is written out in plain operators mean? Run its parts and see.
+ *
+ *     rows ─▶ (norm) ─▶ value ──▶ MatMul ─▶ scores ──▶ Softmax ──▶ MatMul ─▶ context ──▶ output
+ *     rows ─▶ (norm) ─▶ value ─▶ Concat(past) = present ─▶ operand ─┘         │
+ *     rows ───────────▶ value ─▶ Concat(past) = present ─▶ operand ───────────┘
+ *
+ * Every arrow is some chain of reshapes, transposes, rotations, masks and scales that differs from one
+ * exporter to the next. Except for the norms, which passes have recognized before, all of them are
+ * linear or work element by element, so that a few runs on chosen numbers tell what they do: which
+ * columns of the rows a head has, by which angles it is rotated at which position, which positions a
+ * mask lets it see. What is found is then held against further runs, on other numbers, at other
+ * positions; only if all agree may a fused attention take the place of the parts. */
+#ifndef QUERN_IMPORTER_PROBE_ATTENTION_H
+#define QUERN_IMPORTER_PROBE_ATTENTION_H
+
+#include "engine/error.h"
+#include "importer/graph.h"
+#include "importer/interpret.h"
+#include "importer/model_config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* ---- The runs that all attentions of a graph start from ---- */
+
+enum probe_run {
+    PROBE_PROMPT, /* positions 0 to 4 */
+    PROBE_CHUNK,  /* four tokens behind three */
+    PROBE_FAR,    /* two tokens behind 300 */
+    PROBE_LONG,   /* the last token of the longest context */
+    PROBE_RUNS,
+};
+
+struct attention_probes {
+    const struct graph *graph;
+    size_t past[PROBE_RUNS];
+    size_t fresh[PROBE_RUNS];
+    struct interpretation runs[PROBE_RUNS];
+};
+
+bool attention_probes_open(struct attention_probes *probes, const struct graph *graph,
+                           const struct model_config *config, struct error *err);
+void attention_probes_close(struct attention_probes *probes);
+
+/* ---- One attention ---- */
+
+/* How a query, key or value comes out of the rows of a linear layer. */
+struct projection {
+    int rows;       /* (1, sequence, columns) */
+    int norm_input; /* a norm of each head; GRAPH_NONE: there is none */
+    int norm_output;
+    int value; /* (1, heads, sequence, head_dim) */
+};
+
+/* Values of the graph. */
+struct attention_parts {
+    struct projection query; /* its value is the first operand of the scores */
+    struct projection key;
+    struct projection value;
+    int present_key; /* (1, kv_heads, total, head_dim) */
+    int present_value;
+    int key_operand;   /* (1, heads, head_dim, total) */
+    int value_operand; /* (1, heads, total, head_dim) */
+    int scores;        /* (1, heads, sequence, total) */
+    int softmax_input;
+    int softmax_output;
+    int weights; /* first operand of the second product */
+    int context; /* (1, heads, sequence, head_dim) */
+    int output;  /* (1, sequence, heads * head_dim) */
+};
+
+struct attention_meaning {
+    size_t heads;
+    size_t kv_heads;
+    size_t head_dim;
+    size_t query_first; /* the column of the rows where head 0 begins */
+    size_t key_first;
+    size_t value_first;
+    size_t window; /* 0: none */
+    float scale;
+    float softcap;
+    size_t rope_half; /* pairs of dimensions that are rotated; 0: none */
+    bool rope_interleaved;
+    float rope_amplitude;
+    float *frequencies; /* [rope_half], in the graph's arena */
+};
+
+/* ERROR_UNSUPPORTED says what is not as an ordinary decoder has it. */
+bool probe_attention(struct attention_probes *probes, const struct attention_parts *parts,
+                     struct attention_meaning *meaning, struct error *err);
+
+#endif
