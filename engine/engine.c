@@ -48,7 +48,7 @@ static bool open_parts(struct engine *engine, struct error *err) {
         .kernels = options->kernels,
         .kv_positions = options->kv_positions,
         .rows_max = options->step_rows_max,
-        .wanted_max = options->sessions_max + DRAFTS_MAX,
+        .wanted_max = scheduler_wanted_max(options->sessions_max),
         .packing = options->packing,
     };
     return decoder_open(&engine->decoder, engine->plan, &decoder, err) &&
@@ -213,6 +213,10 @@ static bool request_check(const struct engine *engine, const struct session_requ
         return error_set(err, ERROR_INVALID, "%zu drafts are more than %d", request->drafts_max,
                          DRAFTS_MAX);
     }
+    if (request->top_logprobs > TOP_LOGPROBS_MAX) {
+        return error_set(err, ERROR_INVALID, "%zu top logprobs are more than %d",
+                         request->top_logprobs, TOP_LOGPROBS_MAX);
+    }
     return sampling_check(&request->sampling, vocabulary, err);
 }
 
@@ -227,8 +231,7 @@ bool session_submit(struct session **out, struct engine *engine,
                          "%zu requests run or wait already, and no more may; try again later",
                          places);
     }
-    if (!session_open(out, engine, engine->decoder.cache, request, engine->decoder.context_length,
-                      err)) {
+    if (!session_open(out, engine, &engine->decoder, request, err)) {
         scheduler_give_up_place(engine->scheduler);
         return false;
     }
@@ -242,12 +245,9 @@ bool session_submit(struct session **out, struct engine *engine,
 }
 
 bool session_take(struct session *session, struct session_event *event) {
-    size_t taken = atomic_load_explicit(&session->taken, memory_order_relaxed);
-    if (taken == atomic_load(&session->written)) {
+    if (!session_pop(session, event)) {
         return false;
     }
-    *event = session->ring[taken % SESSION_RING_EVENTS];
-    atomic_store(&session->taken, taken + 1);
     if (atomic_exchange(&session->paused, false)) {
         kick(session->engine);
     }

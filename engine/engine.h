@@ -61,6 +61,9 @@ void engine_close(struct engine *engine);
 /* What session_request.drafts_max may be, and what is good where nothing else is known. */
 enum { DRAFTS_MAX = 7, DRAFTS_DEFAULT = 5 };
 
+/* What session_request.top_logprobs may be. */
+enum { TOP_LOGPROBS_MAX = 20 };
+
 enum finish_reason {
     FINISH_NONE,
     FINISH_STOP,      /* a stop token was sampled */
@@ -75,15 +78,22 @@ struct session_request {
     const int32_t
         *stop_tokens; /* copied: sampling one of these ends the session; it is not delivered */
     size_t stop_token_count;
-    struct sampling sampling; /* copied, logit_bias included */
-    size_t drafts_max; /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
+    struct sampling sampling; /* copied, with all that it points to */
+    bool logprobs;            /* the events of tokens carry logprobs ... */
+    size_t top_logprobs;      /* ... and those of so many of the most probable tokens */
+    bool prompt_logprobs; /* the tokens of the prompt but the first are events, too, before those
+                                 of the reply; all of the prompt is computed for that */
+    size_t drafts_max;    /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
                                  none */
-    void *user;        /* for session_user */
+    void *user;           /* for session_user */
 };
 
 struct session_event {
-    int32_t token;             /* meaningful if finish == FINISH_NONE */
-    enum finish_reason finish; /* the last event of a session has one, and no token */
+    int32_t token;                   /* meaningful if finish == FINISH_NONE */
+    enum finish_reason finish;       /* the last event of a session has one, and no token */
+    bool of_prompt;                  /* see prompt_logprobs */
+    float logprob;                   /* of the token, if asked for; see sampler.h */
+    const struct token_logprob *top; /* [top_logprobs], until the next event is taken */
 };
 
 /* Queues a session. ERROR_INVALID for a bad request, ERROR_TOO_LARGE with both numbers for a prompt

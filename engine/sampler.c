@@ -1,98 +1,31 @@
 #include "engine/sampler.h"
 
+#include "engine/candidates.h"
+#include "engine/penalties.h"
+
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    BINS = 1024,
-    RUN = 256, /* logits or weights whose maximum or sum is taken at once */
-};
-
-/* A token further below the greatest logit than this many temperatures is never drawn. All such
- * tokens together, even 2^18 of them, weigh less than the rounding of one f32: 2^18 e^-30 < 2^-24
- * of the most probable one. */
-#define REACH 30.0f
-
 struct sampler {
     const struct kernels *kernels;
     size_t vocabulary_size;
-    /* The candidates, in ascending order of ids. Weights are probabilities over that of the most
-     * probable token. */
-    int32_t *ids;
-    float *logits;
-    float *weights;
-    size_t count;
-    int32_t *undecided;    /* see cut() */
-    uint32_t *occurrences; /* of each token; all 0 between calls */
-    double bins[BINS];     /* the measure of the candidates in each */
+    struct candidates candidates;
+    struct penalties penalties;
+    float *adjusted; /* [vocabulary_size] logits after mask, penalties and biases */
 };
 
-/* ---- Parameters ---- */
-
-struct sampling sampling_default(void) {
-    return (struct sampling){.top_p = 1.0f, .repetition_penalty = 1.0f};
-}
-
-/* The ranges of OpenAI where it has them. */
-static const struct {
-    const char *name;
-    size_t offset;
-    float least;
-    float greatest;
-} parameters[] = {
-    {"temperature", offsetof(struct sampling, temperature), 0.0f, 100.0f},
-    {"top_p", offsetof(struct sampling, top_p), 0.0f, 1.0f},
-    {"min_p", offsetof(struct sampling, min_p), 0.0f, 1.0f},
-    {"repetition_penalty", offsetof(struct sampling, repetition_penalty), 0.01f, 100.0f},
-    {"presence_penalty", offsetof(struct sampling, presence_penalty), -2.0f, 2.0f},
-    {"frequency_penalty", offsetof(struct sampling, frequency_penalty), -2.0f, 2.0f},
-};
-
-static const float bias_limit = 100.0f;
-
-bool sampling_check(const struct sampling *sampling, size_t vocabulary_size, struct error *err) {
-    for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
-        float value;
-        memcpy(&value, (const char *)sampling + parameters[i].offset, sizeof value);
-        if (!(value >= parameters[i].least && value <= parameters[i].greatest)) {
-            return error_set(err, ERROR_INVALID, "%s is %g, but must be a number from %g to %g",
-                             parameters[i].name, (double)value, (double)parameters[i].least,
-                             (double)parameters[i].greatest);
-        }
-    }
-    for (size_t i = 0; i < sampling->bias_count; i++) {
-        const struct logit_bias *entry = &sampling->biases[i];
-        if (entry->token < 0 || (size_t)entry->token >= vocabulary_size) {
-            return error_set(err, ERROR_INVALID,
-                             "logit_bias names token %d, but the vocabulary has tokens 0 to %zu",
-                             entry->token, vocabulary_size - 1);
-        }
-        if (!(fabsf(entry->bias) <= bias_limit)) {
-            return error_set(err, ERROR_INVALID,
-                             "logit_bias of token %d is %g, but must be a number from %g to %g",
-                             entry->token, (double)entry->bias, (double)-bias_limit,
-                             (double)bias_limit);
-        }
-    }
-    return true;
-}
-
-/* ---- Lifetime ---- */
-
-bool sampler_open(struct sampler **out, size_t vocabulary_size, const struct kernels *kernels,
-                  struct error *err) {
+bool sampler_open(struct sampler **out, size_t vocabulary_size, size_t tokens_max,
+                  const struct kernels *kernels, struct error *err) {
     struct sampler *sampler = calloc(1, sizeof *sampler);
     if (sampler != NULL) {
         sampler->kernels = kernels;
         sampler->vocabulary_size = vocabulary_size;
-        sampler->ids = calloc(vocabulary_size, sizeof *sampler->ids);
-        sampler->logits = calloc(vocabulary_size, sizeof *sampler->logits);
-        sampler->weights = calloc(vocabulary_size, sizeof *sampler->weights);
-        sampler->undecided = calloc(vocabulary_size, sizeof *sampler->undecided);
-        sampler->occurrences = calloc(vocabulary_size, sizeof *sampler->occurrences);
-        if (sampler->ids != NULL && sampler->logits != NULL && sampler->weights != NULL &&
-            sampler->undecided != NULL && sampler->occurrences != NULL) {
+        sampler->adjusted = calloc(vocabulary_size, sizeof *sampler->adjusted);
+        bool candidates = candidates_open(&sampler->candidates, vocabulary_size, kernels);
+        bool penalties = penalties_open(&sampler->penalties, vocabulary_size, tokens_max);
+        if (candidates && penalties && sampler->adjusted != NULL) {
             *out = sampler;
             return true;
         }
@@ -106,175 +39,64 @@ void sampler_close(struct sampler *sampler) {
     if (sampler == NULL) {
         return;
     }
-    free(sampler->ids);
-    free(sampler->logits);
-    free(sampler->weights);
-    free(sampler->undecided);
-    free(sampler->occurrences);
+    candidates_close(&sampler->candidates);
+    penalties_close(&sampler->penalties);
+    free(sampler->adjusted);
     free(sampler);
 }
 
-/* ---- Penalties and biases ---- */
+/* ---- Before the draw: mask, penalties, biases ---- */
 
-static void penalize(struct sampler *sampler, const struct sampling *sampling, float *logits,
-                     const int32_t *tokens, size_t length, size_t reply_start) {
-    const uint32_t done = UINT32_MAX;
-    const bool repetition = sampling->repetition_penalty != 1.0f;
-    if (!repetition && sampling->presence_penalty == 0.0f && sampling->frequency_penalty == 0.0f) {
-        return;
-    }
-    uint32_t *occurrences = sampler->occurrences;
-    for (size_t i = reply_start; i < length; i++) {
-        occurrences[tokens[i]]++;
-    }
-    const size_t first = repetition ? 0 : reply_start;
-    for (size_t i = first; i < length; i++) {
-        uint32_t times = occurrences[tokens[i]];
-        if (times == done) {
+/* Most words of a mask are all ones or all zeros. */
+static void apply_mask(const float *logits, const uint64_t *allowed, size_t count, float *masked) {
+    for (size_t i = 0; i < count; i += 64) {
+        const uint64_t word = allowed[i / 64];
+        const size_t here = count - i < 64 ? count - i : 64;
+        if (word == UINT64_MAX) {
+            memcpy(masked + i, logits + i, here * sizeof *masked);
             continue;
         }
-        occurrences[tokens[i]] = done;
-        float *logit = &logits[tokens[i]];
-        *logit = *logit > 0.0f ? *logit / sampling->repetition_penalty
-                               : *logit * sampling->repetition_penalty;
-        if (times > 0) {
-            *logit -= sampling->presence_penalty + sampling->frequency_penalty * (float)times;
+        for (size_t bit = 0; bit < here; bit++) {
+            masked[i + bit] = -INFINITY;
+        }
+        for (uint64_t rest = word; rest != 0; rest &= rest - 1) {
+            size_t bit = (size_t)__builtin_ctzll(rest);
+            if (bit < here) {
+                masked[i + bit] = logits[i + bit];
+            }
         }
     }
-    /* Only what was touched is cleared: a prompt is much shorter than the vocabulary. */
-    for (size_t i = first; i < length; i++) {
-        occurrences[tokens[i]] = 0;
-    }
 }
 
-/* ---- Candidates ---- */
-
-static double measure_of(const struct sampler *sampler, size_t i, bool by_weight) {
-    return by_weight ? (double)sampler->weights[i] : 1.0;
+static int32_t first_allowed(const uint64_t *allowed) {
+    size_t word = 0;
+    while (allowed[word] == 0) {
+        word++;
+    }
+    return (int32_t)(word * 64) + __builtin_ctzll(allowed[word]);
 }
 
-/* The bin of a logit in [least, greatest], cut into bins of equal width, the highest first. */
-static size_t bin_of(float logit, float least, float greatest) {
-    return (size_t)(int)((greatest - logit) / (greatest - least) * (float)(BINS - 1));
+/* The logits that the draw sees. */
+static const float *adjust(struct sampler *sampler, const struct sampling *sampling,
+                           const struct sampler_row *row) {
+    if (row->allowed == NULL && sampling->bias_count == 0 && !penalties_wanted(sampling)) {
+        return row->logits;
+    }
+    float *adjusted = sampler->adjusted;
+    if (row->allowed != NULL) {
+        apply_mask(row->logits, row->allowed, sampler->vocabulary_size, adjusted);
+    } else {
+        memcpy(adjusted, row->logits, sampler->vocabulary_size * sizeof *adjusted);
+    }
+    penalties_apply(&sampler->penalties, sampling, adjusted, row->tokens, row->length,
+                    row->reply_start);
+    for (size_t i = 0; i < sampling->bias_count; i++) {
+        adjusted[sampling->biases[i].token] += sampling->biases[i].bias;
+    }
+    return adjusted;
 }
 
-/* Candidates whose fate a cut has not yet decided: places in the arrays of the sampler, ascending,
- * and bounds of their logits. */
-struct undecided {
-    int32_t *places;
-    size_t count;
-    float least;
-    float greatest;
-};
-
-static void fill_bins(struct sampler *sampler, const struct undecided *some, bool by_weight) {
-    memset(sampler->bins, 0, sizeof sampler->bins);
-    for (size_t i = 0; i < some->count; i++) {
-        size_t place = (size_t)some->places[i];
-        size_t bin = bin_of(sampler->logits[place], some->least, some->greatest);
-        sampler->bins[bin] += measure_of(sampler, place, by_weight);
-    }
-}
-
-/* Leaves those that are in `bin` undecided. Written without branches, as nobody could predict
- * them. */
-static void enter_bin(const struct sampler *sampler, struct undecided *some, size_t bin) {
-    size_t count = 0;
-    for (size_t i = 0; i < some->count; i++) {
-        float logit = sampler->logits[some->places[i]];
-        some->places[count] = some->places[i];
-        count += bin_of(logit, some->least, some->greatest) == bin;
-    }
-    some->count = count;
-    some->least = INFINITY;
-    some->greatest = -INFINITY;
-    for (size_t i = 0; i < count; i++) {
-        float logit = sampler->logits[some->places[i]];
-        some->least = fminf(logit, some->least);
-        some->greatest = fmaxf(logit, some->greatest);
-    }
-}
-
-/* Keeps the candidates above `threshold` and the first `equals` of those at it. */
-static void keep(struct sampler *sampler, float threshold, size_t equals) {
-    size_t kept = 0;
-    for (size_t i = 0; i < sampler->count; i++) {
-        float logit = sampler->logits[i];
-        sampler->ids[kept] = sampler->ids[i];
-        sampler->logits[kept] = logit;
-        sampler->weights[kept] = sampler->weights[i];
-        size_t as_equal = (logit == threshold) & (equals > 0);
-        equals -= as_equal;
-        kept += (logit > threshold) | as_equal;
-    }
-    sampler->count = kept;
-}
-
-/* Keeps the shortest run of candidates, from the greatest logit down and lower ids first among
- * equals, whose weights (or whose number) reach `target`; returns the logit at which it ends. All
- * logits lie in [least, greatest].
- *
- * The logit at which the run ends is found in a histogram; what fell into the same bin is spread
- * over a histogram of its own, until the bin holds one value only. From the second turn on the
- * bounds are those of the bin's content, which never share a bin, so that this takes few turns. */
-static float cut(struct sampler *sampler, float least, float greatest, bool by_weight,
-                 double target) {
-    struct undecided some = {sampler->undecided, sampler->count, least, greatest};
-    for (size_t i = 0; i < some.count; i++) {
-        some.places[i] = (int32_t)i;
-    }
-    double above = 0.0; /* the measure of all candidates above them */
-    while (some.least < some.greatest) {
-        fill_bins(sampler, &some, by_weight);
-        size_t bin = 0;
-        while (bin < BINS - 1 && above + sampler->bins[bin] < target) {
-            above += sampler->bins[bin];
-            bin++;
-        }
-        enter_bin(sampler, &some, bin);
-    }
-    /* What is left has one logit. If rounding kept the target out of reach, nothing is left, and
-     * all candidates are above -infinity. */
-    size_t equals = 0;
-    while (equals < some.count && (equals == 0 || above < target)) {
-        above += measure_of(sampler, (size_t)some.places[equals], by_weight);
-        equals++;
-    }
-    keep(sampler, some.greatest, equals);
-    return some.greatest;
-}
-
-/* A bound that at least `count` logits reach, and not many more: the count-th greatest of the
- * maxima of runs of logits. `least` where it would be lower, or where there are not enough runs. */
-static float bound_for_top(struct sampler *sampler, const float *logits, size_t count, float least,
-                           float greatest) {
-    const size_t runs = sampler->vocabulary_size / RUN;
-    if (count > runs) {
-        return least;
-    }
-    for (size_t i = 0; i < runs; i++) {
-        float most = sampler->kernels->greatest(logits + i * RUN, RUN);
-        sampler->logits[i] = most > least ? most : least;
-    }
-    sampler->count = runs;
-    return cut(sampler, least, greatest, false, (double)count);
-}
-
-/* The summed weights of the run of candidates that begins at i, or of what is left of it. */
-static double run_weight(const struct sampler *sampler, size_t i) {
-    size_t left = sampler->count - i;
-    return (double)sampler->kernels->sum(sampler->weights + i, left < RUN ? left : RUN);
-}
-
-static double total_weight(const struct sampler *sampler) {
-    double total = 0.0;
-    for (size_t i = 0; i < sampler->count; i += RUN) {
-        total += run_weight(sampler, i);
-    }
-    return total;
-}
-
-/* ---- The draw ---- */
+/* ---- Randomness ---- */
 
 /* The mixing function of SplitMix64 (Steele, Lea, Flood 2014). */
 static uint64_t mix(uint64_t x) {
@@ -289,53 +111,296 @@ static double uniform(uint64_t seed, uint64_t index) {
     return (double)(mix(mix(seed + golden) + (index + 1) * golden) >> 11) * 0x1p-53;
 }
 
-/* The candidate in whose share of [0, total) the point lies, shares in ascending order of ids. */
-static int32_t draw(const struct sampler *sampler, double point) {
-    const size_t last = sampler->count - 1;
-    size_t i = 0;
-    while (last - i > RUN && point >= run_weight(sampler, i)) {
-        point -= run_weight(sampler, i);
-        i += RUN;
-    }
-    while (i < last && point >= (double)sampler->weights[i]) {
-        point -= (double)sampler->weights[i];
-        i++;
-    }
-    return sampler->ids[i];
+/* Whether XTC acts is drawn from a sequence of its own. */
+static double xtc_uniform(uint64_t seed, uint64_t index) {
+    return uniform(~mix(seed), index);
 }
 
-int32_t sampler_choose(struct sampler *sampler, const struct sampling *sampling, float *logits,
-                       const int32_t *tokens, size_t length, size_t reply_start) {
-    const struct kernels *kernels = sampler->kernels;
-    penalize(sampler, sampling, logits, tokens, length, reply_start);
-    for (size_t i = 0; i < sampling->bias_count; i++) {
-        logits[sampling->biases[i].token] += sampling->biases[i].bias;
-    }
+/* ---- Cuts ---- */
 
-    const size_t best = kernels->argmax(logits, sampler->vocabulary_size);
-    const float greatest = logits[best];
-    const float temperature = sampling->temperature;
-    if (temperature == 0.0f || !isfinite(greatest)) {
-        return (int32_t)best;
+/* The mean of ln(weight), weighted; the entropy of the candidates is ln(total) minus it. `origin`
+ * and `temperature` are what they were weighed with. */
+static double mean_log_weight(const struct candidates *candidates, double total, float origin,
+                              float temperature) {
+    double sum = 0.0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        sum += (double)candidates->weights[i] * ((double)candidates->logits[i] - (double)origin);
     }
-    float least = greatest - REACH * temperature;
-    if (sampling->top_k != 0) {
-        least = bound_for_top(sampler, logits, sampling->top_k, least, greatest);
-    }
-    const float below_least = nextafterf(least, -INFINITY);
-    sampler->count = kernels->find_above(logits, sampler->vocabulary_size, below_least,
-                                         sampler->ids, sampler->logits);
-    kernels->exponentials(sampler->logits, sampler->count, greatest, temperature, sampler->weights);
+    return sum / (double)temperature / total;
+}
 
-    if (sampling->top_k != 0 && sampling->top_k < sampler->count) {
-        cut(sampler, least, greatest, false, (double)sampling->top_k);
+/* Keeps the fewest candidates that reach probability p, those first whose surprise -ln(p) is nearest
+ * to the entropy: which is how near ln(weight) is to its mean. What is further away than is needed
+ * is left out before the cut: that is most of the vocabulary. */
+static void cut_typical(struct candidates *candidates, float origin, float temperature, float p) {
+    const double total = candidates_total(candidates);
+    const double target = (double)p * total;
+    const float mean = (float)mean_log_weight(candidates, total, origin, temperature);
+    const float near = 3.0f;
+    float furthest = 0.0f;
+    double near_weight = 0.0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        float distance = fabsf((candidates->logits[i] - origin) / temperature - mean);
+        candidates->scores[i] = -distance;
+        furthest = fmaxf(furthest, distance);
+        near_weight += distance <= near ? (double)candidates->weights[i] : 0.0;
     }
-    if (sampling->top_p < 1.0f) {
-        cut(sampler, least, greatest, true, (double)sampling->top_p * total_weight(sampler));
+    if (near_weight >= target) {
+        furthest = fminf(furthest, near);
+        candidates_keep_from(candidates, candidates->scores, -furthest);
+    }
+    candidates_cut(candidates, candidates->scores, -furthest, 0.0f, true, target);
+}
+
+/* Takes out, of the candidates with p >= threshold, all but the least probable one (the last of
+ * equals): for two of them to be there, the threshold must not be above 1/2. */
+static void cut_obvious(struct candidates *candidates, float threshold) {
+    const double least = (double)threshold * candidates_total(candidates);
+    size_t chosen = candidates->count;
+    for (size_t i = 0; i < candidates->count; i++) {
+        bool obvious = (double)candidates->weights[i] >= least;
+        if (obvious && (chosen == candidates->count ||
+                        candidates->weights[i] <= candidates->weights[chosen])) {
+            chosen = i;
+        }
+    }
+    if (chosen == candidates->count) {
+        return;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        if (i == chosen || (double)candidates->weights[i] < least) {
+            candidates->ids[kept] = candidates->ids[i];
+            candidates->logits[kept] = candidates->logits[i];
+            candidates->weights[kept] = candidates->weights[i];
+            kept++;
+        }
+    }
+    candidates->count = kept;
+}
+
+/* ---- Collecting ---- */
+
+/* Logits, and what candidates are weighed with. */
+struct distribution {
+    const float *logits;
+    float greatest;
+    float temperature;
+};
+
+static void collect(struct candidates *candidates, const struct distribution *distribution,
+                    float least) {
+    candidates_collect(candidates, distribution->logits, least);
+    candidates_weigh(candidates, distribution->greatest, distribution->temperature);
+}
+
+/* Where top_p is the first cut, most distributions need few of the tokens: one with all their
+ * weight within 6 temperatures of the greatest logit, hundreds of 262144. */
+static void collect_top_p(struct candidates *candidates, const struct distribution *distribution,
+                          float p) {
+    static const float reaches[] = {6.0f, 12.0f, CANDIDATE_REACH};
+    candidates_weigh_all(candidates, distribution->logits, distribution->greatest,
+                         distribution->temperature);
+    const double target = (double)p * candidates_total(candidates);
+    float least = distribution->greatest;
+    for (size_t i = 0; i < sizeof reaches / sizeof *reaches; i++) {
+        least = distribution->greatest - reaches[i] * distribution->temperature;
+        collect(candidates, distribution, least);
+        if (candidates_total(candidates) >= target) {
+            break;
+        }
+    }
+    candidates_cut(candidates, candidates->logits, least, distribution->greatest, true, target);
+}
+
+/* The least logit with p >= min_p * p_max, `greatest` being the logit of p_max. */
+static float min_p_bound(float greatest, float temperature, float min_p) {
+    return greatest + temperature * logf(min_p);
+}
+
+/* The candidates that all cuts but XTC leave. */
+static void collect_and_cut(struct candidates *candidates, const struct sampling *sampling,
+                            const struct distribution *distribution) {
+    const bool typical = sampling->typical_p < 1.0f;
+    const bool top_p = sampling->top_p < 1.0f;
+    const float greatest = distribution->greatest;
+    const float temperature = distribution->temperature;
+    float least = greatest - CANDIDATE_REACH * temperature;
+    if (top_p && !typical && sampling->top_k == 0) {
+        collect_top_p(candidates, distribution, sampling->top_p);
+    } else {
+        if (sampling->top_k != 0) {
+            least = candidates_bound(candidates, distribution->logits, sampling->top_k, least,
+                                     greatest);
+        }
+        if (sampling->min_p > 0.0f && !typical && !top_p) {
+            /* No cut between them asks what min_p leaves out. */
+            least = fmaxf(least, min_p_bound(greatest, temperature, sampling->min_p));
+        }
+        collect(candidates, distribution, least);
+        if (sampling->top_k != 0 && sampling->top_k < candidates->count) {
+            candidates_cut(candidates, candidates->logits, least, greatest, false,
+                           (double)sampling->top_k);
+        }
+        if (typical) {
+            cut_typical(candidates, greatest, temperature, sampling->typical_p);
+        }
+        if (top_p) {
+            candidates_cut(candidates, candidates->logits, least, greatest, true,
+                           (double)sampling->top_p * candidates_total(candidates));
+        }
     }
     if (sampling->min_p > 0.0f) {
-        keep(sampler, greatest + temperature * logf(sampling->min_p), SIZE_MAX);
+        float most = candidates->kernels->greatest(candidates->logits, candidates->count);
+        candidates_keep_from(candidates, candidates->logits,
+                             min_p_bound(most, temperature, sampling->min_p));
     }
-    double point = uniform(sampling->seed, length - reply_start) * total_weight(sampler);
-    return draw(sampler, point);
+}
+
+/* ---- The draw ---- */
+
+/* A single candidate has no entropy, and any temperature draws it. */
+static float dynamic_temperature(const struct candidates *candidates,
+                                 const struct sampling *sampling, float origin) {
+    const double total = candidates_total(candidates);
+    const double entropy = log(total) - mean_log_weight(candidates, total, origin, 1.0f);
+    const double greatest = log((double)candidates->count);
+    const double share = greatest > 0.0 ? fmin(fmax(entropy / greatest, 0.0), 1.0) : 0.0;
+    const float low = fmaxf(sampling->temperature - sampling->dynatemp_range, 0.0f);
+    const float high = sampling->temperature + sampling->dynatemp_range;
+    return low + (high - low) * (float)pow(share, (double)sampling->dynatemp_exponent);
+}
+
+/* Weighs the candidates anew with a temperature that depends on them. */
+static void weigh_dynamically(struct sampler *sampler, const struct sampling *sampling,
+                              float origin) {
+    struct candidates *candidates = &sampler->candidates;
+    const float temperature = dynamic_temperature(candidates, sampling, origin);
+    const float greatest = sampler->kernels->greatest(candidates->logits, candidates->count);
+    if (temperature > 0.0f) {
+        candidates_weigh(candidates, greatest, temperature);
+        return;
+    }
+    for (size_t i = 0; i < candidates->count; i++) {
+        candidates->weights[i] = candidates->logits[i] == greatest ? 1.0f : 0.0f;
+    }
+}
+
+static int32_t draw(const struct candidates *candidates, double share) {
+    return candidates_draw(candidates, share * candidates_total(candidates));
+}
+
+/* Candidates whose surprise, -log2 of the probability, is within the limit, but at least the most
+ * probable; the limit moves by how far what was drawn is from tau, by its probability among them. */
+static int32_t draw_mirostat(struct candidates *candidates, const struct sampling *sampling,
+                             struct sampling_state *state, const struct distribution *distribution,
+                             double share) {
+    candidates_weigh_all(candidates, distribution->logits, distribution->greatest,
+                         distribution->temperature);
+    const double log_total = log(candidates_total(candidates));
+    const double reach = (double)state->surprise_limit * log(2.0) - log_total;
+    const double distance = fmin(fmax(reach, 0.0), (double)CANDIDATE_REACH);
+    collect(candidates, distribution,
+            distribution->greatest - (float)distance * distribution->temperature);
+    const double total = candidates_total(candidates);
+    int32_t token = draw(candidates, share);
+    double surprise =
+        (log(total) - ((double)distribution->logits[token] - (double)distribution->greatest) /
+                          (double)distribution->temperature) /
+        log(2.0);
+    state->surprise_limit -=
+        sampling->mirostat_eta * (float)(surprise - (double)sampling->mirostat_tau);
+    return token;
+}
+
+/* Nothing is cut, and the temperature is what it is. */
+static bool is_plain(const struct sampling *sampling) {
+    return sampling->top_k == 0 && sampling->typical_p == 1.0f && sampling->top_p == 1.0f &&
+           sampling->min_p == 0.0f && sampling->xtc_probability == 0.0f &&
+           sampling->dynatemp_range == 0.0f;
+}
+
+static int32_t draw_token(struct sampler *sampler, const struct sampling *sampling,
+                          struct sampling_state *state, const struct distribution *distribution,
+                          uint64_t index) {
+    struct candidates *candidates = &sampler->candidates;
+    const double share = uniform(sampling->seed, index);
+    if (sampling->mirostat) {
+        return draw_mirostat(candidates, sampling, state, distribution, share);
+    }
+    if (is_plain(sampling)) {
+        candidates_weigh_all(candidates, distribution->logits, distribution->greatest,
+                             distribution->temperature);
+        return draw(candidates, share);
+    }
+    collect_and_cut(candidates, sampling, distribution);
+    if (sampling->xtc_probability > 0.0f &&
+        xtc_uniform(sampling->seed, index) < (double)sampling->xtc_probability) {
+        cut_obvious(candidates, sampling->xtc_threshold);
+    }
+    if (sampling->dynatemp_range > 0.0f) {
+        weigh_dynamically(sampler, sampling, distribution->greatest);
+    }
+    return draw(candidates, share);
+}
+
+int32_t sampler_choose(struct sampler *sampler, const struct sampling *sampling,
+                       struct sampling_state *state, const struct sampler_row *row) {
+    const float *logits = adjust(sampler, sampling, row);
+    const size_t best = sampler->kernels->argmax(logits, sampler->vocabulary_size);
+    const float greatest = logits[best];
+    if (row->allowed != NULL && !(greatest > -INFINITY)) {
+        return first_allowed(row->allowed); /* the model has nothing to say about what is allowed */
+    }
+    if (sampling->temperature == 0.0f || !isfinite(greatest)) {
+        return (int32_t)best;
+    }
+    struct distribution distribution = {
+        .logits = logits,
+        .greatest = greatest,
+        .temperature = sampling->dynatemp_range > 0.0f ? 1.0f : sampling->temperature,
+    };
+    return draw_token(sampler, sampling, state, &distribution, row->length - row->reply_start);
+}
+
+/* ---- Scores ---- */
+
+/* Puts a candidate into the `filled` best, which are sorted and at most `count`. */
+static size_t insert(struct token_logprob *top, size_t filled, size_t count, int32_t token,
+                     float logit) {
+    if (filled == count && (count == 0 || logit <= top[count - 1].logprob)) {
+        return filled;
+    }
+    size_t place = filled < count ? filled++ : count - 1;
+    for (; place > 0 && logit > top[place - 1].logprob; place--) {
+        top[place] = top[place - 1];
+    }
+    top[place] = (struct token_logprob){token, logit};
+    return filled;
+}
+
+float sampler_score(struct sampler *sampler, const float *logits, int32_t token,
+                    struct token_logprob *top, size_t count) {
+    struct candidates *candidates = &sampler->candidates;
+    const float greatest = sampler->kernels->greatest(logits, sampler->vocabulary_size);
+    for (size_t i = 0; i < count; i++) {
+        top[i] = (struct token_logprob){-1, -INFINITY};
+    }
+    if (!isfinite(greatest)) {
+        return logits[token] == greatest ? 0.0f : -INFINITY;
+    }
+    candidates_weigh_all(candidates, logits, greatest, 1.0f);
+    const double log_total = (double)greatest + log(candidates_total(candidates));
+    if (count > 0) {
+        float least = candidates_bound(candidates, logits, count, -FLT_MAX, greatest);
+        candidates_collect(candidates, logits, least);
+        size_t filled = 0;
+        for (size_t i = 0; i < candidates->count; i++) {
+            filled = insert(top, filled, count, candidates->ids[i], candidates->logits[i]);
+        }
+        for (size_t i = 0; i < filled; i++) {
+            top[i].logprob = (float)((double)top[i].logprob - log_total);
+        }
+    }
+    return (float)((double)logits[token] - log_total);
 }

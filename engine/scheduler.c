@@ -13,6 +13,8 @@ enum {
     /* Rows that pass over the weights once (see kernels.h): up to so many, drafts included, cost
      * little more than one. */
     DECODE_ROWS_CHEAP = 8,
+    /* Rows of prompts in a step that score the token after them: each needs logits of its own. */
+    SCORE_ROWS = 32,
 };
 
 /* A singly linked list with its end: sessions join at either end and leave from anywhere. */
@@ -36,6 +38,12 @@ struct counters {
     _Atomic uint64_t preemptions;
 };
 
+/* One row of logits that says how probable a token of a prompt was. */
+struct scoring {
+    struct session *session;
+    size_t index; /* among those of its session in this step */
+};
+
 struct scheduler {
     struct decoder *decoder;
     struct prefix_cache *prefixes; /* NULL: none are kept */
@@ -45,6 +53,8 @@ struct scheduler {
     struct executor_row *rows;  /* [rows_max] of the step */
     struct session **samplings; /* [sessions_max]: whose logits are wanted, in row order */
     size_t sampling_count;
+    struct scoring scorings[SCORE_ROWS];
+    size_t scoring_count;
     float *logits;
     struct sampler **samplers; /* one a thread */
     bool delivered;
@@ -88,6 +98,10 @@ static struct session *list_remove(struct session_list *list, struct session **l
 
 /* ---- Open, close ---- */
 
+size_t scheduler_wanted_max(size_t sessions_max) {
+    return sessions_max + DRAFTS_MAX + SCORE_ROWS;
+}
+
 bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
                     bool keep_prefixes, struct error *err) {
     size_t threads = workers_count(decoder->workers);
@@ -110,8 +124,8 @@ bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sess
     }
     ok = ok && (!keep_prefixes || prefix_cache_open(&scheduler->prefixes, decoder->cache, err));
     for (size_t i = 0; ok && i < threads; i++) {
-        ok = sampler_open(&scheduler->samplers[i], decoder->plan->vocabulary_size, decoder->kernels,
-                          err);
+        ok = sampler_open(&scheduler->samplers[i], decoder->plan->vocabulary_size,
+                          decoder->context_length, decoder->kernels, err);
     }
     if (!ok) {
         scheduler_close(scheduler);
@@ -127,7 +141,8 @@ static void finish(struct scheduler *scheduler, struct session *session,
     prefix_cache_mark(scheduler->prefixes, &session->cursor);
     kv_sequence_close(&session->sequence, scheduler->decoder->cache);
     prefix_cache_release(scheduler->prefixes, &session->cursor);
-    session_push(session, (struct session_event){.finish = reason});
+    *session_event_ahead(session, 0) = (struct session_event){.finish = reason};
+    session_push(session);
     session_let_go(session);
     scheduler_give_up_place(scheduler);
     scheduler->delivered = true;
@@ -190,8 +205,10 @@ static size_t pages_missing(const struct scheduler *scheduler, const struct sess
 
 /* Takes what the prefix cache has of the session's tokens. */
 static void take_prefix(struct scheduler *scheduler, struct session *session) {
+    /* Rows that score tokens must be computed, whoever else has computed them. */
+    size_t useful = session_scores_left(session) > 0 ? session->scored : session->length;
     size_t computed = prefix_cache_match(scheduler->prefixes, &session->cursor, session->tokens,
-                                         session->length, session->computed, &session->sequence);
+                                         useful, session->computed, &session->sequence);
     size_t gained = computed - session->computed;
     session->computed = computed;
     if (!session->restarted) { /* it would find itself again */
@@ -221,7 +238,7 @@ static void choose_rope(struct scheduler *scheduler, struct session *session) {
 }
 
 void scheduler_add(struct scheduler *scheduler, struct session *session) {
-    if (session->capacity == session->prompt_length) {
+    if (session->capacity == session->prompt_length && session_scores_left(session) == 0) {
         finish(scheduler, session, FINISH_LENGTH); /* it asks for no tokens */
     } else {
         choose_rope(scheduler, session);
@@ -323,13 +340,38 @@ static bool should_wait_for_another(const struct scheduler *scheduler,
     return false;
 }
 
-/* Rows for a session that has more than one token to compute, of `left`. */
-static size_t prompt_rows(struct scheduler *scheduler, struct session *session, size_t left) {
+/* Tokens that are left to compute. The last one of a full session only led to the next. */
+static size_t rows_left(const struct session *session) {
+    return session->length - session->computed - (session->length == session->capacity);
+}
+
+/* The same for a session whose prompt is to be scored: at most `scores_left` of the rows may do so.
+ * Row p scores token p + 1, so that the last row is left for a step of its own. */
+static size_t scoring_rows(struct session *session, size_t left, size_t scores_left) {
+    size_t first = session->scored - 1; /* the rows before it have scored already */
+    size_t known = session->computed < first ? first - session->computed : 0;
+    size_t scores = least(session_scores_left(session), least(scores_left, session_room(session)));
+    size_t rows = least(known + scores, left);
+    session->step_scores = rows > known ? rows - known : 0;
+    return rows;
+}
+
+/* Rows for a session that computes its prompt, of `left`. */
+static size_t prompt_rows(struct scheduler *scheduler, struct session *session, size_t left,
+                          size_t scores_left) {
     take_prefix(scheduler, session); /* another session may have computed it by now */
+    if (session_scores_left(session) > 0) {
+        return scoring_rows(session, left, scores_left);
+    }
     if (should_wait_for_another(scheduler, session)) {
         return 0;
     }
-    return least(session->length - session->computed, left);
+    return least(rows_left(session), left);
+}
+
+/* One token to compute, and the next one to sample. */
+static bool decodes(const struct session *session) {
+    return rows_left(session) == 1 && session_scores_left(session) == 0;
 }
 
 /* Tokens that may be guessed behind those of a session that decodes: the step yields one token more
@@ -342,8 +384,8 @@ static size_t useful_drafts(const struct scheduler *scheduler, const struct sess
 }
 
 /* Rows for guesses of the sessions that decode, oldest first. Returns how many. */
-static size_t add_drafts(struct scheduler *scheduler, size_t decodes, size_t left) {
-    size_t budget = decodes < DECODE_ROWS_CHEAP ? DECODE_ROWS_CHEAP - decodes : 0;
+static size_t add_drafts(struct scheduler *scheduler, size_t decoding, size_t left) {
+    size_t budget = decoding < DECODE_ROWS_CHEAP ? DECODE_ROWS_CHEAP - decoding : 0;
     budget = least(budget, left);
     size_t drafts = 0;
     for (struct session *s = scheduler->running.first; s != NULL && drafts < budget; s = s->next) {
@@ -361,24 +403,27 @@ static size_t add_drafts(struct scheduler *scheduler, size_t decodes, size_t lef
 /* Decodes first, then prompts share what is left. */
 static void share_rows(struct scheduler *scheduler) {
     size_t left = scheduler->decoder->rows_max;
-    size_t decodes = 0;
+    size_t decoding = 0;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
         s->step_rows = 0;
+        s->step_scores = 0;
         s->drafts = 0;
-        if (s->length - s->computed == 1 && left > 0 && session_has_room(s)) {
+        if (decodes(s) && left > 0 && session_has_room(s)) {
             s->step_rows = 1;
             left--;
-            decodes++;
+            decoding++;
         }
     }
-    left -= add_drafts(scheduler, decodes, left);
-    if (decodes > 0 && left > PROMPT_ROWS_BESIDE_DECODES) {
+    left -= add_drafts(scheduler, decoding, left);
+    if (decoding > 0 && left > PROMPT_ROWS_BESIDE_DECODES) {
         left = PROMPT_ROWS_BESIDE_DECODES;
     }
+    size_t scores_left = SCORE_ROWS;
     for (struct session *s = scheduler->running.first; s != NULL && left > 0; s = s->next) {
-        if (s->length - s->computed > 1 && session_has_room(s)) {
-            s->step_rows = prompt_rows(scheduler, s, left);
+        if (!decodes(s) && session_has_room(s)) {
+            s->step_rows = prompt_rows(scheduler, s, left, scores_left);
             left -= s->step_rows;
+            scores_left -= s->step_scores;
         }
     }
 }
@@ -403,44 +448,110 @@ static void reserve_pages(struct scheduler *scheduler) {
 
 /* ---- The step ---- */
 
+/* Does the step compute the session's last token, and is there room for one after it? */
+static bool will_sample(const struct session *session) {
+    return session->step_rows > 0 && session->computed + session->step_rows >= session->length &&
+           session->length < session->capacity;
+}
+
+/* The wanted rows of a session follow each other: those that score, those that sample. */
+static void want_logits(struct scheduler *scheduler, struct session *session, size_t *logits_row) {
+    session->logits_row = *logits_row;
+    session->sampled = 0;
+    for (size_t i = 0; i < session->step_scores; i++) {
+        scheduler->scorings[scheduler->scoring_count++] = (struct scoring){session, i};
+    }
+    *logits_row += session->step_scores;
+    if (will_sample(session)) {
+        scheduler->samplings[scheduler->sampling_count++] = session;
+        *logits_row += session->drafts + 1;
+    }
+}
+
 static size_t list_rows(struct scheduler *scheduler) {
     size_t count = 0;
     size_t logits_row = 0;
     scheduler->sampling_count = 0;
+    scheduler->scoring_count = 0;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
         size_t end = s->computed + s->step_rows;
+        size_t first_sampling = will_sample(s) ? s->length - 1 : end;
         for (size_t position = s->computed; position < end; position++) {
+            bool scores = s->step_scores > 0 && position + 1 >= s->scored;
             scheduler->rows[count++] = (struct executor_row){
                 .token = s->tokens[position],
                 .position = position,
                 .sequence = &s->sequence,
-                .wanted = position + 1 >= s->length,
+                .wanted = scores || position >= first_sampling,
                 .long_rope = s->long_rope,
             };
         }
-        if (s->step_rows > 0 && end >= s->length) {
-            s->logits_row = logits_row;
-            logits_row += s->drafts + 1;
-            scheduler->samplings[scheduler->sampling_count++] = s;
-        }
+        want_logits(scheduler, s, &logits_row);
     }
     return count;
 }
 
+/* Writes the logprobs of a token that follows the row with these logits into the event that will
+ * say it. */
+static void score(struct scheduler *scheduler, struct session *s, size_t thread,
+                  const float *logits, int32_t token, size_t ahead) {
+    session_event_ahead(s, ahead)->logprob = sampler_score(
+        scheduler->samplers[thread], logits, token, session_event_top(s, ahead), s->top_logprobs);
+}
+
 /* Samples from row to row, as long as what comes out is what the next row was computed with: so
  * the reply is the same with drafts and without. */
-static void sample_one(void *context, size_t thread, size_t item) {
-    struct scheduler *scheduler = context;
-    struct session *s = scheduler->samplings[item];
+static void sample(struct scheduler *scheduler, struct session *s, size_t thread) {
     size_t stride = executor_logits_stride(scheduler->decoder->executor);
     bool right = true;
     for (s->sampled = 0; s->sampled <= s->drafts && right; s->sampled++) {
         size_t length = s->length + s->sampled;
-        float *logits = scheduler->logits + (s->logits_row + s->sampled) * stride;
-        int32_t token = sampler_choose(scheduler->samplers[thread], &s->sampling, logits, s->tokens,
-                                       length, s->prompt_length);
+        const struct sampler_row row = {
+            .logits = scheduler->logits + (s->logits_row + s->sampled) * stride,
+            .tokens = s->tokens,
+            .length = length,
+            .reply_start = s->prompt_length,
+        };
+        int32_t token =
+            sampler_choose(scheduler->samplers[thread], &s->sampling, &s->sampling_state, &row);
+        if (s->logprobs) {
+            score(scheduler, s, thread, row.logits, token, s->sampled);
+        }
         right = s->sampled < s->drafts && token == s->tokens[length];
         s->tokens[length] = token;
+    }
+}
+
+/* One item of work on the step's logits: first come the sessions that sample, then the rows that
+ * score. A session does not do both in one step. */
+static void read_logits(void *context, size_t thread, size_t item) {
+    struct scheduler *scheduler = context;
+    if (item < scheduler->sampling_count) {
+        sample(scheduler, scheduler->samplings[item], thread);
+        return;
+    }
+    const struct scoring *scoring = &scheduler->scorings[item - scheduler->sampling_count];
+    struct session *s = scoring->session;
+    size_t stride = executor_logits_stride(scheduler->decoder->executor);
+    score(scheduler, s, thread, scheduler->logits + (s->logits_row + scoring->index) * stride,
+          s->tokens[s->scored + scoring->index], scoring->index);
+}
+
+/* Hands the event that comes next, with the logprobs that it has already, to the reader. */
+static void deliver_token(struct scheduler *scheduler, struct session *s, int32_t token,
+                          bool of_prompt) {
+    struct session_event *event = session_event_ahead(s, 0);
+    event->token = token;
+    event->finish = FINISH_NONE;
+    event->of_prompt = of_prompt;
+    session_push(s);
+    scheduler->delivered = true;
+}
+
+static void deliver_scores(struct scheduler *scheduler, struct session *s) {
+    for (size_t i = 0; i < s->step_scores; i++) {
+        deliver_token(scheduler, s, s->tokens[s->scored], true);
+        s->scored++;
     }
 }
 
@@ -448,6 +559,7 @@ static void sample_one(void *context, size_t thread, size_t item) {
  * from. */
 static struct session **deliver(struct scheduler *scheduler, struct session **link) {
     struct session *s = *link;
+    deliver_scores(scheduler, s);
     for (size_t i = 0; i < s->sampled; i++) {
         int32_t token = s->tokens[s->length];
         if (session_is_stop_token(s, token)) {
@@ -455,11 +567,10 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
             return link;
         }
         s->length++;
-        session_push(s, (struct session_event){.token = token});
-        scheduler->delivered = true;
+        deliver_token(scheduler, s, token, false);
         atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
     }
-    if (s->length == s->capacity) {
+    if (s->length == s->capacity && session_scores_left(s) == 0) {
         finish(scheduler, list_remove(&scheduler->running, link), FINISH_LENGTH);
         return link;
     }
@@ -507,7 +618,7 @@ static void advance(struct scheduler *scheduler) {
             verify_drafts(scheduler, s);
         }
         settle(scheduler, s);
-        link = s->computed >= s->length ? deliver(scheduler, link) : &s->next;
+        link = deliver(scheduler, link);
     }
 }
 
@@ -531,7 +642,8 @@ struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
     if (count > 0) {
         publish(scheduler);
         scheduler->logits = executor_run(scheduler->decoder->executor, scheduler->rows, count);
-        workers_run(scheduler->decoder->workers, sample_one, scheduler, scheduler->sampling_count);
+        workers_run(scheduler->decoder->workers, read_logits, scheduler,
+                    scheduler->sampling_count + scheduler->scoring_count);
         advance(scheduler);
         atomic_fetch_add(&scheduler->counters.steps, 1);
     }

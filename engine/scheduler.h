@@ -13,7 +13,8 @@
  *        forgets some; where that is not enough, a session with a slow reader, or else the youngest,
  *        is preempted.
  *     5. The step runs; a session whose last token was in it samples the next one, and those that
- *        guesses have computed already, and hands them to its reader.
+ *        guesses have computed already, and hands them to its reader. One that wants the logprobs
+ *        of its prompt scores it row by row, few rows a step.
  *
  * Results depend on none of these decisions (see executor.h), only their time does.
  *
@@ -33,6 +34,9 @@
 #include <stddef.h>
 
 struct scheduler;
+
+/* Rows of one step whose logits are wanted: what decoder_options.wanted_max must be. */
+size_t scheduler_wanted_max(size_t sessions_max);
 
 bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sessions_max,
                     bool keep_prefixes, struct error *err);

@@ -1,6 +1,7 @@
 #include "engine/session.h"
 
 #include "engine/checked.h"
+#include "engine/sampler.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,13 +19,34 @@ static void *copy_of(const void *bytes, size_t count, size_t size) {
 static void session_free(struct session *session) {
     free(session->tokens);
     free(session->stop_tokens);
-    free(session->biases);
+    free(session->ring_top);
+    for (size_t i = 0; i < sizeof session->sampling_parts / sizeof *session->sampling_parts; i++) {
+        free(session->sampling_parts[i]);
+    }
     free(session);
 }
 
-bool session_open(struct session **out, struct engine *engine, const struct kv_cache *cache,
-                  const struct session_request *request, size_t context_length, struct error *err) {
-    size_t room = context_length - request->prompt_length;
+static bool copy_sampling(struct session *session, const struct sampling *sampling,
+                          size_t vocabulary_size) {
+    struct sampling *copy = &session->sampling;
+    void **parts = session->sampling_parts;
+    *copy = *sampling;
+    copy->biases = parts[0] = copy_of(sampling->biases, sampling->bias_count, sizeof *copy->biases);
+    copy->dry.breaker_runs = parts[1] =
+        copy_of(sampling->dry.breaker_runs, sampling->dry.breaker_run_length,
+                sizeof *copy->dry.breaker_runs);
+    if (sampling->dry.breaker_bits != NULL) {
+        copy->dry.breaker_bits = parts[2] =
+            copy_of(sampling->dry.breaker_bits, (vocabulary_size + 63) / 64, sizeof(uint64_t));
+    }
+    session->sampling_state = sampling_begin(sampling);
+    return parts[0] != NULL && parts[1] != NULL &&
+           (parts[2] != NULL || sampling->dry.breaker_bits == NULL);
+}
+
+bool session_open(struct session **out, struct engine *engine, const struct decoder *decoder,
+                  const struct session_request *request, struct error *err) {
+    size_t room = decoder->context_length - request->prompt_length;
     size_t reply = request->max_tokens < room ? request->max_tokens : room;
     struct session *session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -35,22 +57,26 @@ bool session_open(struct session **out, struct engine *engine, const struct kv_c
     session->prompt_length = request->prompt_length;
     session->capacity = request->prompt_length + reply;
     session->length = request->prompt_length;
+    session->scored = 1;
     session->tokens = calloc(session->capacity, sizeof *session->tokens);
     session->stop_tokens =
         copy_of(request->stop_tokens, request->stop_token_count, sizeof *session->stop_tokens);
     session->stop_token_count = request->stop_token_count;
-    session->sampling = request->sampling;
+    session->logprobs = request->logprobs || request->prompt_logprobs;
+    session->top_logprobs = request->top_logprobs;
+    session->prompt_logprobs = request->prompt_logprobs;
+    session->ring_top =
+        calloc((SESSION_RING_EVENTS + 1) * (request->top_logprobs + 1), sizeof *session->ring_top);
     session->drafts_max = request->drafts_max;
-    session->biases =
-        copy_of(request->sampling.biases, request->sampling.bias_count, sizeof *session->biases);
-    session->sampling.biases = session->biases;
+    bool sampling = copy_sampling(session, &request->sampling, decoder->plan->vocabulary_size);
     atomic_init(&session->holders, 2);
-    if (session->tokens == NULL || session->stop_tokens == NULL || session->biases == NULL) {
+    if (session->tokens == NULL || session->stop_tokens == NULL || session->ring_top == NULL ||
+        !sampling) {
         session_free(session);
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a session of %zu tokens",
                          request->prompt_length + reply);
     }
-    if (!kv_sequence_open(&session->sequence, cache, session->capacity, err)) {
+    if (!kv_sequence_open(&session->sequence, decoder->cache, session->capacity, err)) {
         session_free(session);
         return false;
     }
@@ -88,11 +114,43 @@ bool session_has_room(struct session *session) {
     return true;
 }
 
-void session_push(struct session *session, struct session_event event) {
+static size_t slot_ahead(const struct session *session, size_t ahead) {
+    size_t written = atomic_load_explicit(&session->written, memory_order_relaxed);
+    assert(ring_used(session) + ahead < SESSION_RING_EVENTS);
+    return (written + ahead) % SESSION_RING_EVENTS;
+}
+
+struct session_event *session_event_ahead(struct session *session, size_t ahead) {
+    return &session->ring[slot_ahead(session, ahead)];
+}
+
+struct token_logprob *session_event_top(struct session *session, size_t ahead) {
+    return session->ring_top + slot_ahead(session, ahead) * session->top_logprobs;
+}
+
+void session_push(struct session *session) {
     size_t written = atomic_load_explicit(&session->written, memory_order_relaxed);
     assert(ring_used(session) < SESSION_RING_EVENTS);
-    session->ring[written % SESSION_RING_EVENTS] = event;
     atomic_store(&session->written, written + 1);
+}
+
+bool session_pop(struct session *session, struct session_event *event) {
+    size_t taken = atomic_load_explicit(&session->taken, memory_order_relaxed);
+    if (taken == atomic_load(&session->written)) {
+        return false;
+    }
+    size_t slot = taken % SESSION_RING_EVENTS;
+    size_t count = session->top_logprobs;
+    struct token_logprob *top = session->ring_top + SESSION_RING_EVENTS * count;
+    memcpy(top, session->ring_top + slot * count, count * sizeof *top);
+    *event = session->ring[slot];
+    event->top = top;
+    atomic_store(&session->taken, taken + 1);
+    return true;
+}
+
+size_t session_scores_left(const struct session *session) {
+    return session->prompt_logprobs ? session->prompt_length - session->scored : 0;
 }
 
 bool session_is_stop_token(const struct session *session, int32_t token) {

@@ -17,6 +17,7 @@
 #ifndef QUERN_ENGINE_SESSION_H
 #define QUERN_ENGINE_SESSION_H
 
+#include "engine/decoder.h"
 #include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
@@ -39,7 +40,10 @@ struct session {
     int32_t *stop_tokens;
     size_t stop_token_count;
     struct sampling sampling;
-    struct logit_bias *biases;
+    void *sampling_parts[3]; /* what it points to */
+    bool logprobs;
+    size_t top_logprobs;
+    bool prompt_logprobs;
     size_t drafts_max;
 
     int32_t *tokens; /* [capacity]; drafts follow the last one, then what was sampled */
@@ -52,7 +56,10 @@ struct session {
     size_t step_rows; /* rows in the step being built */
     size_t drafts;    /* of them, the last ones: tokens that are guesses */
     size_t logits_row;
-    size_t sampled; /* tokens, behind the last one */
+    size_t scored;      /* tokens of the prompt whose logprobs are known, the first included */
+    size_t step_scores; /* rows of the step, the first wanted ones, that score the next ones */
+    size_t sampled;     /* tokens, behind the last one */
+    struct sampling_state sampling_state;
     struct drafter drafter;
     struct session *next; /* in the list that holds it */
 
@@ -61,6 +68,8 @@ struct session {
     atomic_size_t drafted_tokens;
     atomic_size_t accepted_tokens;
     struct session_event ring[SESSION_RING_EVENTS];
+    struct token_logprob *ring_top; /* [SESSION_RING_EVENTS + 1, top_logprobs]: one for each event,
+                                       and the reader's copy of the last one */
     atomic_size_t written;
     atomic_size_t taken;
 
@@ -69,10 +78,9 @@ struct session {
     atomic_int holders;
 };
 
-/* A session with copies of all that the request points to; `context_length` bounds prompt and
- * reply. */
-bool session_open(struct session **out, struct engine *engine, const struct kv_cache *cache,
-                  const struct session_request *request, size_t context_length, struct error *err);
+/* A session with copies of all that the request points to. */
+bool session_open(struct session **out, struct engine *engine, const struct decoder *decoder,
+                  const struct session_request *request, struct error *err);
 
 /* One holder lets go. The engine's has closed the sequence before. */
 void session_let_go(struct session *session);
@@ -84,8 +92,19 @@ bool session_has_room(struct session *session);
 /* Tokens that the reader has room for, besides the finish reason. */
 size_t session_room(const struct session *session);
 
-/* Hands an event to the reader. There is room: see session_room. */
-void session_push(struct session *session, struct session_event event);
+/* The event that will be the reader's when `ahead` more have been pushed; its `top`, if the session
+ * has top_logprobs, can be written through session_event_top. There is room: see session_room. */
+struct session_event *session_event_ahead(struct session *session, size_t ahead);
+struct token_logprob *session_event_top(struct session *session, size_t ahead);
+
+/* Hands the next event, which has been filled, to the reader. */
+void session_push(struct session *session);
+
+/* The reader's side of it: takes the next event, if there is one. */
+bool session_pop(struct session *session, struct session_event *event);
+
+/* Tokens of the prompt that are still to be scored. */
+size_t session_scores_left(const struct session *session);
 
 bool session_is_stop_token(const struct session *session, int32_t token);
 

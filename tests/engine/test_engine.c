@@ -1,81 +1,12 @@
 /* Sessions on a real model: what others do at the same time changes nothing that a reader gets. */
 #include "engine/engine.h"
-#include "fixture.h"
+#include "sessions.h"
 
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLY_MAX = 48, SESSIONS = 8 };
-
-/* Lets a test sleep until the engine has something new. */
-struct bell {
-    pthread_mutex_t mutex;
-    pthread_cond_t rung;
-    bool ringing;
-};
-
-static void ring(void *context) {
-    struct bell *bell = context;
-    pthread_mutex_lock(&bell->mutex);
-    bell->ringing = true;
-    pthread_cond_signal(&bell->rung);
-    pthread_mutex_unlock(&bell->mutex);
-}
-
-static void wait_for(struct bell *bell) {
-    pthread_mutex_lock(&bell->mutex);
-    while (!bell->ringing) {
-        pthread_cond_wait(&bell->rung, &bell->mutex);
-    }
-    bell->ringing = false;
-    pthread_mutex_unlock(&bell->mutex);
-}
-
-static struct bell bell = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
-
-static struct engine_options small_options(void) {
-    struct engine_options options = engine_options_default();
-    options.threads = 2;
-    options.pin_threads = false;
-    options.step_rows_max = 32;
-    options.wake = ring;
-    options.wake_context = &bell;
-    return options;
-}
-
-static struct engine *open_engine_with(const struct model *model,
-                                       const struct engine_options *options) {
-    struct engine *engine = NULL;
-    struct error err = {0};
-    cr_assert(engine_open(&engine, &model->plan, options, &err), "%s", err.text);
-    return engine;
-}
-
-static struct engine *open_engine(const struct model *model, size_t kv_positions,
-                                  size_t sessions_max, size_t queue_max) {
-    struct engine_options options = small_options();
-    options.kv_positions = kv_positions;
-    options.sessions_max = sessions_max;
-    options.queue_max = queue_max;
-    return open_engine_with(model, &options);
-}
-
-static struct model *open_model(void) {
-    struct model *model = NULL;
-    struct error err = {0};
-    cr_assert(model_open(&model, "models/gemma3-int4", NULL, &err), "%s", err.text);
-    return model;
-}
-
-struct reply {
-    struct session *session;
-    int32_t tokens[REPLY_MAX];
-    size_t length;
-    struct session_usage usage;
-    enum finish_reason finish;
-};
+enum { SESSIONS = 8 };
 
 /* Session i has a prompt, a length and a way to sample of its own. */
 static void submit(struct reply *reply, struct engine *engine, size_t i) {
@@ -93,35 +24,6 @@ static void submit(struct reply *reply, struct engine *engine, size_t i) {
     struct error err = {0};
     *reply = (struct reply){0};
     cr_assert(session_submit(&reply->session, engine, &request, &err), "%s", err.text);
-}
-
-static void take_all(struct reply *reply) {
-    struct session_event event;
-    while (reply->finish == FINISH_NONE && session_take(reply->session, &event)) {
-        reply->finish = event.finish;
-        if (event.finish == FINISH_NONE) {
-            cr_assert_lt(reply->length, REPLY_MAX);
-            reply->tokens[reply->length++] = event.token;
-        }
-    }
-}
-
-static void finish_all(struct reply *replies, size_t count) {
-    size_t finished = 0;
-    while (finished < count) {
-        finished = 0;
-        for (size_t i = 0; i < count; i++) {
-            take_all(&replies[i]);
-            finished += replies[i].finish != FINISH_NONE;
-        }
-        if (finished < count) {
-            wait_for(&bell);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        replies[i].usage = session_get_usage(replies[i].session);
-        session_release(replies[i].session);
-    }
 }
 
 static void reply_alone(const struct model *model, struct reply *replies) {
@@ -195,7 +97,7 @@ Test(engine, a_reader_that_does_not_read_holds_up_only_its_own_session) {
         if (session_take(slow, &event)) {
             taken += event.finish == FINISH_NONE;
         } else {
-            wait_for(&bell);
+            wait_for_engine();
         }
     }
     cr_assert_eq(taken, 200, "%zu tokens, none lost", taken);
@@ -209,7 +111,7 @@ Test(engine, a_released_session_gives_its_pages_back) {
     struct engine *engine = open_engine(model, 0, 2, 8);
     struct reply first;
     submit(&first, engine, 1);
-    wait_for(&bell);
+    wait_for_engine();
     session_release(first.session);
     struct reply second;
     submit(&second, engine, 2);
