@@ -1,4 +1,4 @@
-/* POST /v1/completions: one request becomes prompts x n completions that run together.
+/* POST /v1/completions: one request becomes prompts x best_of completions that run together.
  *
  *     read ─▶ open every completion ─▶ defer ─▶ advance … ─▶ whole:  one JSON when all have finished
  *                                                            stream: an event for each piece
@@ -10,6 +10,7 @@
 #include "server/routes.h"
 #include "server/sse.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,11 @@ struct job {
     bool stream;
     bool include_usage;
     size_t prompt_tokens;
-    size_t n;        /* choices of each prompt */
+    size_t best_of;  /* completions of each prompt ... */
+    size_t n;        /* ... of which so many are told */
     size_t finished; /* completions whose finish has been handled */
     size_t count;
-    struct completion completions[]; /* index = prompt * n + choice */
+    struct completion completions[]; /* index = prompt * best_of + choice */
 };
 
 /* ---- Opening and closing ---- */
@@ -42,7 +44,7 @@ static void close_completions(struct job *job) {
 }
 
 static struct job *create_job(const struct completion_request *request) {
-    size_t count = request->prompt_count * (size_t)request->n;
+    size_t count = request->prompt_count * (size_t)request->best_of;
     struct job *job = calloc(1, sizeof *job + count * sizeof *job->completions);
     if (job == NULL) {
         return NULL;
@@ -54,9 +56,10 @@ static struct job *create_job(const struct completion_request *request) {
     snprintf(job->id, sizeof job->id, "cmpl-%016llx", (unsigned long long)random);
     job->service = request->service;
     job->created = (double)time(NULL);
-    job->n = (size_t)request->n;
-    job->stream = request->stream;
-    job->include_usage = request->include_usage;
+    job->best_of = (size_t)request->best_of;
+    job->n = (size_t)request->generation.n;
+    job->stream = request->generation.stream;
+    job->include_usage = request->generation.include_usage;
     return job;
 }
 
@@ -64,7 +67,7 @@ static bool open_completions(struct job *job, const struct completion_request *r
                              struct api_error *error) {
     for (size_t prompt = 0; prompt < request->prompt_count; prompt++) {
         job->prompt_tokens += request->prompts[prompt].ids.length;
-        for (size_t choice = 0; choice < (size_t)request->n; choice++) {
+        for (size_t choice = 0; choice < job->best_of; choice++) {
             struct error err = {0};
             if (!completion_open(&job->completions[job->count++], request, prompt, choice, &err)) {
                 return api_error_from(error, &err, "prompt");
@@ -87,7 +90,7 @@ static size_t count_tokens(const struct job *job) {
 /* Of each prompt once, as it counts once: its first choice found only what others had left. */
 static size_t count_cached_tokens(const struct job *job) {
     size_t tokens = 0;
-    for (size_t i = 0; i < job->count; i += job->n) {
+    for (size_t i = 0; i < job->count; i += job->best_of) {
         tokens += job->completions[i].usage.cached_tokens;
     }
     return tokens;
@@ -97,20 +100,28 @@ static const char *finish_name(enum finish_reason reason) {
     return reason == FINISH_STOP ? "stop" : reason == FINISH_LENGTH ? "length" : NULL;
 }
 
+/* Takes over `item`, which may be NULL. */
+static bool add_item(cJSON *object, const char *name, cJSON *item) {
+    if (item != NULL && cJSON_AddItemToObject(object, name, item)) {
+        return true;
+    }
+    cJSON_Delete(item);
+    return false;
+}
+
 /* Appends one choice with the text that is ready, and takes that. */
-static bool add_choice(cJSON *choices, struct completion *completion, size_t index) {
+static bool add_choice(cJSON *choices, const struct job *job, struct completion *completion,
+                       size_t index) {
     cJSON *choice = cJSON_CreateObject();
     cJSON *text = json_create_text(completion->text.bytes, completion->text.length);
+    cJSON *logprobs = completion_take_logprobs(completion, job->service->model->tokenizer);
     const char *finish = finish_name(completion->finish);
     completion->text.length = 0;
-    if (!cJSON_AddItemToObject(choice, "text", text)) {
-        cJSON_Delete(text);
-        cJSON_Delete(choice);
-        return false;
-    }
-    bool complete = cJSON_AddNumberToObject(choice, "index", (double)index) &&
-                    cJSON_AddNullToObject(choice, "logprobs") &&
-                    (finish != NULL ? cJSON_AddStringToObject(choice, "finish_reason", finish)
+    bool complete = add_item(choice, "text", text);
+    complete = complete && cJSON_AddNumberToObject(choice, "index", (double)index);
+    complete = add_item(choice, "logprobs", logprobs) && complete;
+    complete =
+        complete && (finish != NULL ? cJSON_AddStringToObject(choice, "finish_reason", finish)
                                     : cJSON_AddNullToObject(choice, "finish_reason"));
     if (!cJSON_AddItemToArray(choices, choice)) {
         cJSON_Delete(choice);
@@ -158,12 +169,39 @@ static char *print_answer(cJSON *root, bool complete) {
     return text;
 }
 
+/* By the mean logprob of its tokens: the sum would favour short ones. */
+static double rank(const struct completion *completion) {
+    return completion->tokens > 0 ? completion->logprob_sum / (double)completion->tokens
+                                  : -INFINITY;
+}
+
+/* The best of a prompt's completions that have not been told. */
+static struct completion *best_left(const struct job *job, struct completion *completions,
+                                    bool *told) {
+    size_t best = job->best_of;
+    for (size_t i = 0; i < job->best_of; i++) {
+        if (!told[i] &&
+            (best == job->best_of || rank(&completions[i]) > rank(&completions[best]))) {
+            best = i;
+        }
+    }
+    told[best] = true;
+    return &completions[best];
+}
+
 static char *print_whole(struct job *job) {
     cJSON *choices;
     cJSON *root = create_answer(job, &choices);
     bool complete = choices != NULL;
-    for (size_t i = 0; i < job->count && complete; i++) {
-        complete = add_choice(choices, &job->completions[i], i);
+    size_t index = 0;
+    for (size_t i = 0; i < job->count; i += job->best_of) {
+        bool told[CHOICES_OF_ONE_PROMPT_MAX] = {false};
+        for (size_t choice = 0; choice < job->n && complete; choice++) {
+            struct completion *completion = job->best_of == job->n
+                                                ? &job->completions[i + choice]
+                                                : best_left(job, &job->completions[i], told);
+            complete = add_choice(choices, job, completion, index++);
+        }
     }
     return print_answer(root, complete && add_usage(root, job));
 }
@@ -172,7 +210,7 @@ static char *print_whole(struct job *job) {
 static char *print_piece(struct job *job, size_t index) {
     cJSON *choices;
     cJSON *root = create_answer(job, &choices);
-    bool complete = choices != NULL && add_choice(choices, &job->completions[index], index) &&
+    bool complete = choices != NULL && add_choice(choices, job, &job->completions[index], index) &&
                     (!job->include_usage || cJSON_AddNullToObject(root, "usage"));
     return print_answer(root, complete);
 }
@@ -228,7 +266,7 @@ static bool advance_completion(struct http_exchange *exchange, struct job *job, 
         if (finished && !handle_finish(exchange, job, index)) {
             return false;
         }
-        if (job->stream && (finished || completion->text.length > 0)) {
+        if (job->stream && (finished || (completion->text.length > 0 && !completion->in_prompt))) {
             sse_send(exchange, print_piece(job, index));
         }
     }

@@ -32,6 +32,7 @@ enum {
 struct server {
     struct serve_options options;
     struct service service;
+    struct vocabulary_index index;
     struct listener listener;
     struct model *model;
     uv_loop_t loop;
@@ -131,6 +132,8 @@ static bool open_model(struct server *server, struct error *err) {
         return error_set(err, ERROR_UNSUPPORTED, "The model \"%s\" cannot serve text: %s",
                          server->model->id, server->model->tokenizer_error.text);
     }
+    server->index.tokenizer = server->model->tokenizer;
+    server->service.index = &server->index;
     server->service.model = server->model;
     server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
     return true;
@@ -196,6 +199,7 @@ static void close_all(struct server *server) {
     if (server->service.engine != NULL) {
         engine_close(server->service.engine);
     }
+    vocabulary_index_deinit(&server->index);
     if (server->model != NULL) {
         model_close(server->model);
     }

@@ -10,8 +10,21 @@ static void finish(struct completion *completion, enum finish_reason reason) {
     }
 }
 
+static size_t count_characters(const char *text, size_t length) {
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++) {
+        count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    }
+    return count;
+}
+
+/* ---- Opening ---- */
+
 static bool echo_prompt(struct completion *completion, const struct completion_request *request,
                         const struct prompt *prompt, struct error *err) {
+    if (!request->echo) {
+        return true;
+    }
     if (prompt->text == NULL) {
         return tokenizer_decode(request->service->model->tokenizer, prompt->ids.ids,
                                 prompt->ids.length, true, &completion->text, err);
@@ -22,26 +35,43 @@ static bool echo_prompt(struct completion *completion, const struct completion_r
     return true;
 }
 
+/* Begins with the first token of an echoed prompt, of which no event tells. */
+static bool open_logprobs(struct completion *completion, const struct completion_request *request,
+                          const struct prompt *prompt, struct error *err) {
+    completion->tells_logprobs = request->logprobs;
+    completion->keeps_logprobs = request->logprobs || request->best_of > request->generation.n;
+    completion->logprobs.top_count = request->top_logprobs;
+    completion->said = count_characters(completion->text.bytes, completion->text.length);
+    completion->characters = completion->said;
+    if (!request->logprobs || !request->echo) {
+        return true;
+    }
+    struct text_buffer piece = {0};
+    int32_t first = prompt->ids.ids[0];
+    bool ok = detokenizer_open(&completion->prompt_detokenizer, request->service->model->tokenizer,
+                               true, err) &&
+              detokenizer_push(completion->prompt_detokenizer, first, &piece, err) &&
+              (logprobs_push(&completion->logprobs, first, NULL, NULL, 0) ||
+               error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the logprobs of the prompt"));
+    completion->characters = count_characters(piece.bytes, piece.length);
+    text_buffer_deinit(&piece);
+    return ok;
+}
+
 /* A reply of no tokens (an echo, or a check of the request) needs no session. */
 static bool start_session(struct completion *completion, const struct completion_request *request,
                           size_t prompt, size_t choice, struct error *err) {
-    if (request->max_tokens == 0) {
+    bool scored = request->logprobs && request->echo;
+    if (request->generation.max_tokens == 0 && !scored) {
         finish(completion, FINISH_LENGTH);
         return true;
     }
-    const struct model *model = request->service->model;
-    struct session_request session = {
-        .prompt = request->prompts[prompt].ids.ids,
-        .prompt_length = request->prompts[prompt].ids.length,
-        .max_tokens = (size_t)request->max_tokens,
-        .stop_tokens = model->stop_tokens,
-        .stop_token_count = request->ignore_eos ? 0 : model->stop_token_count,
-        .sampling = request->sampling,
-        .drafts_max = (size_t)request->draft_tokens,
-    };
-    /* With a seed, a choice is what it would be if its prompt came alone; without one, equal
-     * prompts of one request still get different replies. */
-    session.sampling.seed += choice + (request->has_seed ? 0 : prompt * (size_t)request->n);
+    struct session_request session = generation_session(&request->generation, prompt, choice);
+    session.prompt = request->prompts[prompt].ids.ids;
+    session.prompt_length = request->prompts[prompt].ids.length;
+    session.logprobs = completion->keeps_logprobs;
+    session.top_logprobs = request->top_logprobs;
+    session.prompt_logprobs = scored;
     return session_submit(&completion->session, request->service->engine, &session, err);
 }
 
@@ -49,29 +79,59 @@ bool completion_open(struct completion *completion, const struct completion_requ
                      size_t prompt, size_t choice, struct error *err) {
     *completion = (struct completion){0};
     const struct tokenizer *tokenizer = request->service->model->tokenizer;
+    const struct generation *generation = &request->generation;
     return detokenizer_open(&completion->detokenizer, tokenizer, true, err) &&
-           stop_strings_open(&completion->stops, request->stops, request->stop_count, err) &&
-           (!request->echo || echo_prompt(completion, request, &request->prompts[prompt], err)) &&
+           stop_strings_open(&completion->stops, generation->stops, generation->stop_count, err) &&
+           echo_prompt(completion, request, &request->prompts[prompt], err) &&
+           open_logprobs(completion, request, &request->prompts[prompt], err) &&
            start_session(completion, request, prompt, choice, err);
 }
+
+/* ---- Running ---- */
 
 /* `piece` is what the detokenizer said: the token's text, or the end's. */
 static bool push_piece(struct completion *completion, const struct text_buffer *piece) {
     bool stopped = false;
+    size_t before = completion->text.length;
+    completion->characters += count_characters(piece->bytes, piece->length);
     if (piece->length > 0 && !stop_strings_push(completion->stops, piece->bytes, piece->length,
                                                 &completion->text, &stopped, NULL)) {
         return false;
     }
+    completion->said +=
+        count_characters(completion->text.bytes + before, completion->text.length - before);
     if (stopped) {
         finish(completion, FINISH_STOP);
     }
     return true;
 }
 
-static bool take_token(struct completion *completion, int32_t token) {
+static bool push_logprobs(struct completion *completion, const struct session_event *event) {
+    return !completion->keeps_logprobs ||
+           logprobs_push(&completion->logprobs, event->token, &event->logprob, event->top,
+                         completion->characters);
+}
+
+/* A token of the prompt: its text has been echoed. */
+static bool take_prompt_token(struct completion *completion, const struct session_event *event) {
     struct text_buffer piece = {0};
-    completion->tokens++;
-    bool done = detokenizer_push(completion->detokenizer, token, &piece, NULL) &&
+    bool done = push_logprobs(completion, event) &&
+                detokenizer_push(completion->prompt_detokenizer, event->token, &piece, NULL);
+    completion->characters += count_characters(piece.bytes, piece.length);
+    text_buffer_deinit(&piece);
+    return done;
+}
+
+static bool take_token(struct completion *completion, const struct session_event *event) {
+    struct text_buffer piece = {0};
+    if (completion->tokens++ == 0) {
+        /* The echo's end, and not that of the texts of its tokens: a tokenizer may have changed
+         * what it was given. */
+        completion->characters = completion->said;
+    }
+    completion->logprob_sum += (double)event->logprob;
+    bool done = push_logprobs(completion, event) &&
+                detokenizer_push(completion->detokenizer, event->token, &piece, NULL) &&
                 push_piece(completion, &piece);
     text_buffer_deinit(&piece);
     return done;
@@ -86,6 +146,7 @@ static bool take_end(struct completion *completion, enum finish_reason reason) {
         return done;
     }
     finish(completion, reason);
+    completion->said = SIZE_MAX; /* no token is held back any longer */
     return stop_strings_finish(completion->stops, &completion->text, NULL);
 }
 
@@ -95,8 +156,10 @@ bool completion_advance(struct completion *completion) {
         return false;
     }
     completion->usage = session_get_usage(completion->session);
-    bool done = event.finish == FINISH_NONE ? take_token(completion, event.token)
-                                            : take_end(completion, event.finish);
+    completion->in_prompt = event.finish == FINISH_NONE && event.of_prompt;
+    bool done = event.finish != FINISH_NONE ? take_end(completion, event.finish)
+                : event.of_prompt           ? take_prompt_token(completion, &event)
+                                            : take_token(completion, &event);
     if (!done) {
         completion->out_of_memory = true;
         finish(completion, FINISH_CANCELLED);
@@ -104,11 +167,19 @@ bool completion_advance(struct completion *completion) {
     return true;
 }
 
+cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer) {
+    return completion->tells_logprobs
+               ? logprobs_take(&completion->logprobs, tokenizer, completion->said)
+               : cJSON_CreateNull();
+}
+
 void completion_close(struct completion *completion) {
     if (completion->session != NULL) {
         finish(completion, FINISH_CANCELLED);
     }
     detokenizer_close(completion->detokenizer);
+    detokenizer_close(completion->prompt_detokenizer);
     stop_strings_close(completion->stops);
     text_buffer_deinit(&completion->text);
+    logprobs_deinit(&completion->logprobs);
 }

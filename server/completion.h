@@ -1,6 +1,7 @@
 /* One running completion: a session of the engine, and what makes its tokens the text of a choice.
  *
  *     session ─▶ token ─▶ detokenizer ─▶ whole characters ─▶ stop strings ─▶ text
+ *                  └────────────────▶ logprobs, which wait for their text
  *
  * Owned by one exchange, on the loop thread. */
 #ifndef QUERN_SERVER_COMPLETION_H
@@ -10,6 +11,7 @@
 #include "engine/text/stop_strings.h"
 #include "engine/text/tokenizer.h"
 #include "server/completion_request.h"
+#include "server/logprobs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +22,14 @@ struct completion {
     struct stop_strings *stops;
     struct text_buffer text; /* what the reader has not taken: it sets length to 0 */
     size_t tokens;
+    bool keeps_logprobs; /* to be told, or to rank the completion by */
+    bool tells_logprobs;
+    struct logprobs logprobs;
+    double logprob_sum;                     /* of the reply's tokens */
+    struct detokenizer *prompt_detokenizer; /* NULL unless the prompt has logprobs */
+    size_t characters; /* of the prompt, if it is echoed, and of all tokens so far */
+    size_t said;       /* of them, those that have become text */
+    bool in_prompt;    /* the last event was a token of the prompt: the text waits for the others */
     struct session_usage usage;
     enum finish_reason finish; /* FINISH_NONE while it runs */
     bool out_of_memory;        /* it was given up; finish is FINISH_CANCELLED */
@@ -31,6 +41,9 @@ bool completion_open(struct completion *completion, const struct completion_requ
 
 /* Takes one event of the session, if there is one. */
 bool completion_advance(struct completion *completion);
+
+/* The logprobs of the tokens whose text has been said, an object or null; NULL when memory is out. */
+cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer);
 
 /* Ends the session, if it runs; its pages are free within one step. */
 void completion_close(struct completion *completion);

@@ -2,20 +2,15 @@
 #ifndef QUERN_SERVER_COMPLETION_REQUEST_H
 #define QUERN_SERVER_COMPLETION_REQUEST_H
 
-#include "engine/sampler.h"
 #include "engine/text/tokenizer.h"
 #include "server/api_error.h"
+#include "server/generation.h"
 #include "server/service.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum {
-    STOP_STRINGS_MAX = 16,
-    LOGIT_BIASES_MAX = 1024,
-};
 
 struct prompt {
     const char *text; /* borrowed from the JSON; NULL for a prompt of token ids */
@@ -25,24 +20,14 @@ struct prompt {
 struct completion_request {
     const struct service *service;
     cJSON *json; /* owned: the strings below are borrowed from it */
+    struct generation generation;
     const char *model;
     struct prompt *prompts;
     size_t prompt_count;
-    int64_t max_tokens;
-    int64_t n;
-    int64_t best_of;
-    int64_t top_k;
-    int64_t draft_tokens;
-    int64_t seed;
-    bool has_seed;
+    int64_t best_of; /* completions of each prompt, of which the n most probable are told */
     bool echo;
-    bool stream;
-    bool include_usage;
-    bool ignore_eos;
-    const char *stops[STOP_STRINGS_MAX];
-    size_t stop_count;
-    struct sampling sampling; /* its seed is that of choice 0 */
-    struct logit_bias *biases;
+    bool logprobs;
+    size_t top_logprobs;
 };
 
 /* Also after an error the request must be deinitialized. */

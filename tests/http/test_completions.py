@@ -73,6 +73,28 @@ def test_penalties_change_what_repeats(tiny):
         assert text_of(tiny.complete(**ask, **penalty)) != plain, penalty
 
 
+def test_every_way_to_sample_says_something_of_its_own_and_again(demo):
+    ask = {"prompt": PROMPT, "max_tokens": 40, "temperature": 1.5, "seed": 11, "ignore_eos": True}
+    ways = [{}, {"top_k": 5}, {"top_p": 0.5}, {"min_p": 0.2}, {"typical_p": 0.3}, {"dynatemp_range": 1.5},
+            {"xtc_probability": 1, "xtc_threshold": 0.05}, {"mirostat": 2, "mirostat_tau": 1},
+            {"repeat_penalty": 1.5}, {"repeat_penalty": 1.5, "repeat_last_n": 2}]
+    texts = [text_of(demo.complete(**ask, **way)) for way in ways]
+    assert len(set(texts)) == len(ways)
+    together = [text_of(demo.complete(**ask, **way)) for way in reversed(ways)]
+    assert texts == together[::-1]
+
+
+def test_dry_ends_a_repetition_unless_something_breaks_it(demo):
+    story = PROMPT + text_of(demo.complete(**{**GREEDY, "max_tokens": 60}))
+    ask = {"prompt": f"{story}\n{PROMPT}", "max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    plain = text_of(demo.complete(**ask))
+    dry = {"dry_multiplier": 5, "dry_allowed_length": 2}
+    assert text_of(demo.complete(**ask, **dry)) != plain
+    assert text_of(demo.complete(**ask, **dry, dry_penalty_last_n=0)) == plain
+    letters = sorted(set(ask["prompt"] + plain))
+    assert text_of(demo.complete(**ask, **dry, dry_sequence_breakers=letters)) == plain, "each token breaks"
+
+
 def test_stop_strings_cut_exactly_and_never_leak(demo):
     whole = text_of(demo.complete(**GREEDY))
     for start in range(1, len(whole) - 8, 3):

@@ -1,0 +1,62 @@
+/* The parameters that every endpoint which generates text has: how long, how often, how to sample, where
+ * to stop. One table reads them; an endpoint adds what is its own.
+ *
+ * Names are those of OpenAI, vLLM and llama-server, whoever has the parameter. */
+#ifndef QUERN_SERVER_GENERATION_H
+#define QUERN_SERVER_GENERATION_H
+
+#include "engine/engine.h"
+#include "engine/text/tokenizer.h"
+#include "server/api_error.h"
+#include "server/service.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CHOICES_OF_ONE_PROMPT_MAX = 128,
+    STOP_STRINGS_MAX = 16,
+    BREAKERS_MAX = 64,
+    LOGIT_BIASES_MAX = 1024,
+};
+
+struct generation {
+    const struct service *service;
+    int64_t max_tokens;
+    int64_t n;
+    int64_t draft_tokens;
+    bool stream;
+    bool include_usage;
+    bool ignore_eos;
+    const char *stops[STOP_STRINGS_MAX]; /* borrowed from the JSON */
+    size_t stop_count;
+    bool has_seed;
+    struct sampling sampling; /* its seed is that of choice 0 */
+
+    /* What `sampling` is made of. */
+    int64_t seed;
+    int64_t top_k;
+    int64_t repeat_last_n;
+    int64_t dry_allowed_length;
+    int64_t dry_penalty_last_n;
+    const char *breakers[BREAKERS_MAX];
+    size_t breaker_count;
+    struct logit_bias *biases;
+    uint64_t *breaker_bits;
+    struct token_list breaker_runs;
+};
+
+/* Reads the parameters from the object, which must outlive what is read. Also after an error the
+ * generation must be deinitialized. */
+bool generation_read(struct generation *generation, const struct service *service,
+                     const cJSON *object, struct api_error *error);
+void generation_deinit(struct generation *generation);
+
+/* What session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
+ * the request. */
+struct session_request generation_session(const struct generation *generation, size_t prompt,
+                                          size_t choice);
+
+#endif
