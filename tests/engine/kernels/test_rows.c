@@ -27,11 +27,15 @@ static float *random_row(size_t n, float amplitude, uint32_t seed) {
     return row;
 }
 
+/* Infinite where a number is none. */
 static double worst_difference(const float *got, const double *want, size_t n) {
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
         double scale = fabs(want[i]) > 1 ? fabs(want[i]) : 1;
-        worst = fmax(worst, fabs(got[i] - want[i]) / scale);
+        double difference = fabs(got[i] - want[i]) / scale;
+        if (!(difference <= worst)) {
+            worst = isnan(difference) ? INFINITY : difference;
+        }
     }
     return worst;
 }
