@@ -1,5 +1,7 @@
 #include "engine/workers.h"
 
+#include "engine/pause.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -12,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    /* Rounds of the pause instruction before a waiting thread sleeps: some 50 microseconds, longer
+    /* Rounds of pause_briefly before a waiting thread sleeps: some 50 microseconds, longer
      * than the stages of a decode step, much shorter than the gap between requests. */
     BARRIER_SPINS = 2000,
     CACHE_LINE_BYTES = 64,
@@ -47,14 +49,6 @@ struct workers {
     void *context;
     struct worker *members; /* [count]; member 0 is the caller and has no thread of its own */
 };
-
-static inline void pause_briefly(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 static void barrier_wait(struct barrier *barrier) {
     unsigned round = atomic_load_explicit(&barrier->round, memory_order_acquire);

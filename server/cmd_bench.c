@@ -71,7 +71,7 @@ static const struct option options_table[] = {
      .minimum = 0.1, .maximum = 3600, .fallback = "30",
      .help = "of each measurement, after which it is cut short"},
     {.name = "kernels", .type = OPTION_TEXT, FIELD(kernels), .argument = "NAME",
-     .help = "instruction set: scalar, avx2, avxvnni, avx512 (default: the best)"},
+     .choices = kernels_names, .help = "instruction set, instead of the best there is"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
      .help = "activations and KV cache in f32"},
     {.name = "stages", .type = OPTION_FLAG, FIELD(stages),

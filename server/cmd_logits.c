@@ -55,7 +55,7 @@ static const struct option options_table[] = {
      .choices = kv_choices,
      .help = "of the KV cache (default f16, with --exact f32)"},
     {.name = "kernels", .type = OPTION_TEXT, FIELD(kernels), .argument = "NAME",
-     .help = "instruction set: scalar, avx2, avxvnni, avx512 (default: the best)"},
+     .choices = kernels_names, .help = "instruction set, instead of the best there is"},
     {.name = "out", .type = OPTION_TEXT, FIELD(out), .required = true, .argument = "FILE",
      .help = "gets little-endian f32 (rows, vocabulary)"},
 };

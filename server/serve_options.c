@@ -18,7 +18,7 @@ static const struct option options_table[] = {
     {.name = "threads", .type = OPTION_SIZE, FIELD(engine.threads), .argument = "N",
      .maximum = 1024, .fallback = "0", .help = "compute threads; 0: one a processor"},
     {.name = "kernels", .type = OPTION_TEXT, FIELD(engine.kernels), .argument = "NAME",
-     .help = "instruction set, instead of the best there is: scalar, avx2, avxvnni, avx512"},
+     .choices = kernels_names, .help = "instruction set, instead of the best there is"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(engine.exact),
      .help = "compute in f32 with the weights as the file has them: slower"},
     {.name = "kv-dtype", .type = OPTION_TEXT, FIELD(kv_dtype), .argument = "TYPE",

@@ -113,7 +113,7 @@ struct linear_task {
 };
 
 struct kernels {
-    const char *name; /* "scalar", "avx2", "avxvnni", "avx512" */
+    const char *name; /* one of kernels_names */
 
     /* ---- Rows: x and y are one row ---- */
 
@@ -172,7 +172,9 @@ struct kernels {
  * this processor cannot run it or no table has that name. */
 const struct kernels *kernels_select(const char *name);
 
-/* The names of all tables that this processor can run, best first, NULL-terminated. */
+/* The names of all tables in this program, and of those that this processor can run: best first,
+ * NULL-terminated. */
+extern const char *const kernels_names[];
 const char *const *kernels_available(void);
 
 #endif
