@@ -2,6 +2,7 @@
 #ifndef QUERN_ENGINE_KERNELS_CODES_H
 #define QUERN_ENGINE_KERNELS_CODES_H
 
+#include "engine/kernels/inputs_in_memory.h"
 #include "engine/kernels/lanes_avx2.h"
 
 #include <string.h>
@@ -36,10 +37,10 @@ static inline int_lanes codes_input(codes x, int i) {
     return y;
 }
 
-/* The four inputs in every lane. */
-static inline __m256i four_inputs(const int8_t *inputs) {
+/* Inputs [first, first + 4) in every lane. */
+static inline __m256i four_inputs(dot_inputs inputs, size_t first) {
     int32_t four;
-    memcpy(&four, inputs, sizeof four);
+    memcpy(&four, inputs + first, sizeof four);
     return _mm256_set1_epi32(four);
 }
 

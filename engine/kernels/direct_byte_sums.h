@@ -3,14 +3,16 @@
 #ifndef QUERN_ENGINE_KERNELS_DIRECT_BYTE_SUMS_H
 #define QUERN_ENGINE_KERNELS_DIRECT_BYTE_SUMS_H
 
+enum { BYTE_SUMS_ORIGIN = 0 };
+
 typedef int_lanes byte_sums;
 
 static inline byte_sums byte_sums_begin(int_lanes start) {
     return start;
 }
 
-static inline byte_sums byte_sums_add(byte_sums sums, codes x, const int8_t *inputs) {
-    return dots_add(sums, x, inputs);
+static inline byte_sums byte_sums_add(byte_sums sums, codes x, dot_inputs inputs, size_t first) {
+    return dots_add(sums, x, inputs, first);
 }
 
 static inline int_lanes byte_sums_end(byte_sums sums) {

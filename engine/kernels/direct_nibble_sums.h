@@ -9,8 +9,9 @@ static inline nibble_sums nibble_sums_begin(int_lanes start) {
     return start;
 }
 
-static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, const int8_t *inputs) {
-    return dots_add(sums, x, inputs);
+static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, dot_inputs inputs,
+                                          size_t first) {
+    return dots_add(sums, x, inputs, first);
 }
 
 static inline int_lanes nibble_sums_end(nibble_sums sums) {

@@ -19,8 +19,9 @@ static inline nibble_sums nibble_sums_begin(int_lanes start) {
     return y;
 }
 
-static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, const int8_t *inputs) {
-    __m256i four = four_inputs(inputs);
+static inline nibble_sums nibble_sums_add(nibble_sums sums, codes x, dot_inputs inputs,
+                                          size_t first) {
+    __m256i four = four_inputs(inputs, first);
     sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(x.low, four));
     sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(x.high, four));
     return sums;
@@ -40,8 +41,8 @@ static inline __m256i byte_products(__m256i x, __m256i four) {
     return _mm256_add_epi32(even, odd);
 }
 
-static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
-    __m256i four = four_inputs(inputs);
+static inline int_lanes dots_add(int_lanes sums, codes x, dot_inputs inputs, size_t first) {
+    __m256i four = four_inputs(inputs, first);
     int_lanes products = {byte_products(x.low, four), byte_products(x.high, four)};
     return int_lanes_add(sums, products);
 }

@@ -3,6 +3,7 @@
 #ifndef QUERN_ENGINE_KERNELS_DOTS_H
 #define QUERN_ENGINE_KERNELS_DOTS_H
 
+#include "engine/kernels/inputs_in_memory.h"
 #include "engine/kernels/lanes_avx512.h"
 
 #include <string.h>
@@ -26,9 +27,9 @@ static inline int_lanes codes_input(codes x, int i) {
     return _mm512_and_si512(shifted, _mm512_set1_epi32(255));
 }
 
-static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
+static inline int_lanes dots_add(int_lanes sums, codes x, dot_inputs inputs, size_t first) {
     int32_t four;
-    memcpy(&four, inputs, sizeof four);
+    memcpy(&four, inputs + first, sizeof four);
     return _mm512_dpbusd_epi32(sums, x, _mm512_set1_epi32(four));
 }
 

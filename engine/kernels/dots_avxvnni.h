@@ -5,8 +5,8 @@
 
 #include "engine/kernels/codes_avx2.h"
 
-static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
-    __m256i four = four_inputs(inputs);
+static inline int_lanes dots_add(int_lanes sums, codes x, dot_inputs inputs, size_t first) {
+    __m256i four = four_inputs(inputs, first);
     int_lanes y = {_mm256_dpbusd_avx_epi32(sums.low, x.low, four),
                    _mm256_dpbusd_avx_epi32(sums.high, x.high, four)};
     return y;

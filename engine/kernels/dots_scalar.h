@@ -3,13 +3,15 @@
  * specification.
  *
  *     codes         64 x u8: lane n of 16 holds four inputs of output row n
+ *     dot_inputs    16 x i8: inputs of one row
  *     nibble_sums   16 running sums over codes 0..15, for at most 8 additions
- *     byte_sums     16 running sums over codes 0..255
+ *     byte_sums     16 running sums over codes 0..255, less BYTE_SUMS_ORIGIN each
  *
  * Running sums begin at 16 numbers and end as those plus what was added in between. */
 #ifndef QUERN_ENGINE_KERNELS_DOTS_H
 #define QUERN_ENGINE_KERNELS_DOTS_H
 
+#include "engine/kernels/inputs_in_memory.h"
 #include "engine/kernels/lanes_scalar.h"
 
 typedef struct {
@@ -45,11 +47,11 @@ static inline int_lanes codes_input(codes x, int i) {
     return y;
 }
 
-/* sums[n] += sum_i codes[n][i] * inputs[i], i = 0..3. */
-static inline int_lanes dots_add(int_lanes sums, codes x, const int8_t *inputs) {
+/* sums[n] += sum_i codes[n][i] * inputs[first + i], i = 0..3. */
+static inline int_lanes dots_add(int_lanes sums, codes x, dot_inputs inputs, size_t first) {
     for (int n = 0; n < LANES; n++) {
         for (int i = 0; i < 4; i++) {
-            sums.at[n] += x.at[4 * n + i] * inputs[i];
+            sums.at[n] += x.at[4 * n + i] * inputs[first + (size_t)i];
         }
     }
     return sums;

@@ -1,6 +1,6 @@
 /* The lane vocabulary: the arithmetic that row and attention kernels are written in, once for all
  * instruction sets. Each instruction set has a file with the same functions (lanes_avx2.h,
- * lanes_avx512.h); this one, in plain C, is their specification.
+ * lanes_avx512.h, lanes_neon.h); this one, in plain C, is their specification.
  *
  *     lanes       16 x f32
  *     int_lanes   16 x i32, wrapping

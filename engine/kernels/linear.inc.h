@@ -25,6 +25,7 @@ enum {
      * codes. */
     PASS_ROWS_MAX = LANES_REGISTERS / 4 < LINEAR_ROWS_MAX ? LANES_REGISTERS / 4 : LINEAR_ROWS_MAX,
     LINEAR_UNIT = 32, /* inputs that share an activation scale: their sum is one number */
+    DOT_INPUTS = 16,  /* of a row, taken together; see dots_scalar.h */
     LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
     LINEAR_AHEAD_BYTES = 4096,     /* how far ahead memory is asked for what the sums will need */
 };
@@ -118,12 +119,16 @@ EXPANDED void store_outputs(const struct linear_task *task, size_t tile, size_t 
 
 /* ---- int8 inputs ---- */
 
-/* What the integer sum of a row begins with, for its zero points: see struct quantized_block. */
+/* What the integer sum of a row begins with, for its zero points: see struct quantized_block. Bytes
+ * are summed less BYTE_SUMS_ORIGIN, as if their zero points were that much lower. */
 EXPANDED int_lanes zero_point_offset(const struct packed_matrix *matrix, int_lanes zero_points,
                                      int32_t offset, const enum weight_format format) {
     int_lanes start = int_lanes_set(offset);
     if (format == WEIGHT_Q4 && !matrix->has_zero_points) {
         return start;
+    }
+    if (format == WEIGHT_Q8 && BYTE_SUMS_ORIGIN != 0) {
+        zero_points = int_lanes_sub(zero_points, int_lanes_set(BYTE_SUMS_ORIGIN));
     }
     return int_lanes_shift_right(int_lanes_mul(start, zero_points), 3);
 }
@@ -132,22 +137,29 @@ EXPANDED int_lanes zero_point_offset(const struct packed_matrix *matrix, int_lan
 EXPANDED void add_nibbles(const uint8_t *at, const struct quantized_block *const *inputs,
                           size_t input, const size_t unit, const size_t rows, int_lanes *sums) {
     nibble_sums running[LINEAR_ROWS_MAX];
+    dot_inputs sixteen[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
         running[r] = nibble_sums_begin(sums[r]);
     }
 #pragma GCC unroll 8
     for (size_t k = 0; k < unit; k += 8) {
+        if (k % DOT_INPUTS == 0) {
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                sixteen[r] = dot_inputs_load(inputs[r]->codes + input + k);
+            }
+        }
         codes both = codes_load(at + code_bytes(WEIGHT_Q4, k));
         codes low = codes_low_nibbles(both);
         codes high = codes_high_nibbles(both);
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
-            running[r] = nibble_sums_add(running[r], low, inputs[r]->codes + input + k);
+            running[r] = nibble_sums_add(running[r], low, sixteen[r], k % DOT_INPUTS);
         }
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
-            running[r] = nibble_sums_add(running[r], high, inputs[r]->codes + input + k + 4);
+            running[r] = nibble_sums_add(running[r], high, sixteen[r], k % DOT_INPUTS + 4);
         }
     }
 #pragma GCC unroll 8
@@ -159,16 +171,23 @@ EXPANDED void add_nibbles(const uint8_t *at, const struct quantized_block *const
 EXPANDED void add_bytes(const uint8_t *at, const struct quantized_block *const *inputs,
                         size_t input, const size_t unit, const size_t rows, int_lanes *sums) {
     byte_sums running[LINEAR_ROWS_MAX];
+    dot_inputs sixteen[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
         running[r] = byte_sums_begin(sums[r]);
     }
 #pragma GCC unroll 8
     for (size_t k = 0; k < unit; k += 4) {
+        if (k % DOT_INPUTS == 0) {
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                sixteen[r] = dot_inputs_load(inputs[r]->codes + input + k);
+            }
+        }
         codes four = codes_load(at + code_bytes(WEIGHT_Q8, k));
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
-            running[r] = byte_sums_add(running[r], four, inputs[r]->codes + input + k);
+            running[r] = byte_sums_add(running[r], four, sixteen[r], k % DOT_INPUTS);
         }
     }
 #pragma GCC unroll 8

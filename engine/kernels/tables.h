@@ -1,5 +1,5 @@
 /* The kernel tables that kernels.c chooses from: those of the processors that this program is built
- * for. One of tables_x86_64.c and tables_any.c defines what is declared here, and
+ * for. One of tables_x86_64.c, tables_aarch64.c and tables_any.c defines what is declared here, and
  * knows how to ask its processor what it can run. */
 #ifndef QUERN_ENGINE_KERNELS_TABLES_H
 #define QUERN_ENGINE_KERNELS_TABLES_H
@@ -20,5 +20,6 @@ extern const struct kernels kernels_scalar;
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
 extern const struct kernels kernels_avxvnni;
+extern const struct kernels kernels_neon;
 
 #endif
