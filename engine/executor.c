@@ -77,7 +77,8 @@ static bool only_read_by(const struct plan *plan, const struct plan_instruction 
     return count.readers == 0 && reg != plan->logits;
 }
 
-/* Whether instruction `index` is a pair of matrices that only feed the gate which follows. */
+/* Whether instruction `index` is a pair of matrices that only feed the gate which follows, or a
+ * matrix that only feeds the activation which does. */
 static bool feeds_gate(const struct plan *plan, size_t index) {
     if (index + 1 >= plan->instruction_count || plan->instructions[index].kind != PLAN_LINEAR ||
         plan->instructions[index + 1].kind != PLAN_GATE) {
@@ -86,6 +87,9 @@ static bool feeds_gate(const struct plan *plan, size_t index) {
     const struct plan_linear *linear = &plan->instructions[index].linear;
     const struct plan_instruction *next = &plan->instructions[index + 1];
     int first = linear->outputs[0].output;
+    if (linear->count == 1 && next->gate.up == PLAN_NONE) {
+        return first == next->gate.gate && only_read_by(plan, next, first);
+    }
     int second = linear->count == 2 ? linear->outputs[1].output : PLAN_NONE;
     bool feeds = (first == next->gate.gate && second == next->gate.up) ||
                  (first == next->gate.up && second == next->gate.gate);
@@ -93,7 +97,7 @@ static bool feeds_gate(const struct plan *plan, size_t index) {
            only_read_by(plan, next, second);
 }
 
-/* What such a pair gives stays in scratch. */
+/* What they give stays in scratch. */
 static void keep_out_of_memory(struct executor *x, const struct plan_linear *linear) {
     for (size_t i = 0; i < linear->count; i++) {
         x->registers[linear->outputs[i].output].wants_values = false;
@@ -105,6 +109,8 @@ static const enum op_kind simple_ops[PLAN_KIND_COUNT] = {
     [PLAN_NORM] = OP_NORM,
     [PLAN_LINEAR] = OP_LINEAR,
     [PLAN_GATE] = OP_GATE,
+    [PLAN_ADD] = OP_ADD,
+    [PLAN_SCALE] = OP_SCALE,
     [PLAN_SELECT_ROWS] = OP_SELECT_ROWS,
 };
 
@@ -159,6 +165,7 @@ static bool compile(struct executor *x, struct error *err) {
     for (size_t i = 0; i < plan->instruction_count; i++) {
         mark_forms(x, &plan->instructions[i]);
     }
+    x->registers[plan->logits].wants_values = true;
     if (plan->rope_count > 0) {
         add_op(x, OP_ANGLES, NULL, PLAN_NONE);
     }

@@ -14,6 +14,8 @@ enum op_kind {
     OP_EMBED,
     OP_NORM,
     OP_GATE,
+    OP_ADD,
+    OP_SCALE,
     OP_QUANTIZE, /* a linear output that another linear reads */
     OP_LINEAR,
     OP_GATED_LINEAR, /* a linear instruction and the gate that follows it */

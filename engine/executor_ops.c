@@ -127,10 +127,28 @@ static void norm_row(struct executor *x, const struct op *op, size_t thread, siz
 static void gate_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
     const struct plan_gate *gate = &op->instruction->gate;
     float *output = row_to_write(x, gate->output, thread, row);
-    x->parts.kernels->gate[gate->activation](row_to_read(x, gate->gate, row),
-                                             row_to_read(x, gate->up, row),
+    const float *up = gate->up == PLAN_NONE ? NULL : row_to_read(x, gate->up, row);
+    x->parts.kernels->gate[gate->activation](row_to_read(x, gate->gate, row), up,
                                              x->parts.plan->registers[gate->output].width, output);
     row_written(x, gate->output, output, row);
+}
+
+static void add_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    const struct plan_add *add = &op->instruction->add;
+    float *output = row_to_write(x, add->output, thread, row);
+    const float *second =
+        add->second == PLAN_NONE ? vector_values(x, add->vector) : row_to_read(x, add->second, row);
+    x->parts.kernels->add(row_to_read(x, add->first, row), second,
+                          x->parts.plan->registers[add->output].width, output);
+    row_written(x, add->output, output, row);
+}
+
+static void scale_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
+    const struct plan_scale *scale = &op->instruction->scale;
+    float *output = row_to_write(x, scale->output, thread, row);
+    x->parts.kernels->scale(row_to_read(x, scale->input, row), scale->factor, scale->softcap,
+                            x->parts.plan->registers[scale->output].width, output);
+    row_written(x, scale->output, output, row);
 }
 
 static void quantize_register_row(struct executor *x, const struct op *op, size_t thread,
@@ -217,7 +235,7 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
  *
  *     gate tiles  ->  scratch \
  *                               activation(gate) * up  ->  output, its codes
- *     up tiles    ->  scratch /
+ *     up tiles    ->  scratch /      (or without up)
  *
  * What the two matrices give is consumed while the first cache holds it, and never written to
  * memory; an item's outputs are whole activation blocks, so that it can quantize them, too. */
@@ -233,7 +251,7 @@ static size_t gated_items(const struct executor *x, const struct op *op, size_t 
     return rows > 0 ? matrix_items(weights_matrix(x->parts.weights, linear->outputs[0].weight)) : 0;
 }
 
-/* Outputs [first, first + count) of one row, from what the matrices gave. */
+/* Outputs [first, first + count) of one row, from what the matrices gave; ups may be NULL. */
 static void gate_outputs(struct executor *x, const struct plan_gate *gate, size_t row, size_t first,
                          size_t count, const float *gates, const float *ups) {
     const struct kernels *kernels = x->parts.kernels;
@@ -260,15 +278,18 @@ static void gated_item(struct executor *x, const struct op *op, size_t rows, siz
     size_t count = smaller(GATED_OUTPUTS, matrix->rows - first);
     float *gates = x->scratch[thread].gated;
     float *ups = gates + GATED_ROWS * GATED_OUTPUTS;
+    const bool gated = gate->up != PLAN_NONE;
     for (size_t row = 0; row < rows; row += GATED_ROWS) {
         size_t some = smaller(GATED_ROWS, rows - row);
         multiply_tiles(x, linear, gate_index, first_tile, end_tile, row, some, gates,
                        GATED_OUTPUTS);
-        multiply_tiles(x, linear, 1 - gate_index, first_tile, end_tile, row, some, ups,
-                       GATED_OUTPUTS);
+        if (gated) {
+            multiply_tiles(x, linear, 1 - gate_index, first_tile, end_tile, row, some, ups,
+                           GATED_OUTPUTS);
+        }
         for (size_t r = 0; r < some; r++) {
             gate_outputs(x, gate, row + r, first, count, gates + r * GATED_OUTPUTS,
-                         ups + r * GATED_OUTPUTS);
+                         gated ? ups + r * GATED_OUTPUTS : NULL);
         }
     }
 }
@@ -522,6 +543,8 @@ const struct op_type executor_op_types[OP_KIND_COUNT] = {
     [OP_EMBED] = {.name = "embed", .row = embed_row},
     [OP_NORM] = {.name = "norm", .row = norm_row},
     [OP_GATE] = {.name = "gate", .row = gate_row},
+    [OP_ADD] = {.name = "add", .row = add_row},
+    [OP_SCALE] = {.name = "scale", .row = scale_row},
     [OP_QUANTIZE] = {.name = "quantize", .row = quantize_register_row},
     [OP_LINEAR] = {.name = "linear", .items = linear_items, .item = linear_item},
     [OP_GATED_LINEAR] = {.name = "gated linear", .items = gated_items, .item = gated_item},

@@ -4,9 +4,10 @@
 
 const char *plan_activation_name(enum plan_activation activation) {
     static const char *const names[PLAN_ACTIVATION_COUNT] = {
-        [PLAN_ACTIVATION_GELU_TANH] = "gelu_tanh",
-        [PLAN_ACTIVATION_GELU_ERF] = "gelu_erf",
-        [PLAN_ACTIVATION_SILU] = "silu",
+        [PLAN_ACTIVATION_GELU_TANH] = "gelu_tanh", [PLAN_ACTIVATION_GELU_ERF] = "gelu_erf",
+        [PLAN_ACTIVATION_SILU] = "silu",           [PLAN_ACTIVATION_QUICK_GELU] = "quick_gelu",
+        [PLAN_ACTIVATION_RELU] = "relu",           [PLAN_ACTIVATION_RELU_SQUARED] = "relu_squared",
+        [PLAN_ACTIVATION_SIGMOID] = "sigmoid",     [PLAN_ACTIVATION_IDENTITY] = "identity",
     };
     return names[activation];
 }
@@ -206,8 +207,17 @@ void plan_instruction_registers(const struct plan_instruction *instruction,
         break;
     case PLAN_GATE:
         visit(context, instruction->gate.gate, false);
-        visit(context, instruction->gate.up, false);
+        visit_present(visit, context, instruction->gate.up, false);
         visit(context, instruction->gate.output, true);
+        break;
+    case PLAN_ADD:
+        visit(context, instruction->add.first, false);
+        visit_present(visit, context, instruction->add.second, false);
+        visit(context, instruction->add.output, true);
+        break;
+    case PLAN_SCALE:
+        visit(context, instruction->scale.input, false);
+        visit(context, instruction->scale.output, true);
         break;
     case PLAN_SELECT_ROWS:
     case PLAN_KIND_COUNT:

@@ -201,17 +201,39 @@ struct plan_attention {
 };
 
 enum plan_activation {
-    PLAN_ACTIVATION_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-    PLAN_ACTIVATION_GELU_ERF,  /* 0.5 x (1 + erf(x / sqrt 2)) */
-    PLAN_ACTIVATION_SILU,      /* x / (1 + exp(-x)) */
+    PLAN_ACTIVATION_GELU_TANH,    /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    PLAN_ACTIVATION_GELU_ERF,     /* 0.5 x (1 + erf(x / sqrt 2)) */
+    PLAN_ACTIVATION_SILU,         /* x / (1 + exp(-x)) */
+    PLAN_ACTIVATION_QUICK_GELU,   /* x / (1 + exp(-1.702 x)) */
+    PLAN_ACTIVATION_RELU,         /* max(x, 0) */
+    PLAN_ACTIVATION_RELU_SQUARED, /* max(x, 0)^2 */
+    PLAN_ACTIVATION_SIGMOID,      /* 1 / (1 + exp(-x)) */
+    PLAN_ACTIVATION_IDENTITY,     /* x */
     PLAN_ACTIVATION_COUNT,
 };
 
-/* output = activation(gate) * up */
+/* output = activation(gate) * up, or activation(gate) where there is no up */
 struct plan_gate {
     enum plan_activation activation;
     int gate;
-    int up;
+    int up; /* register, or PLAN_NONE */
+    int output;
+};
+
+/* output = first + second, a register or, the same for every row, a vector: one of them is
+ * PLAN_NONE. */
+struct plan_add {
+    int first;
+    int second;
+    int vector;
+    int output;
+};
+
+/* With s = factor * input: output = s, or softcap * tanh(s / softcap) if softcap > 0. */
+struct plan_scale {
+    int input;
+    float factor;
+    float softcap;
     int output;
 };
 
@@ -227,6 +249,8 @@ enum plan_kind {
     PLAN_LINEAR,
     PLAN_ATTENTION,
     PLAN_GATE,
+    PLAN_ADD,
+    PLAN_SCALE,
     PLAN_SELECT_ROWS,
     PLAN_KIND_COUNT,
 };
@@ -240,6 +264,8 @@ struct plan_instruction {
         struct plan_linear linear;
         struct plan_attention attention;
         struct plan_gate gate;
+        struct plan_add add;
+        struct plan_scale scale;
     };
 };
 

@@ -92,11 +92,36 @@ static void print_attention(const struct plan *plan, const struct plan_attention
 static void print_gate(const struct plan *plan, const struct plan_gate *gate, FILE *out) {
     fprintf(out, "gate        ");
     print_register(plan, gate->gate, out);
-    fprintf(out, " * ");
-    print_register(plan, gate->up, out);
+    if (gate->up != PLAN_NONE) {
+        fprintf(out, " * ");
+        print_register(plan, gate->up, out);
+    }
     fprintf(out, " -> ");
     print_register(plan, gate->output, out);
     fprintf(out, "  %s", plan_activation_name(gate->activation));
+}
+
+static void print_add(const struct plan *plan, const struct plan_add *add, FILE *out) {
+    fprintf(out, "add         ");
+    print_register(plan, add->first, out);
+    if (add->second != PLAN_NONE) {
+        fprintf(out, " + ");
+        print_register(plan, add->second, out);
+    }
+    fprintf(out, " -> ");
+    print_register(plan, add->output, out);
+    print_vector(plan, " vector", add->vector, out);
+}
+
+static void print_scale(const struct plan *plan, const struct plan_scale *scale, FILE *out) {
+    fprintf(out, "scale       ");
+    print_register(plan, scale->input, out);
+    fprintf(out, " -> ");
+    print_register(plan, scale->output, out);
+    fprintf(out, "  factor=%.9g", (double)scale->factor);
+    if (scale->softcap > 0) {
+        fprintf(out, " softcap=%.9g", (double)scale->softcap);
+    }
 }
 
 void plan_print(const struct plan *plan, FILE *out) {
@@ -118,6 +143,12 @@ void plan_print(const struct plan *plan, FILE *out) {
             break;
         case PLAN_GATE:
             print_gate(plan, &instruction->gate, out);
+            break;
+        case PLAN_ADD:
+            print_add(plan, &instruction->add, out);
+            break;
+        case PLAN_SCALE:
+            print_scale(plan, &instruction->scale, out);
             break;
         case PLAN_SELECT_ROWS:
             fprintf(out, "select_rows");

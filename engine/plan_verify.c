@@ -245,8 +245,32 @@ static bool check_attention(struct check *check, const struct plan_attention *at
 
 static bool check_gate(struct check *check, const struct plan_gate *gate) {
     size_t width = width_of(check, gate->gate);
-    return check_read(check, gate->gate, width) && check_read(check, gate->up, width) &&
+    if ((unsigned)gate->activation >= PLAN_ACTIVATION_COUNT) {
+        return reject(check, "activation %d does not exist", (int)gate->activation);
+    }
+    return check_read(check, gate->gate, width) &&
+           (gate->up == PLAN_NONE || check_read(check, gate->up, width)) &&
            check_write(check, gate->output, width);
+}
+
+static bool check_add(struct check *check, const struct plan_add *add) {
+    size_t width = width_of(check, add->first);
+    if ((add->second == PLAN_NONE) == (add->vector == PLAN_NONE)) {
+        return reject(check, "adds neither or both of a register and a vector");
+    }
+    return check_read(check, add->first, width) &&
+           (add->second == PLAN_NONE || check_read(check, add->second, width)) &&
+           check_optional_vector(check, add->vector, width) &&
+           check_write(check, add->output, width);
+}
+
+static bool check_scale(struct check *check, const struct plan_scale *scale) {
+    size_t width = width_of(check, scale->input);
+    if (!isfinite(scale->factor) || !(scale->softcap >= 0) || !isfinite(scale->softcap)) {
+        return reject(check, "factor %g and softcap %g must be finite, the latter not negative",
+                      (double)scale->factor, (double)scale->softcap);
+    }
+    return check_read(check, scale->input, width) && check_write(check, scale->output, width);
 }
 
 static bool check_instruction(struct check *check) {
@@ -262,6 +286,10 @@ static bool check_instruction(struct check *check) {
         return check_attention(check, &instruction->attention);
     case PLAN_GATE:
         return check_gate(check, &instruction->gate);
+    case PLAN_ADD:
+        return check_add(check, &instruction->add);
+    case PLAN_SCALE:
+        return check_scale(check, &instruction->scale);
     case PLAN_SELECT_ROWS:
         return true;
     case PLAN_KIND_COUNT:

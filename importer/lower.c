@@ -21,9 +21,12 @@ static const struct {
     int64_t until;
     lower_operator *lower;
 } operators[] = {
+    {"", "Add", 7, INT64_MAX, lower_add},
+    {"", "Div", 7, INT64_MAX, lower_factor},
     {"", "Gather", EVERY_VERSION, INT64_MAX, lower_gather},
     {"", "If", EVERY_VERSION, INT64_MAX, lower_if},
     {"", "LayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
+    {"", "Mul", 7, INT64_MAX, lower_factor},
     {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
     {"", "Reshape", 5, INT64_MAX, lower_reshape},
     {"", "SimplifiedLayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
@@ -37,6 +40,7 @@ static const struct {
     {QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, lower_embed},
     {QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, lower_gate},
     {QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, lower_linear},
+    {QUERN_DOMAIN, "Scale", EVERY_VERSION, INT64_MAX, lower_scale},
 };
 
 enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };

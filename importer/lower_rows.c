@@ -1,4 +1,4 @@
-/* The embedding, norms, gates, and the operators that only change how a row is seen. */
+/* The embedding, norms, and the operators that only change how a row is seen. */
 #include "importer/lowering.h"
 
 #include <string.h>
@@ -61,7 +61,7 @@ static const struct norm_form *norm_form_of(const struct graph_node *node) {
     return form;
 }
 
-/* What no instruction does: outputs for training, other axes, a bias before the norm. */
+/* What no instruction does: outputs for training, other axes. */
 static enum lower_result check_norm(struct lowering *lowering, const struct graph_node *node,
                                     const struct norm_form *form) {
     for (size_t i = 1; i < node->output_count; i++) {
@@ -69,10 +69,6 @@ static enum lower_result check_norm(struct lowering *lowering, const struct grap
             graph_used_output(lowering->graph, node, i) != GRAPH_NONE) {
             return refuse(lowering, node, "output %zu (mean or deviation) has no instruction", i);
         }
-    }
-    if (form->skip_bias != 0 && graph_input(lowering->graph, node, form->skip_bias) != GRAPH_NONE) {
-        return refuse(lowering, node, "input %zu (a bias before the norm) has no instruction",
-                      form->skip_bias);
     }
     if (graph_attribute_int(node, "axis", -1) != -1) {
         return refuse(lowering, node, "axis %lld: only the last dimension (-1) is supported",
@@ -99,8 +95,7 @@ static enum lower_result norm_inputs(struct lowering *lowering, const struct gra
         skip->width != row->width) {
         return refuse_rows(lowering, node, "the two rows to add differ in width");
     }
-    norm->residual = skip->reg;
-    return LOWER_DONE;
+    return add_vector(lowering, node, skip->reg, form->skip_bias, &norm->residual);
 }
 
 enum lower_result lower_norm(struct lowering *lowering, const struct graph_node *node) {
@@ -133,24 +128,6 @@ enum lower_result lower_norm(struct lowering *lowering, const struct graph_node 
     }
     struct plan_instruction instruction = {.kind = PLAN_NORM, .name = node->name, .norm = norm};
     return result != LOWER_DONE ? result : append(lowering, &instruction);
-}
-
-enum lower_result lower_gate(struct lowering *lowering, const struct graph_node *node) {
-    const struct row_value *gate = row_input(lowering, node, 0);
-    const struct row_value *up = row_input(lowering, node, 1);
-    if (gate == NULL || up == NULL || !is_whole(lowering, gate) || !is_whole(lowering, up) ||
-        gate->width != up->width) {
-        return refuse_rows(lowering, node, "its inputs are not two whole rows of one width");
-    }
-    struct plan_gate instruction = {
-        .activation = (enum plan_activation)graph_attribute_int(node, "activation", 0),
-        .gate = gate->reg,
-        .up = up->reg,
-    };
-    enum lower_result result =
-        new_row(lowering, node, 0, gate->width, gate->width, &instruction.output);
-    struct plan_instruction full = {.kind = PLAN_GATE, .name = node->name, .gate = instruction};
-    return result != LOWER_DONE ? result : append(lowering, &full);
 }
 
 /* ---- Views: no instruction, the same elements seen otherwise ---- */

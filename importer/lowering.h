@@ -56,11 +56,14 @@ typedef enum lower_result lower_operator(struct lowering *lowering, const struct
 
 lower_operator lower_embed; /* lower_rows.c */
 lower_operator lower_norm;
-lower_operator lower_gate;
 lower_operator lower_reshape;
 lower_operator lower_split;
 lower_operator lower_gather;
 lower_operator lower_unsqueeze;
+lower_operator lower_gate; /* lower_elementwise.c */
+lower_operator lower_add;
+lower_operator lower_factor;
+lower_operator lower_scale;
 lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
 lower_operator lower_attention; /* lower_attention.c */
@@ -90,6 +93,11 @@ enum lower_result new_row(struct lowering *lowering, const struct graph_node *no
                           size_t width, size_t view, int *reg);
 
 enum lower_result append(struct lowering *lowering, const struct plan_instruction *instruction);
+
+/* *sum = a register of the rows of `reg` plus the vector of input `slot`, or `reg` itself where that
+ * input is absent. (lower_elementwise.c) */
+enum lower_result add_vector(struct lowering *lowering, const struct graph_node *node, int reg,
+                             size_t slot, int *sum);
 
 /* ---- lower_weights.c: constants to weights, vectors and tables of the plan ---- */
 

@@ -126,8 +126,12 @@ struct kernels {
     /* The same with the mean subtracted and, unless NULL, a bias added. */
     void (*layer_norm)(const float *x, const float *residual, float *sum, const float *weight,
                        const float *bias, float epsilon, size_t n, float *y);
-    /* y = activation(gate) * up */
+    /* y = activation(gate) * up, or activation(gate) if up is NULL */
     void (*gate[PLAN_ACTIVATION_COUNT])(const float *gate, const float *up, size_t n, float *y);
+    /* y = a + b */
+    void (*add)(const float *a, const float *b, size_t n, float *y);
+    /* y = factor * x; softcap * tanh(that / softcap) if softcap > 0 */
+    void (*scale)(const float *x, float factor, float softcap, size_t n, float *y);
     /* Rotates one head in place; cosines and sines have `half` elements. */
     void (*rope)(float *head, const float *cosines, const float *sines, size_t half,
                  bool interleaved);

@@ -2,6 +2,7 @@
  * this. The last lanes of a row whose length is no multiple of 16 are loaded as zeros and never
  * stored. */
 
+#include "engine/kernels/expanded.h"
 #include "engine/kernels/kernels.h"
 
 #include <float.h>
@@ -118,24 +119,90 @@ static inline lanes gelu_tanh(lanes x) {
     return lanes_mul(x, lanes_sigmoid(twice_u));
 }
 
-static void gate_gelu_tanh(const float *gate, const float *up, size_t n, float *y) {
-    for (size_t i = 0; i < n; i += LANES) {
-        row_store(y, i, n, lanes_mul(gelu_tanh(row_load(gate, i, n)), row_load(up, i, n)));
+EXPANDED lanes activate(lanes x, const enum plan_activation activation) {
+    switch (activation) {
+    case PLAN_ACTIVATION_GELU_TANH:
+        return gelu_tanh(x);
+    case PLAN_ACTIVATION_GELU_ERF:
+        return lanes_mul(x, lanes_normal_distribution(x));
+    case PLAN_ACTIVATION_SILU:
+        return lanes_mul(x, lanes_sigmoid(x));
+    case PLAN_ACTIVATION_QUICK_GELU:
+        return lanes_mul(x, lanes_sigmoid(lanes_mul(x, lanes_set(1.702f))));
+    case PLAN_ACTIVATION_RELU:
+        return lanes_max(lanes_zero(), x); /* in this order a NaN stays one */
+    case PLAN_ACTIVATION_RELU_SQUARED:
+        x = lanes_max(lanes_zero(), x);
+        return lanes_mul(x, x);
+    case PLAN_ACTIVATION_SIGMOID:
+        return lanes_sigmoid(x);
+    case PLAN_ACTIVATION_IDENTITY:
+    case PLAN_ACTIVATION_COUNT:
+        break;
     }
+    return x;
+}
+
+EXPANDED void gate_row(const float *gate, const float *up, size_t n, float *y,
+                       const enum plan_activation activation) {
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes activated = activate(row_load(gate, i, n), activation);
+        if (up != NULL) {
+            activated = lanes_mul(activated, row_load(up, i, n));
+        }
+        row_store(y, i, n, activated);
+    }
+}
+
+static void gate_gelu_tanh(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_GELU_TANH);
 }
 
 static void gate_gelu_erf(const float *gate, const float *up, size_t n, float *y) {
-    for (size_t i = 0; i < n; i += LANES) {
-        lanes x = row_load(gate, i, n);
-        lanes activated = lanes_mul(x, lanes_normal_distribution(x));
-        row_store(y, i, n, lanes_mul(activated, row_load(up, i, n)));
-    }
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_GELU_ERF);
 }
 
 static void gate_silu(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_SILU);
+}
+
+static void gate_quick_gelu(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_QUICK_GELU);
+}
+
+static void gate_relu(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_RELU);
+}
+
+static void gate_relu_squared(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_RELU_SQUARED);
+}
+
+static void gate_sigmoid(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_SIGMOID);
+}
+
+static void gate_identity(const float *gate, const float *up, size_t n, float *y) {
+    gate_row(gate, up, n, y, PLAN_ACTIVATION_IDENTITY);
+}
+
+/* ---- Sums and factors ---- */
+
+static void add(const float *a, const float *b, size_t n, float *y) {
     for (size_t i = 0; i < n; i += LANES) {
-        lanes x = row_load(gate, i, n);
-        row_store(y, i, n, lanes_mul(lanes_mul(x, lanes_sigmoid(x)), row_load(up, i, n)));
+        row_store(y, i, n, lanes_add(row_load(a, i, n), row_load(b, i, n)));
+    }
+}
+
+static void scale(const float *x, float factor, float softcap, size_t n, float *y) {
+    const lanes cap = lanes_set(softcap);
+    const lanes inverse = lanes_set(softcap > 0 ? 1.0f / softcap : 0.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes scaled = lanes_mul(row_load(x, i, n), lanes_set(factor));
+        if (softcap > 0) {
+            scaled = lanes_mul(cap, lanes_tanh(lanes_mul(scaled, inverse)));
+        }
+        row_store(y, i, n, scaled);
     }
 }
 
@@ -248,6 +315,11 @@ static void exponentials(const float *x, size_t n, float origin, float divisor, 
     .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm,                          \
     .gate = {[PLAN_ACTIVATION_GELU_TANH] = gate_gelu_tanh,                                         \
              [PLAN_ACTIVATION_GELU_ERF] = gate_gelu_erf,                                           \
-             [PLAN_ACTIVATION_SILU] = gate_silu},                                                  \
-    .rope = rope, .greatest = greatest, .argmax = argmax, .sum = sum, .find_above = find_above,    \
-    .exponentials = exponentials
+             [PLAN_ACTIVATION_SILU] = gate_silu,                                                   \
+             [PLAN_ACTIVATION_QUICK_GELU] = gate_quick_gelu,                                       \
+             [PLAN_ACTIVATION_RELU] = gate_relu,                                                   \
+             [PLAN_ACTIVATION_RELU_SQUARED] = gate_relu_squared,                                   \
+             [PLAN_ACTIVATION_SIGMOID] = gate_sigmoid,                                             \
+             [PLAN_ACTIVATION_IDENTITY] = gate_identity},                                          \
+    .add = add, .scale = scale, .rope = rope, .greatest = greatest, .argmax = argmax, .sum = sum,  \
+    .find_above = find_above, .exponentials = exponentials

@@ -11,12 +11,13 @@ static const struct {
     {"recognize the embedding", pass_embedding, NULL},
     {"fold the embedding's scale", pass_embedding_scale, NULL},
     {"recognize linears", pass_linear, NULL},
-    {"fold biases into linears", pass_bias, NULL},
     {"recognize RMS norms", pass_rms_norm, NULL},
     {"recognize activations", pass_activation, NULL},
+    {"recognize gates", pass_gate, NULL},
+    {"fold biases into linears", pass_bias, NULL},
     {"recognize attention", NULL, pass_attention},
+    {"recognize soft caps", pass_softcap, NULL},
     {"fold query and key norms into attention", pass_qk_norm, NULL},
-    {"recognize gated activations", pass_gate, NULL},
     {"fold residual sums into norms", pass_skip_norm, NULL},
 };
 

@@ -9,8 +9,10 @@
  *       bits, block_size  as GatherBlockQuantized; bits 0: the table holds numbers
  *       scale  float
  *   Linear (x, weight, [bias])                    MatMul with a constant of rank 2, plus a vector
- *   Gate (gate, up)                               activation(gate) * up
+ *   Gate (gate, [up], [bias])                     activation(gate + bias) * up
  *       activation  an enum plan_activation
+ *   Scale (x)                                     softcap * tanh(factor * x / softcap)
+ *       factor, softcap  floats
  *
  *   Attention (query, key, value, past_key, past_value, -, -, frequencies)
  *       as com.microsoft GroupQueryAttention, with its inputs where that has them, but
@@ -31,6 +33,8 @@
 #define QUERN_DOMAIN     "quern"
 #define MICROSOFT_DOMAIN "com.microsoft"
 
+enum { GATE_GATE = 0, GATE_UP = 1, GATE_BIAS = 2, GATE_INPUTS = 3 }; /* input slots of Gate */
+
 /* One pass over the graph; adds to *changes what it rewrote. False only when memory is out. */
 typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err);
 
@@ -43,11 +47,12 @@ graph_pass pass_drop_casts;
 graph_pass pass_embedding;
 graph_pass pass_embedding_scale;
 graph_pass pass_linear;
-graph_pass pass_bias;
-graph_pass pass_qk_norm;
 graph_pass pass_rms_norm;
 graph_pass pass_activation;
 graph_pass pass_gate;
+graph_pass pass_bias;
+graph_pass pass_softcap;
+graph_pass pass_qk_norm;
 graph_pass pass_skip_norm;
 
 graph_probing_pass pass_attention;

@@ -161,6 +161,21 @@ static void spoil_block_size(struct plan *plan) {
     plan->weights[1].block_size = 24;
     plan->weights[1].scales = bytes;
 }
+static void spoil_activation(struct plan *plan) {
+    plan->instructions[6].gate.activation = PLAN_ACTIVATION_COUNT;
+}
+static void spoil_sum(struct plan *plan) {
+    plan->instructions[6] = (struct plan_instruction){
+        .kind = PLAN_ADD,
+        .name = "add",
+        .add = {.first = 7, .second = PLAN_NONE, .vector = PLAN_NONE, .output = 9}};
+}
+static void spoil_factor(struct plan *plan) {
+    plan->instructions[6] =
+        (struct plan_instruction){.kind = PLAN_SCALE,
+                                  .name = "scale",
+                                  .scale = {.input = 7, .factor = 1, .softcap = -1, .output = 9}};
+}
 static void spoil_order(struct plan *plan) {
     struct plan_instruction select = {.kind = PLAN_SELECT_ROWS, .name = "select_rows"};
     plan->instructions[1] = select;
@@ -187,6 +202,9 @@ Test(plan, verify_names_what_is_wrong) {
         {spoil_logits, "does not write logits"},
         {spoil_block_size, "4 bits in blocks of 24"},
         {spoil_order, "a second select_rows"},
+        {spoil_activation, "activation 8 does not exist"},
+        {spoil_sum, "adds neither or both of a register and a vector"},
+        {spoil_factor, "factor 1 and softcap -1 must be finite"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct plan plan;

@@ -254,6 +254,75 @@ Test(lower, the_choice_of_the_last_row_is_left_to_the_engine) {
     graph_close(graph);
 }
 
+/* The kinds of the plan's instructions from `first` on, to its end. */
+static void expect_kinds(const struct plan *plan, size_t first, size_t count,
+                         const enum plan_kind *kinds) {
+    cr_assert_eq(plan->instruction_count, first + count, "%zu instructions",
+                 plan->instruction_count);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(plan->instructions[first + i].kind, kinds[i], "instruction %zu is a %d",
+                     first + i, (int)plan->instructions[first + i].kind);
+    }
+}
+
+/* Phi-2: attention and MLP read the same norm, and a later norm has the sum of both. */
+Test(lower, parallel_branches_are_added) {
+    struct graph *graph = begin();
+    struct plan plan;
+    add_matrix(graph, "w_1", HIDDEN, 12);
+    add_matrix(graph, "w_2", 12, HIDDEN);
+    add_vector(graph, "b_1", 12);
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    attend(graph, PACKED);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "x,w_1", "h1");
+    add_node(graph, "", "Add", "h1,b_1", "h2");
+    add_node(graph, MICROSOFT_DOMAIN, "FastGelu", "h2", "h3");
+    add_node(graph, "", "MatMul", "h3,w_2", "m");
+    add_node(graph, "", "Add", "o,m", "branches");
+    add_node(graph, MICROSOFT_DOMAIN, "SkipLayerNormalization", "e,branches,norm,norm", "y");
+    add_node(graph, "", "MatMul", "y,w_head", "logits");
+    char *reasons = finish(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    expect_kinds(&plan, 3, 7,
+                 (const enum plan_kind[]){PLAN_ATTENTION, PLAN_LINEAR, PLAN_GATE, PLAN_LINEAR,
+                                          PLAN_ADD, PLAN_NORM, PLAN_LINEAR});
+    cr_assert_eq(plan.instructions[2].linear.count, 2, "qkv and h1 share the rows of x");
+    cr_assert_eq(plan.instructions[5].gate.up, PLAN_NONE);
+    cr_assert_eq(plan.instructions[8].norm.residual, plan.instructions[7].add.output);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
+Test(lower, constant_factors_and_vectors_of_rows_have_instructions) {
+    struct graph *graph = begin();
+    struct plan plan;
+    add_floats(graph, "half", 0, NULL, (const float[]){0.5f});
+    add_floats(graph, "four", 0, NULL, (const float[]){4});
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    attend(graph, PACKED);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "Mul", "half,o", "o1");
+    add_node(graph, "", "Add", "norm,o1", "o2");
+    add_node(graph, "", "Mul", "o2,e", "o3");
+    add_node(graph, MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", "e,o3,norm,norm", "y");
+    add_node(graph, "", "MatMul", "y,w_head", "l1");
+    add_node(graph, "", "Div", "l1,four", "logits");
+    char *reasons = finish(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    expect_kinds(&plan, 4, 8,
+                 (const enum plan_kind[]){PLAN_LINEAR, PLAN_SCALE, PLAN_ADD, PLAN_GATE, PLAN_ADD,
+                                          PLAN_NORM, PLAN_LINEAR, PLAN_SCALE});
+    cr_assert_eq(plan.instructions[5].scale.factor, 0.5f);
+    cr_assert_neq(plan.instructions[6].add.vector, PLAN_NONE);
+    cr_assert_eq(plan.instructions[7].gate.activation, PLAN_ACTIVATION_IDENTITY);
+    cr_assert_eq(plan.instructions[8].add.first, plan.instructions[7].gate.output,
+                 "a norm's bias is added to what it skips");
+    cr_assert_eq(plan.instructions[11].scale.factor, 0.25f);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 Test(lower, attention_behind_the_last_row_is_refused) {
     struct graph *graph = begin();
     struct plan plan;

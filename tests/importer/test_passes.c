@@ -296,6 +296,7 @@ Test(passes, gates_are_recognized_whichever_way_round) {
         {"", "Gelu", "u,activated", PLAN_ACTIVATION_GELU_ERF},
         {MICROSOFT_DOMAIN, "FastGelu", "activated,u", PLAN_ACTIVATION_GELU_TANH},
         {MICROSOFT_DOMAIN, "QuickGelu", "activated,u", PLAN_ACTIVATION_SILU},
+        {"", "Sigmoid", "activated,u", PLAN_ACTIVATION_SIGMOID},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct graph *graph = small_graph();
@@ -304,12 +305,99 @@ Test(passes, gates_are_recognized_whichever_way_round) {
         graph_set_float(add_node(graph, cases[i].domain, cases[i].op, "g", "activated"), "alpha",
                         1);
         add_node(graph, "", "Mul", cases[i].product, "y");
-        cr_assert_eq(run_pass(graph, pass_gate), 1, "case %zu", i);
+        cr_assert_eq(run_pass(graph, pass_gate), 2, "case %zu", i);
         const struct graph_node *gate = producer_of_y(graph);
         cr_assert_str_eq(gate->op, "Gate");
         cr_assert_eq(gate->inputs[0], graph_find(graph, "g"), "case %zu", i);
         cr_assert_eq(gate->inputs[1], graph_find(graph, "u"), "case %zu", i);
         cr_assert_eq(graph_attribute_int(gate, "activation", -1), (int64_t)cases[i].expected);
+        graph_close(graph);
+    }
+}
+
+Test(passes, an_activation_without_a_factor_is_a_gate_without_one) {
+    static const struct {
+        const char *op;
+        enum plan_activation expected;
+    } cases[] = {
+        {"Gelu", PLAN_ACTIVATION_GELU_ERF},
+        {"Relu", PLAN_ACTIVATION_RELU},
+        {"Sigmoid", PLAN_ACTIVATION_SIGMOID},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = small_graph();
+        add_input(graph, "x", TENSOR_F32, 3);
+        add_node(graph, "", cases[i].op, "x", "y");
+        cr_assert_eq(run_pass(graph, pass_gate), 1, "%s", cases[i].op);
+        const struct graph_node *gate = producer_of_y(graph);
+        cr_assert_str_eq(gate->op, "Gate");
+        cr_assert_eq(graph_input(graph, gate, GATE_UP), GRAPH_NONE);
+        cr_assert_eq(graph_attribute_int(gate, "activation", -1), (int64_t)cases[i].expected);
+        graph_close(graph);
+    }
+}
+
+Test(passes, a_squared_relu_is_one_activation) {
+    struct graph *graph = small_graph();
+    add_input(graph, "x", TENSOR_F32, 3);
+    add_integers(graph, "exponent", 1, &one, &two);
+    add_node(graph, "", "Relu", "x", "r");
+    add_node(graph, "", "Pow", "r,exponent", "y");
+    cr_assert_eq(run_pass(graph, pass_gate), 2);
+    const struct graph_node *gate = producer_of_y(graph);
+    cr_assert_eq(graph_attribute_int(gate, "activation", -1), PLAN_ACTIVATION_RELU_SQUARED);
+    cr_assert_eq(graph_input(graph, gate, GATE_GATE), graph_find(graph, "x"));
+    cr_assert(find_node(graph, "Relu") == NULL);
+    graph_close(graph);
+}
+
+/* Div or Mul by c1, Tanh, Mul by c2. */
+Test(passes, a_tanh_between_factors_is_a_soft_cap) {
+    static const struct {
+        const char *op; /* before Tanh; NULL: none */
+        float inner;
+        float factor;
+    } cases[] = {{"Div", 30, 1}, {"Mul", 0.05f, 1.5f}, {NULL, 0, 30}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = small_graph();
+        add_input(graph, "x", TENSOR_F32, 3);
+        add_floats(graph, "c1", 0, NULL, &cases[i].inner);
+        add_floats(graph, "c2", 0, NULL, (const float[]){30});
+        if (cases[i].op != NULL) {
+            add_node(graph, "", cases[i].op, "x,c1", "a");
+        }
+        add_node(graph, "", "Tanh", cases[i].op != NULL ? "a" : "x", "t");
+        add_node(graph, "", "Mul", "c2,t", "y");
+        cr_assert_eq(run_pass(graph, pass_softcap), 1, "case %zu", i);
+        const struct graph_node *scale = producer_of_y(graph);
+        cr_assert_eq(graph_input(graph, scale, 0), graph_find(graph, "x"));
+        cr_assert_float_eq(graph_attribute_float(scale, "factor", 0), cases[i].factor, 1e-6);
+        cr_assert_eq(graph_attribute_float(scale, "softcap", 0), 30.0f);
+        graph_close(graph);
+    }
+}
+
+Test(passes, a_vector_that_an_activation_or_a_norm_adds_becomes_the_bias_of_a_linear) {
+    static const struct {
+        const char *domain;
+        const char *op;
+        const char *inputs;
+        size_t bias; /* input slot */
+    } cases[] = {
+        {QUERN_DOMAIN, "Gate", "product,,b", GATE_BIAS},
+        {MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", "x,product,w,b", 3},
+        {MICROSOFT_DOMAIN, "SkipLayerNormalization", "product,x,w,w,b", 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = small_graph();
+        add_input(graph, "x", TENSOR_F32, 3);
+        add_floats(graph, "w", 2, (const int64_t[]){2, 2}, numbers);
+        int bias = add_floats(graph, "b", 1, &two, numbers);
+        add_node(graph, QUERN_DOMAIN, "Linear", "x,w", "product");
+        add_node(graph, cases[i].domain, cases[i].op, cases[i].inputs, "y");
+        cr_assert_eq(run_pass(graph, pass_bias), 1, "%s", cases[i].op);
+        cr_assert_eq(graph_input(graph, producer_of_y(graph), cases[i].bias), GRAPH_NONE);
+        cr_assert_eq(graph_input(graph, find_node(graph, "Linear"), 2), bias);
         graph_close(graph);
     }
 }

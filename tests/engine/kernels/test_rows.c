@@ -53,7 +53,15 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
     for (int activation = 0; activation < PLAN_ACTIVATION_COUNT; activation++) {
         kernels->gate[activation](x, w, n, y);
         y += n;
+        kernels->gate[activation](x, NULL, n, y);
+        y += n;
     }
+    kernels->add(x, r, n, y);
+    y += n;
+    kernels->scale(x, 0.3f, 0, n, y);
+    y += n;
+    kernels->scale(x, 0.3f, 2.0f, n, y);
+    y += n;
     memcpy(y, x, n * sizeof(float));
     kernels->rope(y, r, w, n / 2, false);
     y += n;
@@ -88,8 +96,8 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
 
 Test(rows, every_table_gives_the_bits_of_the_scalar_one) {
     const struct kernels *scalar = kernels_select("scalar");
-    float *want = malloc(20 * 2048 * sizeof *want);
-    float *got = malloc(20 * 2048 * sizeof *got);
+    float *want = malloc(40 * 2048 * sizeof *want);
+    float *got = malloc(40 * 2048 * sizeof *got);
     EACH_LENGTH(n) {
         float *x = random_row(n, 9.0f, 1);
         float *r = random_row(n, 3.0f, 2);
@@ -210,8 +218,18 @@ static double slow_activation(enum plan_activation activation, double x) {
         return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case PLAN_ACTIVATION_GELU_ERF:
         return 0.5 * x * (1 + erf(x / sqrt(2)));
-    default:
+    case PLAN_ACTIVATION_SILU:
         return x / (1 + exp(-x));
+    case PLAN_ACTIVATION_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case PLAN_ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case PLAN_ACTIVATION_RELU_SQUARED:
+        return x > 0 ? x * x : 0;
+    case PLAN_ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-x));
+    default:
+        return x;
     }
 }
 
@@ -220,18 +238,42 @@ Test(rows, gates_agree_with_double_precision_far_out_too) {
         for (int activation = 0; activation < PLAN_ACTIVATION_COUNT; activation++) {
             for (float amplitude = 0.01f; amplitude < 1e4f; amplitude *= 10.0f) {
                 float *x = random_row(1000, amplitude, 8);
-                float up[1000], y[1000];
-                double want[1000];
+                float *up = random_row(1000, 3.0f, 9);
+                float y[1000];
+                double alone[1000], gated[1000];
                 for (size_t i = 0; i < 1000; i++) {
-                    up[i] = 1.0f;
-                    want[i] = slow_activation((enum plan_activation)activation, (double)x[i]);
+                    alone[i] = slow_activation((enum plan_activation)activation, (double)x[i]);
+                    gated[i] = alone[i] * (double)up[i];
                 }
                 kernels->gate[activation](x, up, 1000, y);
-                double error = worst_difference(y, want, 1000);
-                cr_assert_leq(error, 2e-6, "%s %s: %g", kernels->name,
-                              activation == 0 ? "gelu tanh" : "gelu erf or silu", error);
+                double error = worst_difference(y, gated, 1000);
+                kernels->gate[activation](x, NULL, 1000, y);
+                error = fmax(error, worst_difference(y, alone, 1000));
+                cr_assert_leq(error, 3e-6, "%s %s: %g", kernels->name,
+                              plan_activation_name((enum plan_activation)activation), error);
                 free(x);
+                free(up);
             }
+        }
+    }
+}
+
+Test(rows, a_soft_cap_bounds_what_a_factor_scales) {
+    EACH_TABLE(kernels) {
+        EACH_LENGTH(n) {
+            float *x = random_row(n, 90.0f, 10);
+            float *y = malloc(n * sizeof *y);
+            double scaled[2048], capped[2048];
+            for (size_t i = 0; i < n; i++) {
+                scaled[i] = 0.22 * (double)x[i];
+                capped[i] = 30 * tanh(0.22 * (double)x[i] / 30);
+            }
+            kernels->scale(x, 0.22f, 0, n, y);
+            cr_assert_leq(worst_difference(y, scaled, n), 2e-7, "%s", kernels->name);
+            kernels->scale(x, 0.22f, 30, n, y);
+            cr_assert_leq(worst_difference(y, capped, n), 1e-6, "%s", kernels->name);
+            free(x);
+            free(y);
         }
     }
 }
