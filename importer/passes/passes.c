@@ -1,6 +1,7 @@
 #include "importer/passes/passes.h"
 
-/* Constants and casts first, so that the patterns behind them need not know of either. */
+/* Constants and casts first, so that the patterns behind them need not know of either. What needs a
+ * value to have one reader comes behind attention, with which all readers of mere shapes go. */
 static const struct {
     const char *name;
     graph_pass *run;
@@ -9,13 +10,13 @@ static const struct {
     {"fold constants", pass_fold_constants, NULL},
     {"drop float casts", pass_drop_casts, NULL},
     {"recognize the embedding", pass_embedding, NULL},
-    {"fold the embedding's scale", pass_embedding_scale, NULL},
     {"recognize linears", pass_linear, NULL},
     {"recognize RMS norms", pass_rms_norm, NULL},
     {"recognize activations", pass_activation, NULL},
     {"recognize gates", pass_gate, NULL},
     {"fold biases into linears", pass_bias, NULL},
     {"recognize attention", NULL, pass_attention},
+    {"fold the embedding's scale", pass_embedding_scale, NULL},
     {"recognize soft caps", pass_softcap, NULL},
     {"fold query and key norms into attention", pass_qk_norm, NULL},
     {"fold residual sums into norms", pass_skip_norm, NULL},
