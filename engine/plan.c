@@ -12,6 +12,16 @@ const char *plan_activation_name(enum plan_activation activation) {
     return names[activation];
 }
 
+const char *plan_kind_name(enum plan_kind kind) {
+    static const char *const names[PLAN_KIND_COUNT] = {
+        [PLAN_EMBED] = "embed",   [PLAN_NORM] = "norm",
+        [PLAN_LINEAR] = "linear", [PLAN_ATTENTION] = "attention",
+        [PLAN_GATE] = "gate",     [PLAN_ADD] = "add",
+        [PLAN_SCALE] = "scale",   [PLAN_SELECT_ROWS] = "select_rows",
+    };
+    return names[kind];
+}
+
 /* ---- Geometry ---- */
 
 struct plan_weight_rows plan_weight_rows(const struct plan_weight *weight) {

@@ -353,8 +353,12 @@ bool plan_verify(const struct plan *plan, struct error *err);
 bool plan_uses_long_rope(const struct plan *plan, size_t length);
 
 const char *plan_activation_name(enum plan_activation activation);
+const char *plan_kind_name(enum plan_kind kind);
 
 /* One line an instruction, for `quern inspect`. */
 void plan_print(const struct plan *plan, FILE *out);
+
+/* A drawing of instructions and registers for Graphviz' dot. False when memory is out. */
+bool plan_print_dot(const struct plan *plan, FILE *out);
 
 #endif

@@ -369,6 +369,32 @@ const char *graph_value_name(const struct graph *graph, int value) {
     return value == GRAPH_NONE ? "(none)" : graph->values[value].name;
 }
 
+bool graph_take_census(const struct graph *graph, struct graph_census *census) {
+    *census = (struct graph_census){
+        .operators = arena_allocate(graph->arena, GRAPH_CENSUS_MAX, sizeof *census->operators)};
+    for (size_t n = 0; census->operators != NULL && n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        size_t i = 0;
+        while (!node->removed && i < census->count &&
+               !graph_node_is(node, census->operators[i].domain, census->operators[i].op)) {
+            i++;
+        }
+        if (node->removed) {
+            continue;
+        }
+        if (i == GRAPH_CENSUS_MAX) {
+            census->others++;
+            continue;
+        }
+        if (i == census->count) {
+            census->operators[census->count++] =
+                (struct graph_operator_count){.domain = node->domain, .op = node->op};
+        }
+        census->operators[i].count++;
+    }
+    return census->operators != NULL;
+}
+
 /* ---- Rewriting ---- */
 
 void graph_replace(struct graph *graph, int old, int replacement) {

@@ -30,6 +30,7 @@ enum {
     GRAPH_NONE = -1,           /* an absent optional input or output, or no node */
     GRAPH_NODES_MAX = 1 << 18, /* a decomposed 100-layer model has about 40,000 */
     GRAPH_NESTING_MAX = 4,     /* subgraphs within subgraphs */
+    GRAPH_CENSUS_MAX = 256,    /* operators that are counted one by one */
     GRAPH_DESCRIPTION_BYTES = 280,
     GRAPH_DIM_SYMBOLIC = -1, /* a declared dimension that is only known at run time */
 };
@@ -89,6 +90,19 @@ struct graph_opset {
     int64_t version;
 };
 
+struct graph_operator_count {
+    const char *domain;
+    const char *op;
+    size_t count;
+};
+
+/* How often each operator occurs, in order of first occurrence. */
+struct graph_census {
+    struct graph_operator_count *operators;
+    size_t count;
+    size_t others; /* nodes of further operators, beyond GRAPH_CENSUS_MAX */
+};
+
 struct graph_pass_record {
     const char *name;
     size_t changes;
@@ -114,6 +128,7 @@ struct graph {
     const char *producer;
     struct graph_pass_record *passes; /* what ran, for inspect */
     size_t pass_count;
+    struct graph_census census;    /* as the file had it, before the passes */
     struct graph_name_slot *names; /* hash table of value names */
     size_t name_capacity;
 };
@@ -175,6 +190,9 @@ float graph_attribute_float(const struct graph_node *node, const char *name, flo
 void graph_node_describe(const struct graph_node *node, char *text);
 
 const char *graph_value_name(const struct graph *graph, int value);
+
+/* Counts the operators of the nodes that are left, into memory of the graph. False when memory is out. */
+bool graph_take_census(const struct graph *graph, struct graph_census *census);
 
 /* ---- Rewriting ---- */
 

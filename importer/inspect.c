@@ -1,144 +1,421 @@
-/* What `quern inspect` prints of a model that could be imported. */
+/* What `quern inspect` says of a model: one description, as JSON, which is printed as it is for
+ * programs and laid out for people. Members are in the order of the importer's work. */
 #include "importer/graph.h"
 #include "importer/model.h"
 #include "importer/model_dir.h"
 
+#include <cjson/cJSON.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void print_files(const struct model *model, FILE *out) {
-    const struct model_file *file;
-    fprintf(out, "files\n");
-    for (size_t i = 0; (file = model_dir_file(model->directory, i)) != NULL; i++) {
-        fprintf(out, "  %-24s %12zu bytes\n", file->name, file->size);
+/* ---- Small parts ---- */
+
+/* "com.microsoft::MatMulNBits" */
+static void add_operators(cJSON *parent, const char *key, const struct graph_census *census) {
+    cJSON *object = cJSON_AddObjectToObject(parent, key);
+    for (size_t i = 0; i < census->count; i++) {
+        const struct graph_operator_count *count = &census->operators[i];
+        char name[GRAPH_DESCRIPTION_BYTES];
+        snprintf(name, sizeof name, "%s%s%s", count->domain, count->domain[0] != '\0' ? "::" : "",
+                 count->op);
+        cJSON_AddNumberToObject(object, name, (double)count->count);
+    }
+    if (census->others > 0) {
+        cJSON_AddNumberToObject(object, "(others)", (double)census->others);
     }
 }
 
-static void print_boundary(const struct graph *graph, const char *title, const int *ids,
-                           size_t count, FILE *out) {
-    fprintf(out, "%s\n", title);
+static void add_size(cJSON *parent, const char *key, size_t size) {
+    cJSON_AddNumberToObject(parent, key, (double)size);
+}
+
+/* The lines of a text, without the last line's end. */
+static void add_lines(cJSON *parent, const char *key, const char *text) {
+    cJSON *array = cJSON_AddArrayToObject(parent, key);
+    while (*text != '\0') {
+        size_t length = strcspn(text, "\n");
+        char *line = strndup(text, length);
+        cJSON_AddItemToArray(array, cJSON_CreateString(line != NULL ? line : ""));
+        free(line);
+        text += length + (text[length] == '\n');
+    }
+}
+
+/* ---- The graph ---- */
+
+static void add_files(cJSON *root, const struct model *model) {
+    cJSON *files = cJSON_AddArrayToObject(root, "files");
+    const struct model_file *file;
+    for (size_t i = 0; (file = model_dir_file(model->directory, i)) != NULL; i++) {
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddStringToObject(entry, "name", file->name);
+        add_size(entry, "bytes", file->size);
+        cJSON_AddItemToArray(files, entry);
+    }
+}
+
+static void add_boundary(cJSON *root, const char *key, const struct graph *graph, const int *ids,
+                         size_t count) {
+    cJSON *array = cJSON_AddArrayToObject(root, key);
     for (size_t i = 0; i < count; i++) {
         const struct graph_value *value = &graph->values[ids[i]];
-        fprintf(out, "  %-32s %s (", value->name, tensor_type_name(value->type));
+        cJSON *entry = cJSON_CreateObject();
+        cJSON_AddStringToObject(entry, "name", value->name);
+        cJSON_AddStringToObject(entry, "type", tensor_type_name(value->type));
+        cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
         for (size_t d = 0; d < value->rank; d++) {
-            fprintf(out, d == 0 ? "" : ", ");
-            if (value->dims[d] == GRAPH_DIM_SYMBOLIC) {
-                fprintf(out, "?");
-            } else {
-                fprintf(out, "%lld", (long long)value->dims[d]);
-            }
+            bool symbolic = value->dims[d] == GRAPH_DIM_SYMBOLIC;
+            cJSON_AddItemToArray(shape, symbolic ? cJSON_CreateString("?")
+                                                 : cJSON_CreateNumber((double)value->dims[d]));
         }
-        fprintf(out, ")\n");
+        cJSON_AddItemToArray(array, entry);
     }
 }
 
-/* How often each operator is left after the passes, in order of first occurrence. */
-static void print_operators(const struct graph *graph, FILE *out) {
-    fprintf(out, "operators after the passes\n");
-    for (size_t n = 0; n < graph->node_count; n++) {
-        const struct graph_node *node = &graph->nodes[n];
-        bool first = !node->removed;
-        size_t count = 0;
-        for (size_t m = 0; first && m < graph->node_count; m++) {
-            const struct graph_node *other = &graph->nodes[m];
-            if (!other->removed && graph_node_is(other, node->domain, node->op)) {
-                first = count > 0 || m == n;
-                count++;
-            }
-        }
-        if (first) {
-            fprintf(out, "  %6zu  %s%s%s\n", count, node->domain,
-                    node->domain[0] != '\0' ? "::" : "", node->op);
-        }
+static bool add_graph(cJSON *root, const struct graph *graph) {
+    struct graph_census census;
+    if (!graph_take_census(graph, &census)) {
+        return false;
     }
-}
-
-static void print_graph(const struct graph *graph, FILE *out) {
-    fprintf(out, "producer\n  %s\noperator sets\n", graph->producer);
+    cJSON_AddStringToObject(root, "producer", graph->producer);
+    cJSON *opsets = cJSON_AddObjectToObject(root, "operator_sets");
     for (size_t i = 0; i < graph->opset_count; i++) {
         const char *domain = graph->opsets[i].domain;
-        fprintf(out, "  %-16s %lld\n", domain[0] != '\0' ? domain : "ai.onnx",
-                (long long)graph->opsets[i].version);
+        cJSON_AddNumberToObject(opsets, domain[0] != '\0' ? domain : "ai.onnx",
+                                (double)graph->opsets[i].version);
     }
-    print_boundary(graph, "inputs", graph->inputs, graph->input_count, out);
-    print_boundary(graph, "outputs", graph->outputs, graph->output_count, out);
-    fprintf(out, "passes\n");
+    add_boundary(root, "inputs", graph, graph->inputs, graph->input_count);
+    add_boundary(root, "outputs", graph, graph->outputs, graph->output_count);
+    add_operators(root, "operators", &graph->census);
+    cJSON *passes = cJSON_AddObjectToObject(root, "changes_of_passes");
     for (size_t i = 0; i < graph->pass_count; i++) {
-        fprintf(out, "  %6zu  %s\n", graph->passes[i].changes, graph->passes[i].name);
+        add_size(passes, graph->passes[i].name, graph->passes[i].changes);
     }
-    print_operators(graph, out);
+    add_operators(root, "operators_after_passes", &census);
+    return true;
 }
 
-/* ---- Memory ---- */
+/* ---- The plan ---- */
+
+static bool add_plan(cJSON *root, const struct plan *plan) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) {
+        return false;
+    }
+    plan_print(plan, out);
+    fclose(out);
+    add_lines(root, "plan", text);
+    free(text);
+    return true;
+}
 
 /* The bytes of a weight in the model file. */
 static size_t weight_bytes(const struct plan_weight *weight) {
+    struct plan_weight_rows rows = plan_weight_rows(weight);
+    size_t row = rows.data.row + rows.scales.row;
+    row += weight->zero_points != NULL ? rows.zero_points.row : 0;
+    return weight->rows * (weight->bits == 0 ? rows.data.row : row);
+}
+
+/* "q4 in blocks of 32 with zero points", "f16". */
+static void weight_kind(const struct plan_weight *weight, char *text, size_t size) {
     if (weight->bits == 0) {
-        return weight->rows * weight->columns * element_type_bytes(weight->type);
-    }
-    size_t blocks = (weight->columns + weight->block_size - 1) / weight->block_size;
-    size_t codes = weight->rows * blocks * weight->block_size * weight->bits / 8;
-    size_t scales = weight->rows * blocks * element_type_bytes(weight->scale_type);
-    size_t zero_points = weight->rows * ((blocks * weight->bits + 7) / 8);
-    return codes + scales + (weight->zero_points != NULL ? zero_points : 0);
-}
-
-static void print_weights(const struct plan *plan, FILE *out) {
-    static const struct {
-        const char *name;
-        unsigned bits;
-        enum element_type type; /* bits == 0 only */
-    } kinds[] = {
-        {"q4", 4, ELEMENT_F32},  {"q8", 8, ELEMENT_F32},    {"f32", 0, ELEMENT_F32},
-        {"f16", 0, ELEMENT_F16}, {"bf16", 0, ELEMENT_BF16},
-    };
-    fprintf(out, "weights\n");
-    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        size_t count = 0;
-        size_t bytes = 0;
-        for (size_t i = 0; i < plan->weight_count; i++) {
-            const struct plan_weight *weight = &plan->weights[i];
-            if (weight->bits == kinds[k].bits &&
-                (weight->bits > 0 || weight->type == kinds[k].type)) {
-                count++;
-                bytes += weight_bytes(weight);
-            }
-        }
-        if (count > 0) {
-            fprintf(out, "  %-4s %6zu tensors %14zu bytes\n", kinds[k].name, count, bytes);
-        }
+        snprintf(text, size, "%s", element_type_name(weight->type));
+    } else {
+        snprintf(text, size, "q%u in blocks of %zu%s", weight->bits, weight->block_size,
+                 weight->zero_points != NULL ? " with zero points" : "");
     }
 }
 
-static void print_cache(const struct plan *plan, FILE *out) {
+static void add_weights(cJSON *root, const struct plan *plan) {
+    cJSON *kinds = cJSON_AddObjectToObject(root, "weights");
+    for (size_t i = 0; i < plan->weight_count; i++) {
+        char kind[80];
+        weight_kind(&plan->weights[i], kind, sizeof kind);
+        cJSON *entry = cJSON_GetObjectItemCaseSensitive(kinds, kind);
+        if (entry == NULL) {
+            entry = cJSON_AddObjectToObject(kinds, kind);
+            add_size(entry, "matrices", 0);
+            add_size(entry, "bytes", 0);
+        }
+        cJSON *matrices = cJSON_GetObjectItemCaseSensitive(entry, "matrices");
+        cJSON *bytes = cJSON_GetObjectItemCaseSensitive(entry, "bytes");
+        cJSON_SetNumberValue(matrices, cJSON_GetNumberValue(matrices) + 1);
+        cJSON_SetNumberValue(bytes,
+                             cJSON_GetNumberValue(bytes) + (double)weight_bytes(&plan->weights[i]));
+    }
+}
+
+/* Registers that live at the same time, at most: bytes of one row of a step in f32. */
+struct lifetimes {
+    size_t *last_read; /* the last instruction that reads it, of each register */
+    size_t instruction;
+};
+
+static void note_read(void *context, int reg, bool written) {
+    struct lifetimes *lifetimes = context;
+    lifetimes->last_read[reg] = written ? lifetimes->last_read[reg] : lifetimes->instruction;
+}
+
+struct liveness {
+    const struct plan *plan;
+    const struct lifetimes *lifetimes;
+    size_t columns;
+    size_t instruction;
+    bool ending;
+};
+
+static void count_columns(void *context, int reg, bool written) {
+    struct liveness *live = context;
+    size_t width = live->plan->registers[reg].width;
+    if (!live->ending && written) {
+        live->columns += width;
+    }
+    if (live->ending && !written && live->lifetimes->last_read[reg] == live->instruction) {
+        live->columns -= live->columns < width ? live->columns : width;
+    }
+}
+
+static size_t activation_bytes(const struct plan *plan) {
+    struct lifetimes lifetimes = {
+        .last_read = calloc(plan->register_count + 1, sizeof *lifetimes.last_read)};
+    struct liveness live = {.plan = plan, .lifetimes = &lifetimes};
+    size_t most = 0;
+    for (size_t i = 0; lifetimes.last_read != NULL && i < plan->instruction_count; i++) {
+        lifetimes.instruction = i;
+        plan_instruction_registers(&plan->instructions[i], note_read, &lifetimes);
+    }
+    for (size_t i = 0; lifetimes.last_read != NULL && i < plan->instruction_count; i++) {
+        live.instruction = i;
+        live.ending = false;
+        plan_instruction_registers(&plan->instructions[i], count_columns, &live);
+        most = live.columns > most ? live.columns : most;
+        live.ending = true;
+        plan_instruction_registers(&plan->instructions[i], count_columns, &live);
+    }
+    free(lifetimes.last_read);
+    return most * sizeof(float);
+}
+
+static void add_memory(cJSON *root, const struct plan *plan) {
+    enum { HALF_BYTES = 2 };
     size_t full = 0;     /* numbers that a position costs for good */
     size_t windowed = 0; /* and until it is behind the window */
+    double longest = 0;
     for (size_t i = 0; i < plan->kv_layer_count; i++) {
         const struct plan_kv_layer *layer = &plan->kv_layers[i];
         size_t numbers = 2 * layer->kv_heads * layer->head_dim;
+        size_t positions = layer->window > 0 && layer->window < plan->context_length
+                               ? layer->window
+                               : plan->context_length;
         full += layer->window == 0 ? numbers : 0;
         windowed += layer->window == 0 ? 0 : numbers;
+        longest += (double)numbers * (double)positions;
     }
-    fprintf(out,
-            "KV cache\n  %zu bytes per token in f16, and %zu more while it is within a window\n",
-            full * 2, windowed * 2);
+    cJSON *memory = cJSON_AddObjectToObject(root, "memory_bytes");
+    double weights = 0;
+    for (size_t i = 0; i < plan->weight_count; i++) {
+        weights += (double)weight_bytes(&plan->weights[i]);
+    }
+    cJSON_AddNumberToObject(memory, "weights", weights);
+    add_size(memory, "kv_cache_per_token_f16", full * HALF_BYTES);
+    add_size(memory, "and_while_within_a_window", windowed * HALF_BYTES);
+    cJSON_AddNumberToObject(memory, "kv_cache_of_longest_context", longest * HALF_BYTES);
+    add_size(memory, "activations_per_row_of_a_step", activation_bytes(plan));
 }
 
-void model_inspect(const struct model *model, FILE *out) {
-    const struct plan *plan = &model->plan;
-    fprintf(out, "model\n  %s%s%s\n", model->id, model->type[0] != '\0' ? ", type " : "",
-            model->type);
-    print_files(model, out);
-    print_graph(model->graph, out);
-    fprintf(out, "plan\n");
-    plan_print(plan, out);
-    print_weights(plan, out);
-    print_cache(plan, out);
-    if (model->tokenizer != NULL) {
-        fprintf(out, "tokenizer\n  %zu tokens\n", tokenizer_vocabulary_size(model->tokenizer));
-    } else {
-        fprintf(out, "tokenizer\n  none: %s\n", model->tokenizer_error.text);
+/* ---- In words ---- */
+
+/* What people call the types of genai_config.json and config.json. */
+static const struct {
+    const char *type;
+    const char *family;
+} families[] = {
+    {"chatglm", "ChatGLM"},    {"ernie4_5", "ERNIE 4.5"},
+    {"gemma", "Gemma"},        {"gemma2", "Gemma 2"},
+    {"gemma3", "Gemma 3"},     {"gemma3_text", "Gemma 3"},
+    {"gpt_oss", "gpt-oss"},    {"gptoss", "gpt-oss"},
+    {"granite", "Granite"},    {"internlm2", "InternLM 2"},
+    {"llama", "Llama"},        {"mistral", "Mistral"},
+    {"nemotron", "Nemotron"},  {"olmo", "OLMo"},
+    {"olmo2", "OLMo 2"},       {"phi", "Phi"},
+    {"phi3", "Phi-3"},         {"phi3small", "Phi-3 small"},
+    {"phimoe", "Phi-3.5 MoE"}, {"qwen2", "Qwen 2"},
+    {"qwen3", "Qwen 3"},       {"smollm3", "SmolLM3"},
+};
+
+static const char *family_of(const char *type) {
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+        if (strcmp(families[i].type, type) == 0) {
+            return families[i].family;
+        }
     }
-    fprintf(out, "limits\n  vocabulary %zu, context %zu, activations %s\n", plan->vocabulary_size,
-            plan->context_length,
-            plan->full_precision ? "in full precision (the file asks for it)" : "may be quantized");
+    return type[0] != '\0' ? type : "of an unknown family";
+}
+
+/* "Gemma 3: 26 layers (22 with a window of 512) of 4 heads over 1 KV head of 256" */
+static void add_summary(cJSON *root, const struct model *model) {
+    const struct plan *plan = &model->plan;
+    char text[320];
+    size_t used = (size_t)snprintf(text, sizeof text, "%.60s", family_of(model->type));
+    size_t windowed = 0;
+    size_t window = 0;
+    for (size_t i = 0; i < plan->kv_layer_count; i++) {
+        windowed += plan->kv_layers[i].window > 0;
+        window = plan->kv_layers[i].window > 0 ? plan->kv_layers[i].window : window;
+    }
+    const struct plan_attention *attention = NULL;
+    for (size_t i = 0; i < plan->instruction_count && attention == NULL; i++) {
+        attention =
+            plan->instructions[i].kind == PLAN_ATTENTION ? &plan->instructions[i].attention : NULL;
+    }
+    if (attention != NULL) {
+        const struct plan_kv_layer *layer = &plan->kv_layers[attention->layer];
+        used +=
+            (size_t)snprintf(text + used, sizeof text - used, ": %zu layers", plan->kv_layer_count);
+        if (windowed > 0) {
+            used += (size_t)snprintf(text + used, sizeof text - used, ", %zu with a window of %zu",
+                                     windowed, window);
+        }
+        snprintf(text + used, sizeof text - used, ", %zu heads over %zu KV head%s of %zu",
+                 attention->heads, layer->kv_heads, layer->kv_heads == 1 ? "" : "s",
+                 layer->head_dim);
+    }
+    cJSON_AddStringToObject(root, "summary", text);
+}
+
+static void add_runs(cJSON *root, const struct model *model) {
+    const struct plan *plan = &model->plan;
+    add_weights(root, plan);
+    add_memory(root, plan);
+    cJSON *limits = cJSON_AddObjectToObject(root, "limits");
+    add_size(limits, "vocabulary", plan->vocabulary_size);
+    add_size(limits, "context", plan->context_length);
+    cJSON_AddStringToObject(limits, "activations",
+                            plan->full_precision ? "in full precision, as the file asks"
+                                                 : "may be quantized");
+}
+
+static void add_tokenizer(cJSON *root, const struct model *model) {
+    char text[320];
+    if (model->tokenizer != NULL) {
+        snprintf(text, sizeof text, "%zu tokens", tokenizer_vocabulary_size(model->tokenizer));
+    } else {
+        snprintf(text, sizeof text, "none: %.250s", model->tokenizer_error.text);
+    }
+    cJSON_AddStringToObject(root, "tokenizer", text);
+}
+
+/* ---- For people ---- */
+
+static void print_scalar(const cJSON *item, FILE *out) {
+    if (cJSON_IsString(item)) {
+        fprintf(out, "%s", item->valuestring);
+    } else if (cJSON_IsNumber(item)) {
+        fprintf(out, "%.0f", item->valuedouble);
+    } else if (cJSON_IsBool(item)) {
+        fprintf(out, "%s", cJSON_IsTrue(item) ? "yes" : "no");
+    }
+}
+
+/* One line of an entry: a list as (a, b), the members of an object one behind the other. */
+static void print_entry(const cJSON *item, FILE *out) {
+    const cJSON *part;
+    const char *separator = "";
+    bool is_list = cJSON_IsArray(item);
+    if (!is_list && !cJSON_IsObject(item)) {
+        print_scalar(item, out);
+        return;
+    }
+    fprintf(out, is_list ? "(" : "");
+    cJSON_ArrayForEach(part, item) {
+        bool is_name = part->string != NULL && strcmp(part->string, "name") == 0;
+        fprintf(out, "%s", separator);
+        if (is_name) {
+            fprintf(out, "%-32s", part->valuestring);
+        } else {
+            print_entry(part, out);
+            bool has_unit = cJSON_IsNumber(part) && part->string != NULL;
+            fprintf(out, has_unit ? " %s" : "", has_unit ? part->string : "");
+        }
+        separator = is_list ? ", " : " ";
+    }
+    fprintf(out, is_list ? ")" : "");
+}
+
+/* A key as words, in a column of that width. */
+static void print_key(const char *key, size_t width, FILE *out) {
+    size_t length = strlen(key);
+    for (size_t i = 0; i < length || i < width; i++) {
+        fputc(i >= length || key[i] == '_' ? ' ' : key[i], out);
+    }
+}
+
+static void print_section(const cJSON *section, FILE *out) {
+    enum { KEY_COLUMNS = 49 };
+    const cJSON *item;
+    print_key(section->string, 0, out);
+    fprintf(out, "\n");
+    if (!cJSON_IsArray(section) && !cJSON_IsObject(section)) {
+        fprintf(out, "  ");
+        print_scalar(section, out);
+        fprintf(out, "\n");
+        return;
+    }
+    cJSON_ArrayForEach(item, section) {
+        fprintf(out, "  ");
+        if (item->string != NULL) {
+            print_key(item->string, KEY_COLUMNS, out);
+        }
+        print_entry(item, out);
+        fprintf(out, "\n");
+    }
+}
+
+/* ---- All together ---- */
+
+static cJSON *describe(const struct model *model) {
+    cJSON *root = cJSON_CreateObject();
+    bool runs = model->plan_error.code == ERROR_NONE;
+    cJSON_AddStringToObject(root, "model", model->id);
+    cJSON_AddStringToObject(root, "type", model->type);
+    add_summary(root, model);
+    add_files(root, model);
+    bool complete = root != NULL && add_graph(root, model->graph);
+    add_tokenizer(root, model);
+    if (runs) {
+        complete = complete && add_plan(root, &model->plan);
+        add_runs(root, model);
+    }
+    cJSON_AddBoolToObject(root, "runs", runs);
+    if (!runs) {
+        add_lines(root, "reasons",
+                  model->reasons != NULL ? model->reasons : model->plan_error.text);
+    }
+    if (!complete) {
+        cJSON_Delete(root);
+        return NULL;
+    }
+    return root;
+}
+
+bool model_inspect(const struct model *model, bool json, FILE *out) {
+    cJSON *root = describe(model);
+    if (root == NULL) {
+        return false;
+    }
+    if (json) {
+        char *text = cJSON_Print(root);
+        fprintf(out, "%s\n", text != NULL ? text : "");
+        free(text);
+    } else {
+        const cJSON *section;
+        cJSON_ArrayForEach(section, root) {
+            print_section(section, out);
+        }
+    }
+    cJSON_Delete(root);
+    return true;
 }

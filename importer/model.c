@@ -24,19 +24,29 @@ static bool list_mappings(struct plan *plan, const struct model_dir *directory, 
 }
 
 /* The graph, rewritten and lowered to a verified plan. */
-static bool build_plan(struct model *model, const struct model_config *config, char **reasons,
-                       struct error *err) {
+static bool build_plan(struct model *model, const struct model_config *config, struct error *err) {
+    if (!lower(&model->plan, model->graph, config, &model->reasons, err)) {
+        return false;
+    }
+    if (!plan_insert_select_rows(&model->plan)) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
+    }
+    return list_mappings(&model->plan, model->directory, err) && plan_verify(&model->plan, err);
+}
+
+/* A graph that cannot be run is no error here: plan_error says why. */
+static bool read_graph(struct model *model, const struct model_config *config, struct error *err) {
     if (!onnx_file_read(&model->graph, model->directory, config->onnx_file, err)) {
         return false;
     }
-    bool built = passes_run(model->graph, config, err) &&
-                 lower(&model->plan, model->graph, config, reasons, err);
-    if (built && !plan_insert_select_rows(&model->plan)) {
-        built = error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a plan");
+    if (!passes_run(model->graph, config, err)) {
+        return error_prefix(err, "%s", config->onnx_file);
     }
-    built = built && list_mappings(&model->plan, model->directory, err) &&
-            plan_verify(&model->plan, err);
-    return built || error_prefix(err, "%s", config->onnx_file);
+    if (!build_plan(model, config, &model->plan_error)) {
+        error_prefix(&model->plan_error, "%s", config->onnx_file);
+    }
+    return model->plan_error.code != ERROR_OUT_OF_MEMORY ||
+           error_set(err, ERROR_OUT_OF_MEMORY, "%s", model->plan_error.text);
 }
 
 static bool keep_configuration(struct model *model, const struct model_config *config,
@@ -76,11 +86,8 @@ static bool open_tokenizer(struct model *model, struct error *err) {
            error_set(err, failure.code, "%s", failure.text);
 }
 
-bool model_open(struct model **out, const char *path, char **reasons, struct error *err) {
+bool model_examine(struct model **out, const char *path, struct error *err) {
     struct model_config config;
-    if (reasons != NULL) {
-        *reasons = NULL;
-    }
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a model");
@@ -91,10 +98,31 @@ bool model_open(struct model **out, const char *path, char **reasons, struct err
         model_close(model);
         return false;
     }
-    bool sound = keep_configuration(model, &config, err) &&
-                 build_plan(model, &config, reasons, err) && open_tokenizer(model, err);
+    bool sound = keep_configuration(model, &config, err) && read_graph(model, &config, err) &&
+                 open_tokenizer(model, err);
     model_config_deinit(&config);
     if (!sound) {
+        model_close(model);
+        return false;
+    }
+    *out = model;
+    return true;
+}
+
+bool model_open(struct model **out, const char *path, char **reasons, struct error *err) {
+    struct model *model;
+    if (reasons != NULL) {
+        *reasons = NULL;
+    }
+    if (!model_examine(&model, path, err)) {
+        return false;
+    }
+    if (model->plan_error.code != ERROR_NONE) {
+        if (reasons != NULL) {
+            *reasons = model->reasons;
+            model->reasons = NULL;
+        }
+        error_set(err, model->plan_error.code, "%s", model->plan_error.text);
         model_close(model);
         return false;
     }
@@ -110,6 +138,7 @@ void model_close(struct model *model) {
     graph_close(model->graph);
     tokenizer_close(model->tokenizer);
     model_dir_close(model->directory);
+    free(model->reasons);
     free(model->stop_tokens);
     free(model->type);
     free(model->id);

@@ -29,7 +29,9 @@ struct model {
     int32_t *stop_tokens;         /* eos_token_id, one or several */
     size_t stop_token_count;
     struct model_dir *directory;
-    struct graph *graph; /* as the passes left it, for inspect */
+    struct graph *graph;     /* as the passes left it, for inspect */
+    struct error plan_error; /* of a model that was only examined: why it cannot run */
+    char *reasons;           /* and all reasons, a line each, if there are several */
 };
 
 /* ERROR_UNSUPPORTED lists every reason, one a line, in *reasons (caller frees) if reasons is not
@@ -37,8 +39,11 @@ struct model {
 bool model_open(struct model **out, const char *path, char **reasons, struct error *err);
 void model_close(struct model *model);
 
-/* What `quern inspect` prints: files, inputs, outputs, opsets, operators, passes with what they
- * changed, the plan, memory. */
-void model_inspect(const struct model *model, FILE *out);
+/* Opens a model to be looked at: one whose graph can be read but not run is no error, see plan_error. */
+bool model_examine(struct model **out, const char *path, struct error *err);
+
+/* What `quern inspect` prints, for people or as JSON: files, inputs, outputs, operators, passes with
+ * what they changed, the plan or the reasons why there is none, memory. False when memory is out. */
+bool model_inspect(const struct model *model, bool json, FILE *out);
 
 #endif

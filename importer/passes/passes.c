@@ -26,7 +26,7 @@ enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
 
 bool passes_run(struct graph *graph, const struct model_config *config, struct error *err) {
     graph->passes = arena_allocate(graph->arena, PASS_COUNT, sizeof *graph->passes);
-    if (graph->passes == NULL) {
+    if (graph->passes == NULL || !graph_take_census(graph, &graph->census)) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a graph");
     }
     for (size_t i = 0; i < PASS_COUNT; i++) {

@@ -35,6 +35,9 @@ done
 expect 0 'select_rows' inspect
 expect 0 'GroupQueryAttention' inspect models/gemma3-int4
 expect 1 'nowhere' inspect nowhere
+expect 0 '"runs":.*true' inspect --json models/gemma3-int4
+"$quern" inspect --graph "$scratch/plan.dot" models/gemma3-int4 >"$scratch/text"
+grep -q 'i3 -> i4 .label="r5: 128".' "$scratch/plan.dot" || fail "the drawing misses an arrow"
 mkdir "$scratch/truncated"
 cp models/gemma3-int4/* "$scratch/truncated"
 head -c 1000 models/gemma3-int4/model.onnx.data >"$scratch/truncated/model.onnx.data"
