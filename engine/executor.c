@@ -410,6 +410,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     for (size_t i = 0; i < threads; i++) {
         take_bytes(memory, extent->row, sizeof(float));
         take_bytes(memory, extent->keys, sizeof(float));
+        take_bytes(memory, extent->keys, sizeof(float));
         take_bytes(memory, extent->chunk_states, sizeof(float));
         take_bytes(memory, EXECUTOR_GATED_FLOATS, sizeof(float));
         offsets.scratch_bytes = (memory->bytes - offsets.scratch) / (i + 1);
@@ -430,6 +431,7 @@ static void place_scratch(struct executor *x, const struct offsets *offsets,
         struct thread_scratch *scratch = &x->scratch[i];
         scratch->row = next_floats(&cursor, extent->row);
         scratch->keys = next_floats(&cursor, extent->keys);
+        scratch->values = next_floats(&cursor, extent->keys);
         scratch->states = next_floats(&cursor, extent->chunk_states);
         scratch->gated = next_floats(&cursor, EXECUTOR_GATED_FLOATS);
     }

@@ -69,6 +69,7 @@ struct stage_seconds {
 struct thread_scratch {
     float *row;    /* a row whose f32 form nobody else wants */
     float *keys;   /* the row's keys, all KV heads */
+    float *values; /* the row's values, all KV heads, where a quantized cache changes them */
     float *states; /* attention states of one block and one chunk */
     float *gated;  /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
     struct stage_seconds seconds[OP_KIND_COUNT];

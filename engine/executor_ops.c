@@ -341,7 +341,7 @@ static float *state_at(const struct executor *x, const struct plan_attention *at
 /* Copies heads from `from` to `to`, each normalised and rotated as the instruction says. */
 static void prepare_heads(const struct executor *x, const struct plan_attention *attention,
                           const float *from, float *to, size_t heads, size_t head_dim, int norm,
-                          size_t row) {
+                          float epsilon, size_t row) {
     const struct kernels *kernels = x->parts.kernels;
     bool rotates = attention->rope != PLAN_NONE;
     size_t half = rotates ? x->parts.plan->ropes[attention->rope].half : 0;
@@ -349,8 +349,8 @@ static void prepare_heads(const struct executor *x, const struct plan_attention 
     for (size_t h = 0; h < heads; h++) {
         float *head = to + h * head_dim;
         if (norm != PLAN_NONE) {
-            kernels->rms_norm(from + h * head_dim, NULL, NULL, vector_values(x, norm),
-                              attention->qk_norm_epsilon, head_dim, head);
+            kernels->rms_norm(from + h * head_dim, NULL, NULL, vector_values(x, norm), epsilon,
+                              head_dim, head);
         } else {
             memcpy(head, from + h * head_dim, head_dim * sizeof *head);
         }
@@ -361,25 +361,43 @@ static void prepare_heads(const struct executor *x, const struct plan_attention 
     }
 }
 
+/* The row's values, as the cache is to keep them; `room` is for those that change on their way. */
+static const float *prepare_values(const struct executor *x, const struct plan_attention *attention,
+                                   size_t width, float *room, size_t row) {
+    const float *values = operand(x, &attention->value, row);
+    if (attention->v_scales == PLAN_NONE) {
+        return values;
+    }
+    x->parts.kernels->round_to_codes(values, vector_values(x, attention->v_scales),
+                                     attention->cache_bits, width, room);
+    return room;
+}
+
 /* Normalises and rotates the row's queries and keys, and stores keys and values in its page. */
 static void attention_prepare_row(struct executor *x, const struct op *op, size_t thread,
                                   size_t row) {
     const struct plan_attention *attention = &op->instruction->attention;
     const struct plan_kv_layer *layer = &x->parts.plan->kv_layers[attention->layer];
-    struct thread_scratch *scratch = &x->scratch[thread];
+    const struct kernels *kernels = x->parts.kernels;
     size_t position = x->rows[row].position;
+    size_t width = layer->kv_heads * layer->head_dim;
+    float *keys = x->scratch[thread].keys;
     prepare_heads(x, attention, operand(x, &attention->query, row),
                   x->queries + row * x->queries_stride, attention->heads, layer->head_dim,
-                  attention->q_norm, row);
-    prepare_heads(x, attention, operand(x, &attention->key, row), scratch->keys, layer->kv_heads,
-                  layer->head_dim, attention->k_norm, row);
-    const float *values = operand(x, &attention->value, row);
+                  attention->q_norm, attention->q_norm_epsilon, row);
+    prepare_heads(x, attention, operand(x, &attention->key, row), keys, layer->kv_heads,
+                  layer->head_dim, attention->k_norm, attention->k_norm_epsilon, row);
+    if (attention->k_scales != PLAN_NONE) {
+        kernels->round_to_codes(keys, vector_values(x, attention->k_scales), attention->cache_bits,
+                                width, keys);
+    }
+    const float *values = prepare_values(x, attention, width, x->scratch[thread].values, row);
     for (size_t h = 0; h < layer->kv_heads; h++) {
         uint8_t *page = kv_sequence_head(x->rows[row].sequence, x->parts.cache, attention->layer, h,
                                          position / KV_PAGE_POSITIONS);
-        x->parts.kernels->kv_store[x->parts.kv_type](
-            page, layer->head_dim, position % KV_PAGE_POSITIONS,
-            scratch->keys + h * layer->head_dim, values + h * layer->head_dim);
+        kernels->kv_store[x->parts.kv_type](page, layer->head_dim, position % KV_PAGE_POSITIONS,
+                                            keys + h * layer->head_dim,
+                                            values + h * layer->head_dim);
     }
 }
 

@@ -174,6 +174,8 @@ struct plan_linear {
  *
  *     q, k <- per-head RMS norm                     if q_norm, k_norm
  *     q, k <- rotated by RoPE at p                  if rope
+ *     k, v <- scale * clamp(round(x / scale))       if k_scales, v_scales: what a quantized cache
+ *                                                   of cache_bits makes of them
  *     k, v -> KV cache at p
  *     s_j = scale * q . k_j                         for visible j: j <= p, and j > p - window where
  *                                                   the layer has one
@@ -196,8 +198,12 @@ struct plan_attention {
     bool rope_interleaved;
     int q_norm; /* vector of head_dim, or PLAN_NONE */
     int k_norm;
-    float qk_norm_epsilon;
-    int sinks; /* vector of heads, or PLAN_NONE */
+    float q_norm_epsilon;
+    float k_norm_epsilon;
+    int sinks;    /* vector of heads, or PLAN_NONE */
+    int k_scales; /* vector of kv_heads x head_dim, or PLAN_NONE */
+    int v_scales;
+    unsigned cache_bits; /* with scales only: codes are signed integers of 2 to 8 bits */
 };
 
 enum plan_activation {

@@ -87,6 +87,11 @@ static void print_attention(const struct plan *plan, const struct plan_attention
     print_vector(plan, "q_norm", attention->q_norm, out);
     print_vector(plan, "k_norm", attention->k_norm, out);
     print_vector(plan, "sinks", attention->sinks, out);
+    print_vector(plan, "k_scales", attention->k_scales, out);
+    print_vector(plan, "v_scales", attention->v_scales, out);
+    if (attention->k_scales != PLAN_NONE || attention->v_scales != PLAN_NONE) {
+        fprintf(out, " cache_bits=%u", attention->cache_bits);
+    }
 }
 
 static void print_gate(const struct plan *plan, const struct plan_gate *gate, FILE *out) {

@@ -233,6 +233,10 @@ static bool check_attention(struct check *check, const struct plan_attention *at
         return reject(check, "scale %g and softcap %g must be finite", (double)attention->scale,
                       (double)attention->softcap);
     }
+    bool scaled = attention->k_scales != PLAN_NONE || attention->v_scales != PLAN_NONE;
+    if (scaled && (attention->cache_bits < 2 || attention->cache_bits > 8)) {
+        return reject(check, "a cache of %u bits, expected 2 to 8", attention->cache_bits);
+    }
     return check_operand(check, "query", attention->query, query_width) &&
            check_operand(check, "key", attention->key, kv_width) &&
            check_operand(check, "value", attention->value, kv_width) &&
@@ -240,6 +244,8 @@ static bool check_attention(struct check *check, const struct plan_attention *at
            check_optional_vector(check, attention->q_norm, layer->head_dim) &&
            check_optional_vector(check, attention->k_norm, layer->head_dim) &&
            check_optional_vector(check, attention->sinks, attention->heads) &&
+           check_optional_vector(check, attention->k_scales, kv_width) &&
+           check_optional_vector(check, attention->v_scales, kv_width) &&
            check_write(check, attention->output, query_width);
 }
 

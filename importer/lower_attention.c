@@ -29,6 +29,8 @@ enum attention_slot {
     SLOT_QUERY_SEQLENS,
 };
 
+enum { OUTPUT_QK = 3 };
+
 /* What the steps below fill in, each from its part of the node. */
 struct draft {
     struct plan_attention attention;
@@ -45,8 +47,6 @@ static const struct {
     const char *what;
 } refused_inputs[] = {
     {SLOT_ATTENTION_BIAS, "attention_bias"},
-    {SLOT_K_SCALE, "k_scale (quantized cache)"},
-    {SLOT_V_SCALE, "v_scale (quantized cache)"},
     {SLOT_QUERY_SEQLENS, "query_seqlens"},
 };
 
@@ -74,6 +74,9 @@ static enum lower_result check_extras(struct lowering *lowering, const struct gr
             return refuse(lowering, node, "%s = %lld has no instruction", fixed_attributes[i].name,
                           (long long)value);
         }
+    }
+    if (graph_used_output(lowering->graph, node, OUTPUT_QK) != GRAPH_NONE) {
+        return refuse(lowering, node, "its scores are read (output_qk)");
     }
     if (lowering->last_row_chosen) {
         return refuse(lowering, node, "attends to a last position that was chosen before");
@@ -188,33 +191,109 @@ static enum lower_result read_heads(struct lowering *lowering, const struct grap
 
 /* ---- The cache ---- */
 
-/* One of past key, past value (graph inputs), present key, present value (graph outputs): named as
- * the configuration says, for layer `expected`, and of the attention's shape where that is static. */
-static enum lower_result check_cache(struct lowering *lowering, const struct graph_node *node,
-                                     int id, const char *pattern, bool is_past,
-                                     const struct plan_kv_layer *layer, size_t *index) {
-    const struct graph_value *value = id != GRAPH_NONE ? &lowering->graph->values[id] : NULL;
-    const char *kind = is_past ? "graph input" : "graph output";
-    if (value == NULL || !(is_past ? value->is_input : value->is_output)) {
-        return refuse(lowering, node, "its KV cache \"%.80s\" is not a %s", pattern, kind);
+/* The scales of a quantized cache, one for all or one for each channel, as a vector of channels;
+ * PLAN_NONE where the cache is not quantized. */
+static enum lower_result read_scales(struct lowering *lowering, const struct graph_node *node,
+                                     enum attention_slot slot, const char *type_name,
+                                     const struct plan_kv_layer *layer, int *vector) {
+    const struct graph_attribute *type = graph_attribute(node, type_name);
+    const struct tensor *scales =
+        graph_constant(lowering->graph, graph_input(lowering->graph, node, slot));
+    bool none = type == NULL || strcmp(type->text, "NONE") == 0;
+    bool one = type != NULL && strcmp(type->text, "PER_TENSOR") == 0;
+    size_t channels = layer->kv_heads * layer->head_dim;
+    *vector = PLAN_NONE;
+    if (none && graph_input(lowering->graph, node, slot) == GRAPH_NONE) {
+        return LOWER_DONE;
     }
-    if (!model_config_layer(pattern, value->name, index)) {
+    if (!one && (none || strcmp(type->text, "PER_CHANNEL") != 0)) {
+        return refuse(lowering, node,
+                      "%s is \"%.40s\"; a cache with scales is PER_TENSOR or PER_CHANNEL",
+                      type_name, type != NULL ? type->text : "");
+    }
+    if (scales == NULL || !tensor_type_is_float(scales->type) ||
+        scales->count != (one ? 1 : channels)) {
+        return refuse(lowering, node, "input %d must be %zu constant scales", (int)slot,
+                      one ? 1 : channels);
+    }
+    float *values;
+    *vector = plan_add_vector(
+        lowering->plan, graph_value_name(lowering->graph, graph_input(lowering->graph, node, slot)),
+        channels, &values);
+    for (size_t i = 0; *vector != PLAN_NONE && i < channels; i++) {
+        values[i] = (float)tensor_number(scales, one ? 0 : i);
+    }
+    return *vector != PLAN_NONE ? LOWER_DONE : out_of_memory(lowering);
+}
+
+static enum lower_result read_quantization(struct lowering *lowering, const struct graph_node *node,
+                                           struct draft *draft) {
+    struct plan_attention *attention = &draft->attention;
+    enum lower_result result = read_scales(lowering, node, SLOT_K_SCALE, "k_quant_type",
+                                           &draft->layer, &attention->k_scales);
+    result = result != LOWER_DONE ? result
+                                  : read_scales(lowering, node, SLOT_V_SCALE, "v_quant_type",
+                                                &draft->layer, &attention->v_scales);
+    if (result != LOWER_DONE ||
+        (attention->k_scales == PLAN_NONE && attention->v_scales == PLAN_NONE)) {
+        return result;
+    }
+    int64_t bits = graph_attribute_int(node, "kv_cache_bit_width", 8);
+    if (bits != 4 && bits != 8) {
+        return refuse(lowering, node, "kv_cache_bit_width is %lld, expected 4 or 8",
+                      (long long)bits);
+    }
+    attention->cache_bits = (unsigned)bits;
+    return LOWER_DONE;
+}
+
+/* One of past key, past value (graph inputs), present key, present value (graph outputs). */
+struct cache {
+    int value;
+    const char *pattern; /* of its name, in the configuration */
+    bool is_past;
+    int scales;
+};
+
+/* Codes of 4 bits lie two in a byte. */
+static bool has_type_of_cache(const struct graph_value *value, const struct cache *cache,
+                              unsigned bits) {
+    if (cache->scales == PLAN_NONE) {
+        return value->type == TENSOR_NONE || tensor_type_is_float(value->type);
+    }
+    return value->type == (bits == 4 ? TENSOR_U8 : TENSOR_I8);
+}
+
+/* Is it named as the configuration says, for layer *index, and of the attention's shape where that is
+ * static? */
+static enum lower_result check_cache(struct lowering *lowering, const struct graph_node *node,
+                                     const struct cache *cache, const struct draft *draft,
+                                     size_t *index) {
+    const struct graph_value *value =
+        cache->value != GRAPH_NONE ? &lowering->graph->values[cache->value] : NULL;
+    const struct plan_kv_layer *layer = &draft->layer;
+    const char *kind = cache->is_past ? "graph input" : "graph output";
+    if (value == NULL || !(cache->is_past ? value->is_input : value->is_output)) {
+        return refuse(lowering, node, "its KV cache \"%.80s\" is not a %s", cache->pattern, kind);
+    }
+    if (!model_config_layer(cache->pattern, value->name, index)) {
         return refuse(lowering, node,
                       "its KV cache is %s \"%.80s\", expected a name like \"%.80s\"", kind,
-                      value->name, pattern);
+                      value->name, cache->pattern);
     }
+    if (!has_type_of_cache(value, cache, draft->attention.cache_bits)) {
+        return refuse(lowering, node, "%s \"%.80s\" is a cache of %s, which its scales do not fit",
+                      kind, value->name, tensor_type_name(value->type));
+    }
+    bool two_in_a_byte = cache->scales != PLAN_NONE && draft->attention.cache_bits == 4;
+    size_t width = two_in_a_byte ? (layer->head_dim + 1) / 2 : layer->head_dim;
     int64_t kv_heads = value->rank == 4 ? value->dims[1] : GRAPH_DIM_SYMBOLIC;
-    int64_t head_dim = value->rank == 4 ? value->dims[3] : GRAPH_DIM_SYMBOLIC;
+    int64_t last = value->rank == 4 ? value->dims[3] : GRAPH_DIM_SYMBOLIC;
     if ((kv_heads >= 0 && (size_t)kv_heads != layer->kv_heads) ||
-        (head_dim >= 0 && (size_t)head_dim != layer->head_dim)) {
+        (last >= 0 && (size_t)last != width)) {
         return refuse(lowering, node,
                       "%s \"%.80s\" has %lld heads of %lld, but the attention %zu of %zu", kind,
-                      value->name, (long long)kv_heads, (long long)head_dim, layer->kv_heads,
-                      layer->head_dim);
-    }
-    if (value->type != TENSOR_NONE && !tensor_type_is_float(value->type)) {
-        return refuse(lowering, node, "%s \"%.80s\" is a quantized cache (%s)", kind, value->name,
-                      tensor_type_name(value->type));
+                      value->name, (long long)kv_heads, (long long)last, layer->kv_heads, width);
     }
     return LOWER_DONE;
 }
@@ -224,20 +303,17 @@ static enum lower_result check_caches(struct lowering *lowering, const struct gr
     enum { CACHES = 4 };
     const struct graph *graph = lowering->graph;
     const struct model_config *config = lowering->config;
-    const struct {
-        int value;
-        const char *pattern;
-        bool is_past;
-    } caches[CACHES] = {
-        {graph_input(graph, node, SLOT_PAST_KEY), config->past_key, true},
-        {graph_input(graph, node, SLOT_PAST_VALUE), config->past_value, true},
-        {graph_used_output(graph, node, 1), config->present_key, false},
-        {graph_used_output(graph, node, 2), config->present_value, false},
+    int k_scales = draft->attention.k_scales;
+    int v_scales = draft->attention.v_scales;
+    const struct cache caches[CACHES] = {
+        {graph_input(graph, node, SLOT_PAST_KEY), config->past_key, true, k_scales},
+        {graph_input(graph, node, SLOT_PAST_VALUE), config->past_value, true, v_scales},
+        {graph_used_output(graph, node, 1), config->present_key, false, k_scales},
+        {graph_used_output(graph, node, 2), config->present_value, false, v_scales},
     };
     size_t layers[CACHES] = {0};
     for (size_t i = 0; i < CACHES; i++) {
-        enum lower_result result = check_cache(lowering, node, caches[i].value, caches[i].pattern,
-                                               caches[i].is_past, &draft->layer, &layers[i]);
+        enum lower_result result = check_cache(lowering, node, &caches[i], draft, &layers[i]);
         if (result != LOWER_DONE) {
             return result;
         }
@@ -321,7 +397,9 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
     size_t head_dim = draft->layer.head_dim;
     attention->scale = graph_attribute_float(node, "scale", 0);
     attention->softcap = graph_attribute_float(node, "softcap", 0);
-    attention->qk_norm_epsilon = graph_attribute_float(node, "qk_norm_epsilon", 1e-6f);
+    float epsilon = graph_attribute_float(node, "qk_norm_epsilon", 1e-6f);
+    attention->q_norm_epsilon = graph_attribute_float(node, "q_norm_epsilon", epsilon);
+    attention->k_norm_epsilon = graph_attribute_float(node, "k_norm_epsilon", epsilon);
     if (!isfinite(attention->scale) || !isfinite(attention->softcap) || attention->softcap < 0) {
         return refuse(lowering, node,
                       "scale %g and softcap %g must be finite, softcap not negative",
@@ -339,7 +417,7 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
 
 enum lower_result lower_attention(struct lowering *lowering, const struct graph_node *node) {
     static attention_step *const steps[] = {
-        check_extras,  read_heads, find_heads, check_caches,
+        check_extras,  read_heads, find_heads, read_quantization, check_caches,
         check_lengths, read_rope,  read_sinks, read_numbers,
     };
     struct draft draft = {0};

@@ -132,6 +132,9 @@ struct kernels {
     void (*add)(const float *a, const float *b, size_t n, float *y);
     /* y = factor * x; softcap * tanh(that / softcap) if softcap > 0 */
     void (*scale)(const float *x, float factor, float softcap, size_t n, float *y);
+    /* y = scale * code, where code is x * (1 / scale) to nearest even, within the signed integers of
+     * `bits`; y may be x. (GroupQueryAttention of onnxruntime, which does not divide either) */
+    void (*round_to_codes)(const float *x, const float *scales, unsigned bits, size_t n, float *y);
     /* Rotates one head in place; cosines and sines have `half` elements. */
     void (*rope)(float *head, const float *cosines, const float *sines, size_t half,
                  bool interleaved);

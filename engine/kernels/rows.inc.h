@@ -49,6 +49,18 @@ static void quantize(const float *x, size_t columns, struct quantized_block *blo
     }
 }
 
+static void round_to_codes(const float *x, const float *scales, unsigned bits, size_t n, float *y) {
+    const lanes least = lanes_set(-(float)(1u << (bits - 1)));
+    const lanes greatest = lanes_set((float)(1u << (bits - 1)) - 1.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes scale = row_load(scales, i, n);
+        lanes quotient = lanes_mul(row_load(x, i, n), lanes_div(lanes_set(1.0f), scale));
+        lanes bounded = lanes_min(lanes_max(quotient, least), greatest);
+        lanes code = lanes_from_int(lanes_round_to_int(bounded));
+        row_store(y, i, n, lanes_mul(code, scale));
+    }
+}
+
 /* ---- Norms ---- */
 
 /* x + residual from index i on; the sum is kept where someone wants it. Norms walk over the row
@@ -312,14 +324,14 @@ static void exponentials(const float *x, size_t n, float origin, float divisor, 
 }
 
 #define ROW_KERNELS                                                                                \
-    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm,                          \
-    .gate = {[PLAN_ACTIVATION_GELU_TANH] = gate_gelu_tanh,                                         \
-             [PLAN_ACTIVATION_GELU_ERF] = gate_gelu_erf,                                           \
-             [PLAN_ACTIVATION_SILU] = gate_silu,                                                   \
-             [PLAN_ACTIVATION_QUICK_GELU] = gate_quick_gelu,                                       \
-             [PLAN_ACTIVATION_RELU] = gate_relu,                                                   \
-             [PLAN_ACTIVATION_RELU_SQUARED] = gate_relu_squared,                                   \
-             [PLAN_ACTIVATION_SIGMOID] = gate_sigmoid,                                             \
-             [PLAN_ACTIVATION_IDENTITY] = gate_identity},                                          \
+    .quantize = quantize, .round_to_codes = round_to_codes, .rms_norm = rms_norm,                  \
+    .layer_norm = layer_norm, .gate = {[PLAN_ACTIVATION_GELU_TANH] = gate_gelu_tanh,               \
+                                       [PLAN_ACTIVATION_GELU_ERF] = gate_gelu_erf,                 \
+                                       [PLAN_ACTIVATION_SILU] = gate_silu,                         \
+                                       [PLAN_ACTIVATION_QUICK_GELU] = gate_quick_gelu,             \
+                                       [PLAN_ACTIVATION_RELU] = gate_relu,                         \
+                                       [PLAN_ACTIVATION_RELU_SQUARED] = gate_relu_squared,         \
+                                       [PLAN_ACTIVATION_SIGMOID] = gate_sigmoid,                   \
+                                       [PLAN_ACTIVATION_IDENTITY] = gate_identity},                \
     .add = add, .scale = scale, .rope = rope, .greatest = greatest, .argmax = argmax, .sum = sum,  \
     .find_above = find_above, .exponentials = exponentials

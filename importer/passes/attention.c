@@ -261,25 +261,12 @@ static bool find_parts(const struct search *search, const struct graph_node *sof
 /* ---- The rewrite ---- */
 
 static void set_norm(const struct graph *graph, struct graph_node *node, size_t slot,
-                     const struct projection *projection) {
+                     const char *epsilon, const struct projection *projection) {
     const struct graph_node *norm = graph_producer(graph, projection->norm_output);
     if (norm != NULL) {
         node->inputs[slot] = graph_input(graph, norm, 1);
-        graph_set_float(node, "qk_norm_epsilon", graph_attribute_float(norm, "epsilon", 1e-5f));
+        graph_set_float(node, epsilon, graph_attribute_float(norm, "epsilon", 1e-5f));
     }
-}
-
-static float norm_epsilon(const struct graph *graph, const struct projection *projection) {
-    const struct graph_node *norm = graph_producer(graph, projection->norm_output);
-    return norm != NULL ? graph_attribute_float(norm, "epsilon", 1e-5f) : -1;
-}
-
-/* One epsilon serves both norms. */
-static bool check_norms(const struct search *search, const struct attention_parts *parts) {
-    float query = norm_epsilon(search->graph, &parts->query);
-    float key = norm_epsilon(search->graph, &parts->key);
-    return query < 0 || key < 0 || query == key ||
-           not_found(search, "the norms of its queries and keys differ in epsilon");
 }
 
 static int add_frequencies(const struct search *search, const struct attention_meaning *meaning) {
@@ -322,7 +309,7 @@ static bool rewrite(const struct search *search, struct graph_node *node,
     int past_value = graph_input(graph, values, 0);
     int frequencies = add_frequencies(search, meaning);
     if ((meaning->rope_half > 0 && frequencies == GRAPH_NONE) ||
-        !graph_rewrite(graph, node, QUERN_DOMAIN, "Attention", 16, 12)) {
+        !graph_rewrite(graph, node, QUERN_DOMAIN, "Attention", 16, 13)) {
         return error_set(search->err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a node");
     }
     for (size_t i = 0; i < node->input_count; i++) {
@@ -334,8 +321,8 @@ static bool rewrite(const struct search *search, struct graph_node *node,
     node->inputs[3] = past_key;
     node->inputs[4] = past_value;
     node->inputs[7] = frequencies;
-    set_norm(graph, node, 14, &parts->query);
-    set_norm(graph, node, 15, &parts->key);
+    set_norm(graph, node, 14, "q_norm_epsilon", &parts->query);
+    set_norm(graph, node, 15, "k_norm_epsilon", &parts->key);
     graph_set_int(node, "num_heads", (int64_t)meaning->heads);
     graph_set_int(node, "kv_num_heads", (int64_t)meaning->kv_heads);
     graph_set_int(node, "head_dim", (int64_t)meaning->head_dim);
@@ -357,7 +344,7 @@ static bool try_softmax(const struct search *search, struct graph_node *softmax,
     struct attention_parts parts;
     struct attention_meaning meaning;
     struct graph_node *output = NULL;
-    *recognized = find_parts(search, softmax, &parts, &output) && check_norms(search, &parts) &&
+    *recognized = find_parts(search, softmax, &parts, &output) &&
                   probe_attention(search->probes, &parts, &meaning, search->err) &&
                   rewrite(search, output, &parts, &meaning);
     if (*recognized) {

@@ -4,7 +4,7 @@
  *
  *     becomes        q ─▶ GroupQueryAttention, with w as q_norm_weight
  *
- * and the same for k. Both or neither, with the same epsilon, as the operator defines it. */
+ * and the same for k. Both or neither, as the operator defines it. */
 #include "importer/passes/passes.h"
 
 enum { INPUT_QUERY = 0, INPUT_KEY = 1, INPUT_Q_NORM = 14, INPUT_K_NORM = 15 };
@@ -59,18 +59,18 @@ bool pass_qk_norm(struct graph *graph, size_t *changes, struct error *err) {
             heads < 1 || kv_heads < 1 || heads > INT32_MAX || kv_heads > INT32_MAX ||
             graph_input(graph, node, INPUT_Q_NORM) != GRAPH_NONE ||
             !match(graph, graph_input(graph, node, INPUT_QUERY), (size_t)heads, &query) ||
-            !match(graph, graph_input(graph, node, INPUT_KEY), (size_t)kv_heads, &key) ||
-            query.epsilon != key.epsilon) {
+            !match(graph, graph_input(graph, node, INPUT_KEY), (size_t)kv_heads, &key)) {
             continue;
         }
-        if (!graph_rewrite(graph, node, node->domain, node->op, INPUT_K_NORM + 1, 1)) {
+        if (!graph_rewrite(graph, node, node->domain, node->op, INPUT_K_NORM + 1, 2)) {
             return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a node");
         }
         node->inputs[INPUT_QUERY] = query.input;
         node->inputs[INPUT_KEY] = key.input;
         node->inputs[INPUT_Q_NORM] = query.weight;
         node->inputs[INPUT_K_NORM] = key.weight;
-        graph_set_float(node, "qk_norm_epsilon", query.epsilon);
+        graph_set_float(node, "q_norm_epsilon", query.epsilon);
+        graph_set_float(node, "k_norm_epsilon", key.epsilon);
         ++*changes;
     }
     return true;

@@ -79,7 +79,9 @@ static void build(struct plan *plan) {
                                                     .rope = table,
                                                     .q_norm = PLAN_NONE,
                                                     .k_norm = PLAN_NONE,
-                                                    .sinks = PLAN_NONE}};
+                                                    .sinks = PLAN_NONE,
+                                                    .k_scales = PLAN_NONE,
+                                                    .v_scales = PLAN_NONE}};
     struct plan_instruction gate = {
         .kind = PLAN_GATE,
         .name = "gate",

@@ -137,6 +137,73 @@ Test(lower, smooth_softmax_is_a_sink_of_zero_for_every_head) {
     graph_close(graph);
 }
 
+static void set_text(struct graph_node *node, const char *name, const char *text) {
+    graph_set_int(node, name, 0);
+    for (size_t i = 0; i < node->attribute_count; i++) {
+        if (node->attributes[i].name == name) {
+            node->attributes[i].kind = ATTRIBUTE_STRING;
+            node->attributes[i].text = text;
+        }
+    }
+}
+
+/* Caches of 4 bits, of keys scaled by channel and values scaled alike. */
+static char *lower_with_codes(struct graph *graph, struct plan *plan, const char *k_type,
+                              enum tensor_type type) {
+    static const char *const caches[] = {"past.0.key", "past.0.value", "present.0.key",
+                                         "present.0.value"};
+    add_floats(graph, "k_scale", 1, (const int64_t[]){HEAD_DIM},
+               (const float[]){0.5f, 0.25f, 0.125f, 1});
+    add_floats(graph, "v_scale", 1, (const int64_t[]){1}, (const float[]){0.75f});
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    struct graph_node *node = attend(graph, PACKED ",,,,k_scale,v_scale");
+    set_text(node, "k_quant_type", k_type);
+    set_text(node, "v_quant_type", "PER_TENSOR");
+    graph_set_int(node, "kv_cache_bit_width", 4);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    for (size_t i = 0; i < 4; i++) {
+        graph->values[graph_find(graph, caches[i])].type = type;
+    }
+    return finish(graph, plan);
+}
+
+Test(lower, a_quantized_cache_rounds_keys_and_values) {
+    struct graph *graph = begin();
+    struct plan plan;
+    char *reasons = lower_with_codes(graph, &plan, "PER_CHANNEL", TENSOR_U8);
+    cr_assert(reasons == NULL, "%s", reasons);
+    const struct plan_attention *attention = attention_of(&plan);
+    cr_assert_eq(attention->cache_bits, 4);
+    cr_assert_eq(plan.vectors[attention->k_scales].values[1], 0.25f);
+    cr_assert_eq(plan.vectors[attention->v_scales].length, HEAD_DIM);
+    cr_assert_eq(plan.vectors[attention->v_scales].values[3], 0.75f);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
+Test(lower, a_quantized_cache_that_is_none_is_refused) {
+    static const struct {
+        const char *k_type;
+        enum tensor_type type;
+        const char *expected;
+    } cases[] = {
+        {"PER_TENSOR", TENSOR_U8, "input 12 must be 1 constant scales"},
+        {"NONE", TENSOR_U8, "k_quant_type is \"NONE\""},
+        {"PER_CHANNEL", TENSOR_F32, "\"past.0.key\" is a cache of f32"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = begin();
+        struct plan plan;
+        char *reasons = lower_with_codes(graph, &plan, cases[i].k_type, cases[i].type);
+        cr_expect(reasons != NULL && strstr(reasons, cases[i].expected) != NULL,
+                  "\"%s\" does not say \"%s\"", reasons, cases[i].expected);
+        free(reasons);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
 /* RoPE tables of 6 positions where the condition does not hold, of all where it does. */
 static char *lower_with_tables_by_length(struct graph *graph, struct plan *plan, const char *op,
                                          const char *inputs) {

@@ -87,7 +87,7 @@ Test(model, gemma3_attention_has_its_window_scale_norms_and_tables) {
     cr_assert_neq(local->rope, global->rope);
     cr_assert_neq(local->q_norm, PLAN_NONE);
     cr_assert_neq(local->k_norm, PLAN_NONE);
-    cr_assert_float_eq(local->qk_norm_epsilon, 1e-6f, 1e-12);
+    cr_assert_float_eq(local->q_norm_epsilon, 1e-6f, 1e-12);
     cr_assert_eq(plan->ropes[local->rope].half, 16);
     model_close(model);
 }

@@ -62,6 +62,8 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
     y += n;
     kernels->scale(x, 0.3f, 2.0f, n, y);
     y += n;
+    kernels->round_to_codes(x, r, 4, n, y);
+    y += n;
     memcpy(y, x, n * sizeof(float));
     kernels->rope(y, r, w, n / 2, false);
     y += n;
@@ -133,6 +135,27 @@ Test(rows, quantized_numbers_are_within_half_a_step) {
                               "%s: %g became %g", kernels->name, number, decoded);
             }
             free(x);
+        }
+    }
+}
+
+Test(rows, numbers_round_to_the_codes_of_a_quantized_cache) {
+    static const float x[] = {0.0f,  0.24f, 0.25f,  0.75f,   -0.26f,
+                              -3.9f, 3.9f,  100.0f, -100.0f, 3.0f};
+    static const float scales[] = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, -0.5f};
+    static const float four_bits[] = {0.0f,  0.0f, 0.0f, 1.0f,  -0.5f,
+                                      -4.0f, 3.5f, 3.5f, -4.0f, 3.0f};
+    static const float eight_bits[] = {0.0f,  0.0f, 0.0f,  1.0f,   -0.5f,
+                                       -4.0f, 4.0f, 63.5f, -64.0f, 3.0f};
+    EACH_TABLE(kernels) {
+        float y[10];
+        kernels->round_to_codes(x, scales, 4, 10, y);
+        for (size_t i = 0; i < 10; i++) {
+            cr_assert_eq(y[i], four_bits[i], "%g became %g", (double)x[i], (double)y[i]);
+        }
+        kernels->round_to_codes(x, scales, 8, 10, y);
+        for (size_t i = 0; i < 10; i++) {
+            cr_assert_eq(y[i], eight_bits[i], "%g became %g", (double)x[i], (double)y[i]);
         }
     }
 }
