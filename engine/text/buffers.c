@@ -21,14 +21,23 @@ bool token_list_push(struct token_list *list, int32_t id) {
     return true;
 }
 
+bool token_list_append(struct token_list *list, const struct token_list *more) {
+    for (size_t i = 0; i < more->length; i++) {
+        if (!token_list_push(list, more->ids[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void token_list_deinit(struct token_list *list) {
     free(list->ids);
     *list = (struct token_list){0};
 }
 
-bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t length) {
+bool text_buffer_reserve(struct text_buffer *buffer, size_t more) {
     size_t needed;
-    if (!checked_add(buffer->length, length, &needed) || !checked_add(needed, 1, &needed)) {
+    if (!checked_add(buffer->length, more, &needed) || !checked_add(needed, 1, &needed)) {
         return false;
     }
     if (needed > buffer->capacity) {
@@ -39,6 +48,13 @@ bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t le
         }
         buffer->bytes = grown;
         buffer->capacity = capacity;
+    }
+    return true;
+}
+
+bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t length) {
+    if (!text_buffer_reserve(buffer, length)) {
+        return false;
     }
     if (length > 0) {
         memcpy(buffer->bytes + buffer->length, bytes, length);

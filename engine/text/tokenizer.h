@@ -24,6 +24,7 @@ struct token_list {
     size_t capacity;
 };
 bool token_list_push(struct token_list *list, int32_t id);
+bool token_list_append(struct token_list *list, const struct token_list *more);
 void token_list_deinit(struct token_list *list);
 
 /* A growing run of bytes, always zero-terminated once something was appended; start from {0}. */
@@ -32,6 +33,7 @@ struct text_buffer {
     size_t length;
     size_t capacity;
 };
+bool text_buffer_reserve(struct text_buffer *buffer, size_t more); /* room for more bytes */
 bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t length);
 void text_buffer_deinit(struct text_buffer *buffer);
 

@@ -66,4 +66,26 @@ static inline size_t utf8_valid_prefix(const char *text, size_t length) {
     return at;
 }
 
+/* The code point of a valid character of `bytes` bytes, as utf8_character counted them. */
+static inline uint32_t utf8_decode(const char *text, size_t bytes) {
+    static const uint8_t first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07}; /* of the first byte */
+    uint32_t code = (uint8_t)text[0] & first_bits[bytes];
+    for (size_t i = 1; i < bytes; i++) {
+        code = code << 6 | ((uint8_t)text[i] & 0x3F);
+    }
+    return code;
+}
+
+/* Writes a code point below 0x110000 that is no surrogate; returns how many bytes it has. */
+static inline size_t utf8_encode(uint32_t code, char text[4]) {
+    size_t bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const uint8_t first_marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = bytes - 1; i > 0; i--) {
+        text[i] = (char)(0x80 | (code & 0x3F));
+        code >>= 6;
+    }
+    text[0] = (char)(first_marks[bytes] | code);
+    return bytes;
+}
+
 #endif
