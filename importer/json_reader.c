@@ -136,27 +136,10 @@ static bool append(struct json_reader *json, const char *bytes, size_t length) {
 
 static bool append_code_point(struct json_reader *json, uint32_t code) {
     char utf8[4];
-    size_t length;
     if (code >= 0xD800 && code < 0xE000) {
         return append(json, UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT));
     }
-    if (code < 0x80) {
-        utf8[0] = (char)code;
-        length = 1;
-    } else if (code < 0x800) {
-        utf8[0] = (char)(0xC0 | code >> 6);
-        length = 2;
-    } else if (code < 0x10000) {
-        utf8[0] = (char)(0xE0 | code >> 12);
-        length = 3;
-    } else {
-        utf8[0] = (char)(0xF0 | code >> 18);
-        length = 4;
-    }
-    for (size_t i = 1; i < length; i++) {
-        utf8[i] = (char)(0x80 | (code >> (6 * (length - 1 - i)) & 0x3F));
-    }
-    return append(json, utf8, length);
+    return append(json, utf8, utf8_encode(code, utf8));
 }
 
 /* The four digits after \u. */
@@ -342,6 +325,32 @@ bool json_skip(struct json_reader *json) {
         }
     } while (json->depth > depth);
     return !failed(json);
+}
+
+bool json_value(struct json_reader *json, struct token_text *value) {
+    json_peek(json); /* moves to where the value begins */
+    const char *begin = json->at;
+    bool ok = json_skip(json);
+    *value = (struct token_text){begin, (size_t)(json->at - begin)};
+    return ok;
+}
+
+bool json_optional_string(struct json_reader *json, struct text_buffer *text) {
+    struct token_text string;
+    if (json_peek(json) != JSON_STRING) {
+        return json_skip(json);
+    }
+    text->length = 0;
+    return json_string(json, &string) &&
+           (text_buffer_append(text, string.bytes, string.length) || no_memory(json));
+}
+
+bool json_optional_boolean(struct json_reader *json, bool *truth) {
+    return json_peek(json) == JSON_BOOLEAN ? json_boolean(json, truth) : json_skip(json);
+}
+
+bool json_optional_integer(struct json_reader *json, int64_t *number) {
+    return json_peek(json) == JSON_NUMBER ? json_integer(json, number) : json_skip(json);
 }
 
 bool json_end(struct json_reader *json) {

@@ -68,8 +68,14 @@ bool json_integer(struct json_reader *json,
                   int64_t *number); /* also of a number written 1.0 or 1e3 */
 bool json_boolean(struct json_reader *json, bool *truth);
 
-/* Passes over a value of any type. */
+/* Passes over a value of any type; and says where its bytes are, which another reader may read. */
 bool json_skip(struct json_reader *json);
+bool json_value(struct json_reader *json, struct token_text *value);
+
+/* Replace what the caller has by a value of the type, and pass over one of any other type. */
+bool json_optional_string(struct json_reader *json, struct text_buffer *text);
+bool json_optional_boolean(struct json_reader *json, bool *truth);
+bool json_optional_integer(struct json_reader *json, int64_t *number);
 
 /* After the last value: nothing but white space may follow. */
 bool json_end(struct json_reader *json);

@@ -1,7 +1,7 @@
 /* tokenizer.json, as Hugging Face tokenizers write it, to a tokenizer.
  *
- * Its components are tables of type name and reader; a type that no table has is refused by name.
- * Nothing of the file is kept. */
+ * Models of type BPE; its components are those of tokenizer_components.h. Nothing of the file is
+ * kept. */
 #ifndef QUERN_IMPORTER_TOKENIZER_FILE_H
 #define QUERN_IMPORTER_TOKENIZER_FILE_H
 

@@ -283,7 +283,11 @@ static bool open_model(struct run *run, struct error *err) {
         return error_set(err, ERROR_UNSUPPORTED, "the model \"%s\" cannot take text: %s",
                          run->model->id, run->model->tokenizer_error.text);
     }
-    return detokenizer_open(&run->detokenizer, run->model->tokenizer, true, err);
+    if (!detokenizer_open(&run->detokenizer, run->model->tokenizer, true, err)) {
+        return false;
+    }
+    detokenizer_continue(run->detokenizer); /* what the prompt began */
+    return true;
 }
 
 static void close_run(struct run *run) {

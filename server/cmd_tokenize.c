@@ -1,4 +1,5 @@
 /* quern tokenize: JSON lines in, JSON lines out; text to ids and ids to text. */
+#include "engine/text/utf8.h"
 #include "importer/json_reader.h"
 #include "importer/model_dir.h"
 #include "importer/tokenizer_file.h"
@@ -76,17 +77,24 @@ static void read_request(struct json_reader *json, struct request *request) {
     }
 }
 
-static void print_text(const char *name, const char *bytes, size_t length) {
+/* Does JSON want this character escaped, or might a reader of lines take it for the end of one? */
+static bool needs_escape(uint32_t code) {
+    return code < 0x20 || code == 0x85 || code == 0x2028 || code == 0x2029;
+}
+
+static void print_text(const char *name, const char *text, size_t length) {
     printf("{\"%s\": \"", name);
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-        if (byte == '"' || byte == '\\') {
-            printf("\\%c", byte);
-        } else if (byte < 0x20) {
-            printf("\\u%04x", byte);
+    for (size_t at = 0; at < length;) {
+        size_t bytes = utf8_character(text + at, length - at);
+        uint32_t code = utf8_decode(text + at, bytes);
+        if (code == '"' || code == '\\') {
+            printf("\\%c", (char)code);
+        } else if (needs_escape(code)) {
+            printf("\\u%04x", code);
         } else {
-            putchar(byte);
+            fwrite(text + at, 1, bytes, stdout);
         }
+        at += bytes;
     }
     puts("\"}");
 }

@@ -80,8 +80,11 @@ bool completion_open(struct completion *completion, const struct completion_requ
     *completion = (struct completion){0};
     const struct tokenizer *tokenizer = request->service->model->tokenizer;
     const struct generation *generation = &request->generation;
-    return detokenizer_open(&completion->detokenizer, tokenizer, true, err) &&
-           stop_strings_open(&completion->stops, generation->stops, generation->stop_count, err) &&
+    if (!detokenizer_open(&completion->detokenizer, tokenizer, true, err)) {
+        return false;
+    }
+    detokenizer_continue(completion->detokenizer); /* what the prompt began */
+    return stop_strings_open(&completion->stops, generation->stops, generation->stop_count, err) &&
            echo_prompt(completion, request, &request->prompts[prompt], err) &&
            open_logprobs(completion, request, &request->prompts[prompt], err) &&
            start_session(completion, request, prompt, choice, err);
@@ -106,16 +109,18 @@ static bool push_piece(struct completion *completion, const struct text_buffer *
     return true;
 }
 
-static bool push_logprobs(struct completion *completion, const struct session_event *event) {
+/* The token's text begins behind what `detokenizer` has said and what waits in it. */
+static bool push_logprobs(struct completion *completion, const struct session_event *event,
+                          const struct detokenizer *detokenizer) {
     return !completion->keeps_logprobs ||
            logprobs_push(&completion->logprobs, event->token, &event->logprob, event->top,
-                         completion->characters);
+                         completion->characters + detokenizer_waiting(detokenizer));
 }
 
 /* A token of the prompt: its text has been echoed. */
 static bool take_prompt_token(struct completion *completion, const struct session_event *event) {
     struct text_buffer piece = {0};
-    bool done = push_logprobs(completion, event) &&
+    bool done = push_logprobs(completion, event, completion->prompt_detokenizer) &&
                 detokenizer_push(completion->prompt_detokenizer, event->token, &piece, NULL);
     completion->characters += count_characters(piece.bytes, piece.length);
     text_buffer_deinit(&piece);
@@ -130,7 +135,7 @@ static bool take_token(struct completion *completion, const struct session_event
         completion->characters = completion->said;
     }
     completion->logprob_sum += (double)event->logprob;
-    bool done = push_logprobs(completion, event) &&
+    bool done = push_logprobs(completion, event, completion->detokenizer) &&
                 detokenizer_push(completion->detokenizer, event->token, &piece, NULL) &&
                 push_piece(completion, &piece);
     text_buffer_deinit(&piece);

@@ -1,5 +1,8 @@
 #include "engine/text/added_tokens.h"
 
+#include "engine/text/unicode.h"
+#include "engine/text/utf8.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +116,7 @@ bool added_tokens_add(struct added_tokens *added, const struct added_token *toke
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the texts of %zu added tokens",
                          added->count);
     }
+    added->begins[(uint8_t)text[0]] = true;
     if (added->endings[end] < 0) {
         added->endings[end] = (int32_t)added->count;
         added->tokens[added->count++] = *token;
@@ -122,19 +126,55 @@ bool added_tokens_add(struct added_tokens *added, const struct added_token *toke
 
 /* ---- Matching ---- */
 
-static bool is_word_byte(uint8_t byte) {
-    bool letter = (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
-    return letter || (byte >= '0' && byte <= '9') || byte == '_' ||
-           byte >= 0x80; /* any other script's letters */
+/* The character before a place in a text. */
+static uint32_t character_before(const char *text, size_t at, size_t *bytes) {
+    size_t begin = at - 1;
+    while (((uint8_t)text[begin] & 0xC0) == 0x80) {
+        begin--;
+    }
+    *bytes = at - begin;
+    return utf8_decode(text + begin, *bytes);
 }
 
-static bool is_space(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+static uint32_t character_behind(const char *text, size_t length, size_t at, size_t *bytes) {
+    *bytes = utf8_character(text + at, length - at);
+    return utf8_decode(text + at, *bytes);
 }
 
-static bool stands_alone(const char *text, size_t length, size_t begin, size_t end) {
-    return (begin == 0 || !is_word_byte((uint8_t)text[begin - 1])) &&
-           (end == length || !is_word_byte((uint8_t)text[end]));
+static bool stands_alone(const struct added_search *search, const struct added_match *match) {
+    size_t bytes;
+    return (match->begin == 0 ||
+            !unicode_is_word(character_before(search->text, match->begin, &bytes))) &&
+           (match->end == search->length ||
+            !unicode_is_word(character_behind(search->text, search->length, match->end, &bytes)));
+}
+
+static void take_space_before(const struct added_search *search, struct added_match *match) {
+    if (match->begin < search->taken) {
+        match->begin = search->taken;
+    }
+    while (match->begin > search->taken) {
+        size_t bytes;
+        if (!unicode_is_space(character_before(search->text, match->begin, &bytes))) {
+            break;
+        }
+        match->begin -= bytes;
+    }
+}
+
+/* Within white space that was looked at before, the end is known. */
+static void take_space_behind(struct added_search *search, struct added_match *match) {
+    if (match->end < search->space_end) {
+        match->end = search->space_end;
+    }
+    while (match->end < search->length) {
+        size_t bytes;
+        if (!unicode_is_space(character_behind(search->text, search->length, match->end, &bytes))) {
+            break;
+        }
+        match->end += bytes;
+    }
+    search->space_end = match->end;
 }
 
 /* The longest token that begins exactly here. */
@@ -155,24 +195,31 @@ static struct added_match match_at(const struct added_tokens *added, const char 
     return match;
 }
 
-struct added_match added_tokens_find(const struct added_tokens *added, const char *text,
-                                     size_t length, size_t from) {
-    for (size_t begin = from; added->count > 0 && begin < length; begin++) {
-        struct added_match match = match_at(added, text, length, begin);
+struct added_match added_search_next(struct added_search *search) {
+    const struct added_tokens *added = search->added;
+    while (added->count > 0 && search->at < search->length) {
+        struct added_match match = {0};
+        if (added->begins[(uint8_t)search->text[search->at]]) {
+            match = match_at(added, search->text, search->length, search->at);
+        }
         if (match.token == NULL) {
+            search->at++;
             continue;
         }
-        if (match.token->single_word && !stands_alone(text, length, match.begin, match.end)) {
-            begin = match.end - 1; /* passed over whole, as the reference does */
+        search->at = match.end;
+        if (match.token->single_word && !stands_alone(search, &match)) {
             continue;
         }
-        while (match.token->strip_left && match.begin > from && is_space(text[match.begin - 1])) {
-            match.begin--;
+        if (match.token->strip_left) {
+            take_space_before(search, &match);
         }
-        while (match.token->strip_right && match.end < length && is_space(text[match.end])) {
-            match.end++;
+        if (match.token->strip_right) {
+            take_space_behind(search, &match);
         }
-        return match;
+        search->taken = match.end;
+        if (match.begin < match.end) {
+            return match;
+        } /* else it was white space that another token had taken */
     }
-    return (struct added_match){.begin = length, .end = length};
+    return (struct added_match){.begin = search->length, .end = search->length};
 }

@@ -16,7 +16,7 @@ struct added_token {
     int32_t id;
     bool special;     /* skip_special leaves it out of decoded text */
     bool normalized;  /* it is looked for after normalization, not before */
-    bool single_word; /* it counts only where no letter, digit or underscore touches it */
+    bool single_word; /* it counts only where no word character touches it */
     bool strip_left;  /* it takes the white space before it along */
     bool strip_right; /* and after it */
 };
@@ -31,6 +31,7 @@ struct added_tokens {
     int32_t *endings; /* [nodes_capacity], by node: index of the token that ends there, or -1 */
     size_t node_count;
     size_t nodes_capacity;
+    bool begins[256]; /* does a text begin with this byte? */
 };
 
 void added_tokens_init(struct added_tokens *added);
@@ -40,14 +41,25 @@ void added_tokens_deinit(struct added_tokens *added);
 bool added_tokens_add(struct added_tokens *added, const struct added_token *token, const char *text,
                       size_t length, struct error *err);
 
+/* The matches in a text, from left to right. */
+struct added_search {
+    const struct added_tokens *added;
+    const char *text; /* valid UTF-8 */
+    size_t length;
+    size_t at;        /* where the next match may begin */
+    size_t taken;     /* the end of the last match with the white space that it took */
+    size_t space_end; /* the end of the white space that was looked at last */
+};
+
 struct added_match {
     const struct added_token *token; /* NULL: there is none */
     size_t begin;
     size_t end;
 };
 
-/* The first match in text[from, length); text before `from` counts as its surroundings. */
-struct added_match added_tokens_find(const struct added_tokens *added, const char *text,
-                                     size_t length, size_t from);
+/* The next match, with the white space that it takes; without one, the text's end. What lies before
+ * it, [search->taken before the call, begin), is text; it may be empty or, where white space was taken
+ * that is a token itself, less than that. (Hugging Face tokenizers, AddedVocabulary) */
+struct added_match added_search_next(struct added_search *search);
 
 #endif

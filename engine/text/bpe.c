@@ -16,7 +16,18 @@ struct merge {
     int32_t result;
 };
 
-enum { MERGES_SIZE_FIRST = 1024 };
+enum {
+    MERGES_SIZE_FIRST = 1024,
+    BLOCK_CHARACTERS = 256,
+    BLOCK_COUNT = 0x110000 / BLOCK_CHARACTERS
+};
+
+/* Every character of a text is looked up here: two reads from memory that mostly is in a cache. */
+struct character_tokens {
+    uint16_t block[BLOCK_COUNT];      /* of the code points from 256 i on; block 0 has no tokens */
+    int32_t (*ids)[BLOCK_CHARACTERS]; /* [count], -1: no token */
+    size_t count;
+};
 
 void bpe_init(struct bpe *bpe) {
     *bpe = (struct bpe){0};
@@ -24,6 +35,10 @@ void bpe_init(struct bpe *bpe) {
 
 void bpe_deinit(struct bpe *bpe) {
     free(bpe->merges);
+    if (bpe->characters != NULL) {
+        free(bpe->characters->ids);
+        free(bpe->characters);
+    }
     text_buffer_deinit(&bpe->waiting_text);
     bpe_init(bpe);
 }
@@ -135,12 +150,58 @@ bool bpe_add_merge(struct bpe *bpe, const struct vocabulary *vocabulary, struct 
     return bpe->waiting_count < MERGES_WAITING_MAX || add_waiting(bpe, vocabulary, err);
 }
 
+/* ---- Tokens of one character ---- */
+
+static bool add_block(struct character_tokens *characters, uint16_t *block) {
+    int32_t(*ids)[BLOCK_CHARACTERS] =
+        realloc(characters->ids, (characters->count + 1) * sizeof *ids);
+    if (ids == NULL) {
+        return false;
+    }
+    characters->ids = ids;
+    memset(ids[characters->count], 0xFF, sizeof *ids); /* ids of -1 */
+    *block = (uint16_t)characters->count++;
+    return true;
+}
+
+static bool add_character(struct character_tokens *characters, uint32_t code, int32_t id) {
+    uint16_t *block = &characters->block[code / BLOCK_CHARACTERS];
+    if (*block == 0 && !add_block(characters, block)) {
+        return false;
+    }
+    characters->ids[*block][code % BLOCK_CHARACTERS] = id;
+    return true;
+}
+
+static bool find_characters(struct bpe *bpe, const struct vocabulary *vocabulary) {
+    uint16_t empty;
+    struct character_tokens *characters = calloc(1, sizeof *characters);
+    bpe->characters = characters;
+    bool ok = characters != NULL && add_block(characters, &empty);
+    for (size_t id = 0; ok && id < vocabulary->size; id++) {
+        struct token_text text = vocabulary_text(vocabulary, (int32_t)id);
+        if (text.length > 0 && utf8_character(text.bytes, text.length) == text.length &&
+            vocabulary_find(vocabulary, text.bytes, text.length) == (int32_t)id) {
+            ok = add_character(characters, utf8_decode(text.bytes, text.length), (int32_t)id);
+        }
+    }
+    return ok;
+}
+
+static int32_t character_token(const struct bpe *bpe, uint32_t code) {
+    const struct character_tokens *characters = bpe->characters;
+    return characters->ids[characters->block[code / BLOCK_CHARACTERS]][code % BLOCK_CHARACTERS];
+}
+
 bool bpe_finish(struct bpe *bpe, const struct vocabulary *vocabulary, struct bpe_options options,
                 struct error *err) {
     if (!add_waiting(bpe, vocabulary, err)) {
         return false;
     }
     text_buffer_deinit(&bpe->waiting_text);
+    if (!find_characters(bpe, vocabulary)) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the tokens of single characters");
+    }
     bpe->options = options;
     for (unsigned byte = 0; byte < 256; byte++) {
         char name[8];
@@ -226,14 +287,13 @@ static bool all_bytes_are_tokens(const struct bpe *bpe, const char *text, size_t
 
 /* Characters to symbols. An unknown one waits until it is known whether the next is unknown too, as
  * in the reference; bytes of a fallback do not end that wait there, so they do not here. */
-static void split_characters(struct word *word, const struct vocabulary *vocabulary,
-                             const char *text, size_t length) {
+static void split_characters(struct word *word, const char *text, size_t length) {
     const struct bpe_options *options = &word->bpe->options;
     bool unknown_waits = false;
     for (size_t at = 0; at < length;) {
         size_t bytes = utf8_character(text + at, length - at);
         assert(bytes > 0);
-        int32_t id = vocabulary_find(vocabulary, text + at, bytes);
+        int32_t id = character_token(word->bpe, utf8_decode(text + at, bytes));
         if (id >= 0) {
             if (unknown_waits) {
                 add_symbol(word, options->unknown);
@@ -298,22 +358,41 @@ static void merge_all(struct word *word) {
     }
 }
 
-bool bpe_encode(const struct bpe *bpe, const struct vocabulary *vocabulary, const char *text,
-                size_t length, struct token_list *ids, struct error *err) {
-    struct word word = {.bpe = bpe};
-    size_t bytes;
-    if (length == 0) {
+/* Room for a word of that many bytes: a character or byte makes at most one symbol each, and see
+ * merge_all. */
+static bool reserve_word(struct bpe_word *memory, size_t length) {
+    size_t symbols;
+    size_t heap;
+    if (length <= memory->capacity) {
         return true;
     }
-    bool ok = length < INT32_MAX / 4 && checked_multiply(length, 3 * sizeof *word.heap, &bytes);
-    if (ok) {
-        word.symbols =
-            malloc(length * sizeof *word.symbols); /* a character or byte makes at most one each */
-        word.heap = malloc(bytes);
-        ok = word.symbols != NULL && word.heap != NULL;
+    if (length > INT32_MAX || !checked_multiply(length, sizeof *memory->symbols, &symbols) ||
+        !checked_multiply(length, 3 * sizeof *memory->heap, &heap)) {
+        return false;
     }
-    if (ok) {
-        split_characters(&word, vocabulary, text, length);
+    bpe_word_deinit(memory);
+    memory->symbols = malloc(symbols);
+    memory->heap = malloc(heap);
+    bool ok = memory->symbols != NULL && memory->heap != NULL;
+    memory->capacity = ok ? length : 0;
+    return ok;
+}
+
+void bpe_word_deinit(struct bpe_word *memory) {
+    free(memory->symbols);
+    free(memory->heap);
+    *memory = (struct bpe_word){0};
+}
+
+bool bpe_encode(const struct bpe *bpe, const struct vocabulary *vocabulary, const char *text,
+                size_t length, struct bpe_word *memory, struct token_list *ids, struct error *err) {
+    int32_t whole = bpe->options.ignore_merges ? vocabulary_find(vocabulary, text, length) : -1;
+    bool ok = reserve_word(memory, length);
+    if (whole >= 0) {
+        ok = token_list_push(ids, whole);
+    } else if (ok && length > 0) {
+        struct word word = {.bpe = bpe, .symbols = memory->symbols, .heap = memory->heap};
+        split_characters(&word, text, length);
         if (word.count > 0) {
             word.symbols[word.count - 1].next = NOBODY;
         }
@@ -322,8 +401,6 @@ bool bpe_encode(const struct bpe *bpe, const struct vocabulary *vocabulary, cons
             ok = word.symbols[i].id == GONE || token_list_push(ids, word.symbols[i].id);
         }
     }
-    free(word.symbols);
-    free(word.heap);
     return ok ||
            error_set(err, ERROR_OUT_OF_MEMORY, "no memory to tokenize a word of %zu bytes", length);
 }

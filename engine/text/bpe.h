@@ -20,6 +20,7 @@ struct bpe_options {
     bool byte_fallback; /* an unknown character becomes its bytes, <0x00> to <0xFF>, if all of them
                            are tokens */
     bool fuse_unknown;  /* neighbouring unknown characters become one unknown token */
+    bool ignore_merges; /* a word that is a token is that token, whatever the merges make of it */
     int32_t unknown;    /* token for what is not in the vocabulary, or -1: it is dropped */
 };
 
@@ -37,11 +38,20 @@ struct bpe {
     struct merge *merges; /* open addressing, [merges_size], a power of two */
     size_t merges_size;
     size_t merge_count;
-    int32_t byte_tokens[256]; /* -1 where there is none */
+    int32_t byte_tokens[256];            /* -1 where there is none */
+    struct character_tokens *characters; /* tokens of one character */
     struct waiting_merge waiting[MERGES_WAITING_MAX];
     size_t waiting_count;
     struct text_buffer waiting_text; /* left, right, left, right ... of the waiting merges */
 };
+
+/* The memory that a word takes on its way, which the next word uses again. Start from {0}. */
+struct bpe_word {
+    struct symbol *symbols; /* [capacity] */
+    struct candidate *heap; /* [3 * capacity] */
+    size_t capacity;
+};
+void bpe_word_deinit(struct bpe_word *memory);
 
 void bpe_init(struct bpe *bpe);
 void bpe_deinit(struct bpe *bpe);
@@ -57,6 +67,6 @@ bool bpe_finish(struct bpe *bpe, const struct vocabulary *vocabulary, struct bpe
 
 /* Appends the tokens of `length` bytes of valid UTF-8. */
 bool bpe_encode(const struct bpe *bpe, const struct vocabulary *vocabulary, const char *text,
-                size_t length, struct token_list *ids, struct error *err);
+                size_t length, struct bpe_word *memory, struct token_list *ids, struct error *err);
 
 #endif

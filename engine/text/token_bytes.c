@@ -4,35 +4,46 @@
 
 #include <stdlib.h>
 
+static bool append_bytes(const struct tokenizer *tokenizer, struct decoder_stream *stream,
+                         int32_t id, struct text_buffer *bytes, struct error *err) {
+    struct token_text text = vocabulary_text(&tokenizer->vocabulary, id);
+    return text.bytes == NULL || decoder_stream_push(stream, text, bytes, err);
+}
+
 bool tokenizer_token_bytes(const struct tokenizer *tokenizer, int32_t id, struct text_buffer *bytes,
                            struct error *err) {
-    struct token_text text = vocabulary_text(&tokenizer->vocabulary, id);
-    int byte = tokenizer_byte_of(tokenizer, id);
-    bool ok = true;
-    if (byte >= 0) {
-        ok = text_buffer_append(bytes, &(char){(char)byte}, 1);
-    } else if (text.bytes != NULL && tokenizer_is_special(tokenizer, id)) {
-        ok = text_buffer_append(bytes, text.bytes, text.length);
-    } else if (text.bytes != NULL) {
-        ok = replacements_apply(&tokenizer->decoder, text.bytes, text.length, bytes);
+    struct decoder_stream *stream;
+    if (tokenizer_is_special(tokenizer, id)) {
+        struct token_text text = vocabulary_text(&tokenizer->vocabulary, id);
+        return text_buffer_append(bytes, text.bytes, text.length) ||
+               error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the bytes of a token");
     }
-    return ok || error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the bytes of a token");
+    if (!decoder_stream_open(&stream, &tokenizer->decoder, DECODER_STREAM_BYTES, err)) {
+        return false;
+    }
+    bool ok = append_bytes(tokenizer, stream, id, bytes, err);
+    decoder_stream_close(stream);
+    return ok;
 }
 
 static bool fill(struct token_bytes *tokens, const struct tokenizer *tokenizer,
                  struct text_buffer *pool, struct error *err) {
-    for (size_t id = 0; id < tokens->size; id++) {
+    struct decoder_stream *stream;
+    if (!decoder_stream_open(&stream, &tokenizer->decoder, DECODER_STREAM_BYTES, err)) {
+        return false;
+    }
+    bool ok = true;
+    for (size_t id = 0; ok && id < tokens->size; id++) {
         tokens->offsets[id] = (uint32_t)pool->length;
-        if (!tokenizer_is_special(tokenizer, (int32_t)id) &&
-            !tokenizer_token_bytes(tokenizer, (int32_t)id, pool, err)) {
-            return false;
-        }
-        if (pool->length > UINT32_MAX) {
-            return error_set(err, ERROR_TOO_LARGE, "the tokens have more than 4 GB of text");
+        ok = tokenizer_is_special(tokenizer, (int32_t)id) ||
+             append_bytes(tokenizer, stream, (int32_t)id, pool, err);
+        if (ok && pool->length > UINT32_MAX) {
+            ok = error_set(err, ERROR_TOO_LARGE, "the tokens have more than 4 GB of text");
         }
     }
     tokens->offsets[tokens->size] = (uint32_t)pool->length;
-    return true;
+    decoder_stream_close(stream);
+    return ok;
 }
 
 bool token_bytes_open(struct token_bytes **out, const struct tokenizer *tokenizer,

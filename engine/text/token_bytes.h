@@ -17,8 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Appends what token `id` adds to a text, a special one its content. Fails only when memory is
- * out. */
+/* Appends what token `id` adds to a text, a special one its content. Fails like tokenizer_decode. */
 bool tokenizer_token_bytes(const struct tokenizer *tokenizer, int32_t id, struct text_buffer *bytes,
                            struct error *err);
 

@@ -13,6 +13,7 @@ struct decoder_step {
     size_t start;
     size_t stop;
     bool left;
+    bool fused;      /* it is handed one token only */
     size_t *borders; /* of a string pattern, see replace_string */
 };
 
@@ -24,12 +25,15 @@ struct step_state {
     bool inside;              /* strip: that is over */
     size_t waiting;           /* strip: characters that are cut if the token ends behind them */
     struct text_buffer bytes; /* byte fallback: the run; byte level: an unfinished character */
+    size_t valid;             /* byte fallback: bytes of the run that are whole characters, */
+    size_t characters;        /* and how many they are */
     struct text_buffer made;  /* what it hands on next */
     struct pattern_search search;
 };
 
 struct decoder_stream {
     const struct token_decoder *decoder;
+    enum decoder_stream_kind kind;
     struct step_state *states; /* [decoder->count] */
     struct text_buffer *output;
     struct error *err;
@@ -178,17 +182,17 @@ static int byte_of(struct token_text token) {
 }
 
 static bool finish_bytes(struct decoder_stream *stream, size_t index) {
-    struct text_buffer *run = &stream->states[index].bytes;
-    size_t length = run->length;
-    run->length = 0;
-    if (length == 0) {
-        return true;
-    }
-    if (utf8_valid_prefix(run->bytes, length) == length) {
-        return hand_on(stream, index + 1, (struct token_text){run->bytes, length}, true);
-    }
+    struct step_state *state = &stream->states[index];
+    const struct token_text run = {state->bytes.bytes, state->bytes.length};
     const struct token_text replacement = {UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT)};
-    for (size_t i = 0; i < length; i++) {
+    bool valid = state->valid == run.length;
+    state->bytes.length = 0;
+    state->valid = 0;
+    state->characters = 0;
+    if (valid) {
+        return run.length == 0 || hand_on(stream, index + 1, run, true);
+    }
+    for (size_t i = 0; i < run.length; i++) {
         if (!hand_on(stream, index + 1, replacement, true)) {
             return false;
         }
@@ -196,12 +200,26 @@ static bool finish_bytes(struct decoder_stream *stream, size_t index) {
     return true;
 }
 
+static bool push_byte(struct step_state *state, char byte) {
+    if (!text_buffer_append(&state->bytes, &byte, 1)) {
+        return false;
+    }
+    size_t whole =
+        utf8_character(state->bytes.bytes + state->valid, state->bytes.length - state->valid);
+    state->valid += whole;
+    state->characters += whole > 0;
+    return true;
+}
+
 static bool byte_fallback(struct decoder_stream *stream, size_t index, struct token_text token,
                           bool ends) {
     int byte = byte_of(token);
+    if (byte >= 0 && stream->kind == DECODER_STREAM_BYTES) {
+        /* No later step can do anything with it: it may be no character. */
+        return text_buffer_append(stream->output, &(char){(char)byte}, 1) || no_memory(stream->err);
+    }
     if (byte >= 0) {
-        return text_buffer_append(&stream->states[index].bytes, &(char){(char)byte}, 1) ||
-               no_memory(stream->err);
+        return push_byte(&stream->states[index], (char)byte) || no_memory(stream->err);
     }
     return finish_bytes(stream, index) && hand_on(stream, index + 1, token, ends);
 }
@@ -258,6 +276,9 @@ static bool byte_level(struct decoder_stream *stream, size_t index, struct token
                        bool ends) {
     struct step_state *state = &stream->states[index];
     (void)ends;
+    if (stream->kind == DECODER_STREAM_BYTES) {
+        return append_token_bytes(stream->output, token) || no_memory(stream->err);
+    }
     state->made.length = 0;
     if (!append_token_bytes(&state->bytes, token) || !decode_bytes(state, false)) {
         return no_memory(stream->err);
@@ -275,8 +296,7 @@ static bool finish_byte_level(struct decoder_stream *stream, size_t index) {
 /* ---- The others ---- */
 
 static bool fuse(struct decoder_stream *stream, size_t index, struct token_text bytes, bool ends) {
-    (void)ends;
-    return hand_on(stream, index + 1, bytes, false);
+    return hand_on(stream, index + 1, bytes, ends && stream->kind == DECODER_STREAM_BYTES);
 }
 
 static bool finish_fuse(struct decoder_stream *stream, size_t index) {
@@ -314,6 +334,9 @@ static bool keep_character(const struct decoder_step *step, struct step_state *s
 static bool strip(struct decoder_stream *stream, size_t index, struct token_text text, bool ends) {
     const struct decoder_step *step = &stream->decoder->steps[index];
     struct step_state *state = &stream->states[index];
+    if (step->fused && stream->kind == DECODER_STREAM_BYTES) {
+        return hand_on(stream, index + 1, text, ends); /* neither its beginning nor its end */
+    }
     state->made.length = 0;
     for (size_t at = 0; at < text.length;) {
         size_t bytes = utf8_character(text.bytes + at, text.length - at);
@@ -337,7 +360,7 @@ static bool metaspace(struct decoder_stream *stream, size_t index, struct token_
                       bool ends) {
     const struct decoder_step *step = &stream->decoder->steps[index];
     struct step_state *state = &stream->states[index];
-    bool drops = step->left && state->tokens == 0;
+    bool drops = step->left && state->tokens == 0 && stream->kind == DECODER_STREAM_TEXT;
     state->made.length = 0;
     for (size_t at = 0; at < text.length;) {
         size_t bytes = utf8_character(text.bytes + at, text.length - at);
@@ -356,7 +379,8 @@ static bool metaspace(struct decoder_stream *stream, size_t index, struct token_
 
 static bool join(struct decoder_stream *stream, size_t index, struct token_text text, bool ends) {
     struct step_state *state = &stream->states[index];
-    if (state->tokens > 0 && !hand_on(stream, index + 1, (struct token_text){" ", 1}, false)) {
+    bool first = state->tokens == 0 && stream->kind == DECODER_STREAM_TEXT;
+    if (!first && !hand_on(stream, index + 1, (struct token_text){" ", 1}, false)) {
         return false;
     }
     state->tokens += ends;
@@ -442,7 +466,7 @@ bool token_decoder_add(struct token_decoder *decoder,
     if (!step_init(&steps[decoder->count], definition, err)) {
         return false;
     }
-    decoder->count++;
+    steps[decoder->count++].fused = decoder->fused;
     decoder->fused = decoder->fused || kind->fuses;
     return true;
 }
@@ -458,7 +482,7 @@ void token_decoder_deinit(struct token_decoder *decoder) {
 /* ---- Streams ---- */
 
 bool decoder_stream_open(struct decoder_stream **out, const struct token_decoder *decoder,
-                         struct error *err) {
+                         enum decoder_stream_kind kind, struct error *err) {
     struct decoder_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL ||
         (stream->states = calloc(decoder->count + 1, sizeof *stream->states)) == NULL) {
@@ -466,6 +490,7 @@ bool decoder_stream_open(struct decoder_stream **out, const struct token_decoder
         return no_memory(err);
     }
     stream->decoder = decoder;
+    stream->kind = kind;
     bool ok = true;
     for (size_t i = 0; ok && i < decoder->count; i++) {
         struct step_state *state = &stream->states[i];
@@ -494,6 +519,21 @@ void decoder_stream_close(struct decoder_stream *stream) {
     }
     free(stream->states);
     free(stream);
+}
+
+void decoder_stream_continue(struct decoder_stream *stream) {
+    for (size_t i = 0; i < stream->decoder->count; i++) {
+        stream->states[i].tokens = 1;
+        stream->states[i].inside = stream->decoder->steps[i].fused;
+    }
+}
+
+size_t decoder_stream_waiting(const struct decoder_stream *stream) {
+    size_t characters = 0;
+    for (size_t i = 0; i < stream->decoder->count; i++) {
+        characters += stream->states[i].characters;
+    }
+    return characters;
 }
 
 bool decoder_stream_push(struct decoder_stream *stream, struct token_text token,

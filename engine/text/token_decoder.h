@@ -59,14 +59,27 @@ void token_decoder_deinit(struct token_decoder *decoder);
 
 struct decoder_stream;
 
+/* What becomes of the tokens that a stream is handed. */
+enum decoder_stream_kind {
+    DECODER_STREAM_TEXT, /* together, from the first to the last, they are a text */
+    DECODER_STREAM_BYTES, /* each by itself is what it adds amid a text: bytes, perhaps of only a part
+                             of a character; nothing waits */
+};
+
 /* The decoder must outlive the stream. */
 bool decoder_stream_open(struct decoder_stream **out, const struct token_decoder *decoder,
-                         struct error *err);
+                         enum decoder_stream_kind kind, struct error *err);
 void decoder_stream_close(struct decoder_stream *stream);
+
+/* Before the first token: it is not the first of the text, but goes on from an earlier token. */
+void decoder_stream_continue(struct decoder_stream *stream);
 
 /* Appends to `output` what the next token lets be said. */
 bool decoder_stream_push(struct decoder_stream *stream, struct token_text token,
                          struct text_buffer *output, struct error *err);
+
+/* How many characters a run of bytes that waits has so far. */
+size_t decoder_stream_waiting(const struct decoder_stream *stream);
 
 /* After the last token: appends what still waits. */
 bool decoder_stream_finish(struct decoder_stream *stream, struct text_buffer *output,

@@ -99,17 +99,19 @@ static bool grow_pool(struct vocabulary *vocabulary, size_t length) {
     return true;
 }
 
-bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
-                    struct error *err) {
+static bool no_memory(const struct vocabulary *vocabulary, struct error *err) {
+    return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a vocabulary of %zu tokens",
+                     vocabulary->size);
+}
+
+bool vocabulary_name(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
+                     struct error *err) {
     if (id < 0 || id >= TOKEN_ID_LIMIT) {
         return error_set(err, ERROR_BAD_FILE, "token \"%.*s\" has id %d; ids are 0 to %d",
                          token_text_shown(length), bytes, id, TOKEN_ID_LIMIT - 1);
     }
-    bool ok = grow_entries(vocabulary, (size_t)id + 1) && grow_pool(vocabulary, length) &&
-              (2 * vocabulary->table_used < vocabulary->table_size || grow_table(vocabulary));
-    if (!ok) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a vocabulary of %zu tokens",
-                         vocabulary->size);
+    if (!grow_entries(vocabulary, (size_t)id + 1) || !grow_pool(vocabulary, length)) {
+        return no_memory(vocabulary, err);
     }
     struct vocabulary_entry *entry = &vocabulary->entries[id];
     int32_t other = vocabulary_find(vocabulary, bytes, length);
@@ -123,6 +125,17 @@ bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes
     *entry = (struct vocabulary_entry){
         .offset = (uint32_t)vocabulary->pool_used, .length = (uint32_t)length, .present = true};
     vocabulary->pool_used += length;
+    return true;
+}
+
+bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
+                    struct error *err) {
+    if (2 * vocabulary->table_used >= vocabulary->table_size && !grow_table(vocabulary)) {
+        return no_memory(vocabulary, err);
+    }
+    if (!vocabulary_name(vocabulary, id, bytes, length, err)) {
+        return false;
+    }
     vocabulary->table_used++;
     insert(vocabulary, (struct vocabulary_place){hash_bytes(HASH_START, bytes, length), id});
     return true;

@@ -41,6 +41,11 @@ struct vocabulary {
  * ERROR_BAD_FILE. */
 bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
                     struct error *err);
+
+/* Gives an id a text by which it is not found: that of an added token, which the model must not make
+ * of a word that happens to read like it. */
+bool vocabulary_name(struct vocabulary *vocabulary, int32_t id, const char *bytes, size_t length,
+                     struct error *err);
 void vocabulary_deinit(struct vocabulary *vocabulary);
 
 /* The id of a text, or -1. */

@@ -33,9 +33,10 @@ static void check(struct bpe_options options, const char *word, const char *expe
     struct bpe bpe;
     struct vocabulary vocabulary;
     struct token_list ids = {0};
+    struct bpe_word memory = {0};
     char shown[200] = "";
     build(&bpe, &vocabulary, options);
-    cr_assert(bpe_encode(&bpe, &vocabulary, word, strlen(word), &ids, NULL));
+    cr_assert(bpe_encode(&bpe, &vocabulary, word, strlen(word), &memory, &ids, NULL));
     for (size_t i = 0; i < ids.length; i++) {
         size_t length = strlen(shown);
         snprintf(shown + length, sizeof shown - length, "%s%s", i == 0 ? "" : "|",
@@ -43,6 +44,7 @@ static void check(struct bpe_options options, const char *word, const char *expe
     }
     cr_assert_str_eq(shown, expected);
     token_list_deinit(&ids);
+    bpe_word_deinit(&memory);
     vocabulary_deinit(&vocabulary);
     bpe_deinit(&bpe);
 }
@@ -70,6 +72,13 @@ Test(bpe, unknown_characters_become_bytes_or_the_unknown_token_or_nothing) {
     check((struct bpe_options){.unknown = 0}, "xyazb", "?|?|a|?|b");
     check((struct bpe_options){.unknown = 0, .fuse_unknown = true}, "xyazb", "?|a|?|b");
     check((struct bpe_options){.unknown = -1}, "xayb", "ab");
+}
+
+Test(bpe, a_word_that_is_a_token_needs_no_merges_if_they_are_ignored) {
+    check((struct bpe_options){.unknown = 0, .ignore_merges = true}, "aaaa", "aaaa");
+    check((struct bpe_options){.unknown = 0, .ignore_merges = true}, "?", "?");
+    check((struct bpe_options){.unknown = 0, .ignore_merges = true}, "aaab", "aa|ab");
+    check((struct bpe_options){.unknown = 0}, "aaa", "aa|a");
 }
 
 /* Merges are looked up in batches: the refusal may come as late as bpe_finish. */

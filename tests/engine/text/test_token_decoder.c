@@ -10,19 +10,24 @@ static struct token_text text(const char *bytes) {
 
 enum { STEPS_MAX = 4, TOKENS_MAX = 8 };
 
-/* What comes out after each token, and at the end, a bar between them. */
-static void check(const struct decoder_step_definition *steps, const char *const *tokens,
-                  const char *expected) {
-    struct token_decoder decoder = {0};
-    struct decoder_stream *stream = NULL;
-    struct text_buffer output = {0};
+static void build(struct token_decoder *decoder, const struct decoder_step_definition *steps) {
     struct error err = {0};
     for (size_t i = 0; i < STEPS_MAX && (i == 0 || steps[i].kind != DECODER_REPLACE ||
                                          steps[i].pattern.text.length > 0);
          i++) {
-        cr_assert(token_decoder_add(&decoder, &steps[i], &err), "%s", err.text);
+        cr_assert(token_decoder_add(decoder, &steps[i], &err), "%s", err.text);
     }
-    cr_assert(decoder_stream_open(&stream, &decoder, &err), "%s", err.text);
+}
+
+/* What comes out after each token, and at the end, a bar between them. */
+static void check_stream(enum decoder_stream_kind kind, const struct decoder_step_definition *steps,
+                         const char *const *tokens, const char *expected) {
+    struct token_decoder decoder = {0};
+    struct decoder_stream *stream = NULL;
+    struct text_buffer output = {0};
+    struct error err = {0};
+    build(&decoder, steps);
+    cr_assert(decoder_stream_open(&stream, &decoder, kind, &err), "%s", err.text);
     for (size_t i = 0; i < TOKENS_MAX && tokens[i] != NULL; i++) {
         cr_assert(decoder_stream_push(stream, text(tokens[i]), &output, &err), "%s", err.text);
         cr_assert(text_buffer_append(&output, "|", 1));
@@ -32,6 +37,11 @@ static void check(const struct decoder_step_definition *steps, const char *const
     text_buffer_deinit(&output);
     decoder_stream_close(stream);
     token_decoder_deinit(&decoder);
+}
+
+static void check(const struct decoder_step_definition *steps, const char *const *tokens,
+                  const char *expected) {
+    check_stream(DECODER_STREAM_TEXT, steps, tokens, expected);
 }
 
 #define TOKENS(...)                                                                                \
@@ -99,6 +109,64 @@ Test(token_decoder, a_metaspace_drops_the_spaces_of_the_first_token) {
 Test(token_decoder, without_a_decoder_tokens_are_joined_by_spaces) {
     const struct decoder_step_definition steps[STEPS_MAX] = {{.kind = DECODER_JOIN}};
     check(steps, TOKENS("a", "", "b"), "a| | b|");
+}
+
+Test(token_decoder, a_stream_of_bytes_takes_each_token_as_it_stands_amid_a_text) {
+    const struct decoder_step_definition llama[STEPS_MAX] = {
+        {.kind = DECODER_REPLACE, .pattern = {PATTERN_STRING, text("▁")}, .content = text(" ")},
+        {.kind = DECODER_BYTE_FALLBACK},
+        {.kind = DECODER_FUSE},
+        {.kind = DECODER_STRIP, .content = text(" "), .start = 1}};
+    const struct decoder_step_definition bytes[STEPS_MAX] = {{.kind = DECODER_BYTE_LEVEL}};
+    const struct decoder_step_definition metaspace[STEPS_MAX] = {
+        {.kind = DECODER_METASPACE, .content = text("▁"), .left = true}};
+    check_stream(DECODER_STREAM_BYTES, llama, TOKENS("▁a", "▁", "<0xC3>", "<0xA9>"),
+                 " a| |\xC3|\xA9|");
+    check_stream(DECODER_STREAM_BYTES, bytes, TOKENS("Ġa", "Ã", "©b"),
+                 " a|\xC3|\xA9"
+                 "b|");
+    check_stream(DECODER_STREAM_BYTES, metaspace, TOKENS("▁a", "▁b"), " a| b|");
+}
+
+Test(token_decoder, a_stream_that_goes_on_from_a_text_keeps_its_first_space) {
+    const struct decoder_step_definition steps[][STEPS_MAX] = {
+        {{.kind = DECODER_FUSE}, {.kind = DECODER_STRIP, .content = text("▁"), .start = 1}},
+        {{.kind = DECODER_METASPACE, .content = text("▁"), .left = true}},
+        {{.kind = DECODER_JOIN}}};
+    static const char *const expected[] = {"▁a", " a", " ▁a"};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct token_decoder decoder = {0};
+        struct decoder_stream *stream = NULL;
+        struct text_buffer output = {0};
+        build(&decoder, steps[i]);
+        cr_assert(decoder_stream_open(&stream, &decoder, DECODER_STREAM_TEXT, NULL));
+        decoder_stream_continue(stream);
+        cr_assert(decoder_stream_push(stream, text("▁a"), &output, NULL));
+        cr_assert(decoder_stream_finish(stream, &output, NULL));
+        cr_assert_str_eq(output.bytes, expected[i]);
+        decoder_stream_close(stream);
+        token_decoder_deinit(&decoder);
+        text_buffer_deinit(&output);
+    }
+}
+
+Test(token_decoder, characters_of_a_run_of_bytes_are_counted_while_it_waits) {
+    const struct decoder_step_definition steps[STEPS_MAX] = {{.kind = DECODER_BYTE_FALLBACK}};
+    static const char *const tokens[] = {"<0x41>", "<0xC3>", "<0xA9>", "x"};
+    static const size_t waiting[] = {1, 1, 2, 0};
+    struct token_decoder decoder = {0};
+    struct decoder_stream *stream = NULL;
+    struct text_buffer output = {0};
+    build(&decoder, steps);
+    cr_assert(decoder_stream_open(&stream, &decoder, DECODER_STREAM_TEXT, NULL));
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        cr_assert(decoder_stream_push(stream, text(tokens[i]), &output, NULL));
+        cr_assert_eq(decoder_stream_waiting(stream), waiting[i], "behind token %zu", i);
+    }
+    cr_assert_str_eq(output.bytes, "Aéx");
+    decoder_stream_close(stream);
+    token_decoder_deinit(&decoder);
+    text_buffer_deinit(&output);
 }
 
 Test(token_decoder, a_step_that_needs_whole_tokens_is_refused_behind_fused_ones) {
