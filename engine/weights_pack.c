@@ -145,8 +145,11 @@ static uint32_t interleave_nibbles(uint32_t x) {
 
 /* The next 4 bytes of a row, or as many as are left, and zeros. */
 static uint32_t load_codes(const uint8_t *bytes, size_t left) {
+    if (left >= sizeof(uint32_t)) {
+        return load_u32(bytes);
+    }
     uint32_t codes = 0;
-    memcpy(&codes, bytes, left < sizeof codes ? left : sizeof codes);
+    memcpy(&codes, bytes, left);
     return codes;
 }
 
