@@ -37,8 +37,22 @@ static void mark_read(void *context, int reg, bool written) {
     }
 }
 
-/* Which forms of its registers an instruction reads. */
+/* The form of an input that a matrix reads. */
+static void mark_input(struct executor *x, int reg, int weight) {
+    bool quantizes = executor_quantizes(x, weights_matrix(x->parts.weights, weight));
+    x->registers[reg].wants_codes |= quantizes;
+    x->registers[reg].wants_values |= !quantizes;
+}
+
+/* Which forms of its registers an instruction reads, and writes in any case. */
 static void mark_forms(struct executor *x, const struct plan_instruction *instruction) {
+    if (instruction->kind == PLAN_EXPERTS) {
+        const struct plan_experts *experts = &instruction->experts;
+        mark_input(x, experts->input, experts->gate.weights);
+        x->registers[experts->router].wants_values = true;
+        x->registers[experts->output].wants_values = true;
+        return;
+    }
     if (instruction->kind != PLAN_LINEAR) {
         plan_instruction_registers(instruction, mark_read, x);
         if (instruction->kind == PLAN_NORM && instruction->norm.sum != PLAN_NONE) {
@@ -48,11 +62,7 @@ static void mark_forms(struct executor *x, const struct plan_instruction *instru
     }
     const struct plan_linear *linear = &instruction->linear;
     for (size_t i = 0; i < linear->count; i++) {
-        const struct packed_matrix *matrix =
-            weights_matrix(x->parts.weights, linear->outputs[i].weight);
-        bool quantizes = executor_quantizes(x, matrix);
-        x->registers[linear->input].wants_codes |= quantizes;
-        x->registers[linear->input].wants_values |= !quantizes;
+        mark_input(x, linear->input, linear->outputs[i].weight);
         x->registers[linear->outputs[i].output].wants_values = true;
     }
 }
@@ -114,7 +124,20 @@ static const enum op_kind simple_ops[PLAN_KIND_COUNT] = {
     [PLAN_SELECT_ROWS] = OP_SELECT_ROWS,
 };
 
+static void add_quantize(struct executor *x, const struct plan_instruction *instruction, int reg) {
+    if (x->registers[reg].wants_codes) {
+        add_op(x, OP_QUANTIZE, instruction, reg);
+    }
+}
+
 static void add_instruction(struct executor *x, const struct plan_instruction *instruction) {
+    if (instruction->kind == PLAN_EXPERTS) {
+        add_op(x, OP_EXPERTS_ROUTE, instruction, PLAN_NONE);
+        add_op(x, OP_EXPERTS_HIDDEN, instruction, PLAN_NONE);
+        add_op(x, OP_EXPERTS_OUTPUT, instruction, PLAN_NONE);
+        add_quantize(x, instruction, instruction->experts.output);
+        return;
+    }
     if (instruction->kind == PLAN_ATTENTION) {
         add_op(x, OP_ATTENTION_PREPARE, instruction, PLAN_NONE);
         add_op(x, OP_ATTENTION_SCORE, instruction, PLAN_NONE);
@@ -124,10 +147,7 @@ static void add_instruction(struct executor *x, const struct plan_instruction *i
     add_op(x, simple_ops[instruction->kind], instruction, PLAN_NONE);
     if (instruction->kind == PLAN_LINEAR) {
         for (size_t i = 0; i < instruction->linear.count; i++) {
-            int output = instruction->linear.outputs[i].output;
-            if (x->registers[output].wants_codes) {
-                add_op(x, OP_QUANTIZE, instruction, output);
-            }
+            add_quantize(x, instruction, instruction->linear.outputs[i].output);
         }
     }
 }
@@ -380,6 +400,7 @@ struct offsets {
     size_t states;
     size_t wanted;
     size_t blocks;
+    size_t routing;
     size_t scratch; /* of thread 0 */
     size_t scratch_bytes;
 };
@@ -406,6 +427,8 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
                                 extent->states * sizeof(float));
     offsets.wanted = take_bytes(memory, x->parts.wanted_max, sizeof *x->wanted);
     offsets.blocks = take_bytes(memory, rows, sizeof *x->blocks);
+    executor_measure_experts(x);
+    offsets.routing = take_bytes(memory, x->routing.bytes, 1);
     offsets.scratch = take_bytes(memory, 0, 1);
     for (size_t i = 0; i < threads; i++) {
         take_bytes(memory, extent->row, sizeof(float));
@@ -489,6 +512,7 @@ static bool allocate(struct executor *x, struct error *err) {
             x->states = (float *)(void *)(x->memory + offsets.states);
             x->wanted = (size_t *)(void *)(x->memory + offsets.wanted);
             x->blocks = (struct row_block *)(void *)(x->memory + offsets.blocks);
+            executor_place_experts(x, x->memory + offsets.routing);
             place_scratch(x, &offsets, &extent);
             place_registers(x, &memory);
         }
@@ -540,6 +564,7 @@ static void begin_step(struct executor *x, const struct executor_row *rows, size
     x->row_count = count;
     x->wanted_count = 0;
     x->block_count = 0;
+    x->routing.weight_bytes_read = 0;
     for (size_t r = 0; r < count; r++) {
         struct row_block *block = x->block_count > 0 ? &x->blocks[x->block_count - 1] : NULL;
         bool joins = block != NULL && block->rows < ATTENTION_ROWS_MAX &&
@@ -660,6 +685,12 @@ size_t executor_stage_times(const struct executor *executor,
         }
     }
     return count;
+}
+
+size_t executor_weight_bytes(const struct executor *executor) {
+    const struct expert_routing *routing = &executor->routing;
+    return weights_bytes(executor->parts.weights) - routing->weight_bytes_all +
+           routing->weight_bytes_read;
 }
 
 size_t executor_bytes(const struct executor *executor) {

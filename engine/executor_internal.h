@@ -1,5 +1,5 @@
-/* What executor.c (stages, memory, running) and executor_ops.c (what each kind of operation does)
- * share. */
+/* What executor.c (stages, memory, running), executor_ops.c (what each kind of operation does) and
+ * executor_experts.c (those of a mixture of experts) share. */
 #ifndef QUERN_ENGINE_EXECUTOR_INTERNAL_H
 #define QUERN_ENGINE_EXECUTOR_INTERNAL_H
 
@@ -7,8 +7,8 @@
 
 #include <stdatomic.h>
 
-/* Operations: what instructions become. Attention becomes three. Those with a `row` function work
- * row by row; the others are cut into items of their own. */
+/* Operations: what instructions become. Attention and experts become three each. Those with a `row`
+ * function work row by row; the others are cut into items of their own. */
 enum op_kind {
     OP_ANGLES, /* cos and sin of each row's position, once for all layers */
     OP_EMBED,
@@ -19,6 +19,9 @@ enum op_kind {
     OP_QUANTIZE, /* a linear output that another linear reads */
     OP_LINEAR,
     OP_GATED_LINEAR, /* a linear instruction and the gate that follows it */
+    OP_EXPERTS_ROUTE,
+    OP_EXPERTS_HIDDEN,
+    OP_EXPERTS_OUTPUT,
     OP_ATTENTION_PREPARE,
     OP_ATTENTION_SCORE,
     OP_ATTENTION_FINISH,
@@ -32,7 +35,15 @@ struct op {
     int reg; /* OP_QUANTIZE: the register */
 };
 
-enum { EXECUTOR_GATED_FLOATS = 8192 }; /* 32 KB: most of a first cache */
+/* One item streams so many tiles: enough for the one-row kernel to keep several in flight, and few
+ * enough to leave the threads even at the end of a small matrix. */
+enum {
+    EXECUTOR_ITEM_TILES = 4,
+    EXECUTOR_ITEM_OUTPUTS = EXECUTOR_ITEM_TILES * TILE_ROWS,
+    EXECUTOR_GATED_FLOATS = 8192, /* 32 KB: most of a first cache */
+    EXECUTOR_GATED_ROWS = EXECUTOR_GATED_FLOATS / (2 * EXECUTOR_ITEM_OUTPUTS), /* that share it */
+};
+_Static_assert(EXECUTOR_ITEM_OUTPUTS % ACTIVATION_BLOCK == 0, "an item quantizes whole blocks");
 
 /* A stage runs ops [first, end): several row-wise ones, or one of another kind. */
 struct stage {
@@ -63,6 +74,27 @@ struct row_block {
 struct stage_seconds {
     double working;
     double waiting;
+};
+
+/* Which experts the rows chose, of the experts instruction that runs: pairs of a row and an expert,
+ * by ascending expert, of one expert by ascending row.
+ *
+ *     used           1       4       7
+ *     pair_rows      0 2 3   1       0 1 2 3
+ *     ends[e]              3       4         8
+ */
+struct expert_routing {
+    uint32_t *used; /* [experts_max]: the experts that any row chose, ascending */
+    size_t used_count;
+    uint32_t *ends;      /* [experts_max]: pairs of expert e are those from ends[e - 1] (or 0) on */
+    uint32_t *pair_rows; /* [pairs_max] */
+    float *pair_weights; /* [pairs_max] */
+    uint32_t *row_experts;        /* (rows_max, chosen): before they are sorted into pairs */
+    float *row_weights;           /* (rows_max, chosen) */
+    struct register_place hidden; /* row p of it belongs to pair p */
+    size_t bytes;                 /* of all this */
+    size_t weight_bytes_all;      /* of all experts of all instructions */
+    size_t weight_bytes_read;     /* in this step, of the experts that were chosen */
 };
 
 /* What one thread needs for itself. */
@@ -104,6 +136,7 @@ struct executor {
     size_t wanted_count;
     struct row_block *blocks; /* [rows_max] */
     size_t block_count;
+    struct expert_routing routing;
 };
 
 /* How an operation runs: row by row, or in items. */
@@ -120,5 +153,36 @@ size_t executor_angle_floats(size_t half);
 
 /* Whether activations that meet this matrix are quantized. */
 bool executor_quantizes(const struct executor *x, const struct packed_matrix *matrix);
+
+/* ---- executor_ops.c ---- */
+
+/* The values of a vector; NULL for PLAN_NONE. */
+const float *executor_vector(const struct executor *x, int vector);
+
+/* Items that stream the tiles of a matrix. */
+size_t executor_matrix_items(const struct packed_matrix *matrix);
+
+/* Computes the task, in which the matrix, its tiles, rows and outputs are set, on the inputs that
+ * begin at row `first_row` of `input`. */
+void executor_multiply(const struct executor *x, struct linear_task *task,
+                       const struct register_place *input, size_t first_row);
+
+/* ---- executor_experts.c ---- */
+
+/* What the routing of the plan's experts needs: sets routing.bytes, SIZE_MAX if that is too much.
+ * With memory of that size, places it there. */
+void executor_measure_experts(struct executor *x);
+void executor_place_experts(struct executor *x, uint8_t *memory);
+
+/* The functions of the three operations. */
+size_t executor_route_items(const struct executor *x, const struct op *op, size_t rows);
+void executor_route_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                         size_t item);
+size_t executor_hidden_items(const struct executor *x, const struct op *op, size_t rows);
+void executor_hidden_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                          size_t item);
+size_t executor_output_items(const struct executor *x, const struct op *op, size_t rows);
+void executor_output_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                          size_t item);
 
 #endif

@@ -36,7 +36,7 @@ static void row_written(const struct executor *x, int reg, const float *values, 
     }
 }
 
-static const float *vector_values(const struct executor *x, int vector) {
+const float *executor_vector(const struct executor *x, int vector) {
     return vector == PLAN_NONE ? NULL : x->parts.plan->vectors[vector].values;
 }
 
@@ -76,7 +76,7 @@ static void angles_row(struct executor *x, const struct op *op, size_t thread, s
         float *cosines = row_angles(x, (int)i, row);
         float *sines = cosines + executor_angle_floats(rope->half);
         if (angles->frequencies != PLAN_NONE) {
-            compute_angles(rope->half, angles->amplitude, vector_values(x, angles->frequencies),
+            compute_angles(rope->half, angles->amplitude, executor_vector(x, angles->frequencies),
                            position, cosines, sines);
             continue;
         }
@@ -104,8 +104,8 @@ static void norm_row(struct executor *x, const struct op *op, size_t thread, siz
     const float *residual =
         norm->residual == PLAN_NONE ? NULL : row_to_read(x, norm->residual, row);
     float *sum = norm->sum == PLAN_NONE ? NULL : row_to_write(x, norm->sum, thread, row);
-    const float *weight = vector_values(x, norm->weight);
-    const float *bias = vector_values(x, norm->bias);
+    const float *weight = executor_vector(x, norm->weight);
+    const float *bias = executor_vector(x, norm->bias);
     float *output = row_to_write(x, norm->output, thread, row);
     for (size_t first = 0; first < width; first += norm->group) {
         const float *group_residual = residual == NULL ? NULL : residual + first;
@@ -136,8 +136,8 @@ static void gate_row(struct executor *x, const struct op *op, size_t thread, siz
 static void add_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
     const struct plan_add *add = &op->instruction->add;
     float *output = row_to_write(x, add->output, thread, row);
-    const float *second =
-        add->second == PLAN_NONE ? vector_values(x, add->vector) : row_to_read(x, add->second, row);
+    const float *second = add->second == PLAN_NONE ? executor_vector(x, add->vector)
+                                                   : row_to_read(x, add->second, row);
     x->parts.kernels->add(row_to_read(x, add->first, row), second,
                           x->parts.plan->registers[add->output].width, output);
     row_written(x, add->output, output, row);
@@ -159,27 +159,21 @@ static void quantize_register_row(struct executor *x, const struct op *op, size_
 
 /* ---- Linear: items are runs of tiles ---- */
 
-/* One item streams this many tiles: enough for the one-row kernel to keep several in flight, and
- * few enough to leave the threads even at the end of a small matrix. */
-enum { LINEAR_ITEM_TILES = 4 };
-
-static size_t matrix_items(const struct packed_matrix *matrix) {
-    return (matrix->tiles + LINEAR_ITEM_TILES - 1) / LINEAR_ITEM_TILES;
+size_t executor_matrix_items(const struct packed_matrix *matrix) {
+    return (matrix->tiles + EXECUTOR_ITEM_TILES - 1) / EXECUTOR_ITEM_TILES;
 }
 
 static size_t linear_items(const struct executor *x, const struct op *op, size_t rows) {
     const struct plan_linear *linear = &op->instruction->linear;
     size_t items = 0;
     for (size_t i = 0; i < linear->count && rows > 0; i++) {
-        items += matrix_items(weights_matrix(x->parts.weights, linear->outputs[i].weight));
+        items += executor_matrix_items(weights_matrix(x->parts.weights, linear->outputs[i].weight));
     }
     return items;
 }
 
-/* Computes the task, in which the matrix, its tiles, rows and outputs are set, on the inputs that
- * begin at row `first_row` of a register. */
-static void multiply(const struct executor *x, struct linear_task *task,
-                     const struct register_place *input, size_t first_row) {
+void executor_multiply(const struct executor *x, struct linear_task *task,
+                       const struct register_place *input, size_t first_row) {
     const struct kernels *kernels = x->parts.kernels;
     if (executor_quantizes(x, task->matrix)) {
         task->codes = input->codes + first_row * input->blocks;
@@ -202,11 +196,11 @@ static void multiply_tiles(const struct executor *x, const struct plan_linear *l
         .first_tile = first,
         .end_tile = end,
         .rows = rows,
-        .bias = vector_values(x, linear->outputs[i].bias),
+        .bias = executor_vector(x, linear->outputs[i].bias),
         .y = y,
         .y_stride = y_stride,
     };
-    multiply(x, &task, &x->registers[linear->input], first_row);
+    executor_multiply(x, &task, &x->registers[linear->input], first_row);
 }
 
 static size_t smaller(size_t a, size_t b) {
@@ -220,12 +214,12 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
     size_t i = 0;
     const struct packed_matrix *matrix =
         weights_matrix(x->parts.weights, linear->outputs[0].weight);
-    while (item >= matrix_items(matrix)) {
-        item -= matrix_items(matrix);
+    while (item >= executor_matrix_items(matrix)) {
+        item -= executor_matrix_items(matrix);
         matrix = weights_matrix(x->parts.weights, linear->outputs[++i].weight);
     }
-    size_t first = item * LINEAR_ITEM_TILES;
-    size_t end = smaller(first + LINEAR_ITEM_TILES, matrix->tiles);
+    size_t first = item * EXECUTOR_ITEM_TILES;
+    size_t end = smaller(first + EXECUTOR_ITEM_TILES, matrix->tiles);
     const struct register_place *output = &x->registers[linear->outputs[i].output];
     multiply_tiles(x, linear, i, first, end, 0, rows, output->values + first * TILE_ROWS,
                    output->stride);
@@ -240,15 +234,11 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
  * What the two matrices give is consumed while the first cache holds it, and never written to
  * memory; an item's outputs are whole activation blocks, so that it can quantize them, too. */
 
-enum {
-    GATED_OUTPUTS = LINEAR_ITEM_TILES * TILE_ROWS,
-    GATED_ROWS = EXECUTOR_GATED_FLOATS / (2 * GATED_OUTPUTS), /* that share the scratch */
-};
-_Static_assert(GATED_OUTPUTS % ACTIVATION_BLOCK == 0, "an item quantizes whole blocks");
-
 static size_t gated_items(const struct executor *x, const struct op *op, size_t rows) {
     const struct plan_linear *linear = &op->instruction->linear;
-    return rows > 0 ? matrix_items(weights_matrix(x->parts.weights, linear->outputs[0].weight)) : 0;
+    return rows > 0
+               ? executor_matrix_items(weights_matrix(x->parts.weights, linear->outputs[0].weight))
+               : 0;
 }
 
 /* Outputs [first, first + count) of one row, from what the matrices gave; ups may be NULL. */
@@ -256,7 +246,7 @@ static void gate_outputs(struct executor *x, const struct plan_gate *gate, size_
                          size_t count, const float *gates, const float *ups) {
     const struct kernels *kernels = x->parts.kernels;
     const struct register_place *place = &x->registers[gate->output];
-    _Alignas(64) float products[GATED_OUTPUTS];
+    _Alignas(64) float products[EXECUTOR_ITEM_OUTPUTS];
     float *output = place->wants_values ? place->values + row * place->stride + first : products;
     kernels->gate[gate->activation](gates, ups, count, output);
     if (place->wants_codes) {
@@ -272,24 +262,24 @@ static void gated_item(struct executor *x, const struct op *op, size_t rows, siz
     const struct packed_matrix *matrix =
         weights_matrix(x->parts.weights, linear->outputs[0].weight);
     size_t gate_index = linear->outputs[0].output == gate->gate ? 0 : 1;
-    size_t first_tile = item * LINEAR_ITEM_TILES;
-    size_t end_tile = smaller(first_tile + LINEAR_ITEM_TILES, matrix->tiles);
+    size_t first_tile = item * EXECUTOR_ITEM_TILES;
+    size_t end_tile = smaller(first_tile + EXECUTOR_ITEM_TILES, matrix->tiles);
     size_t first = first_tile * TILE_ROWS;
-    size_t count = smaller(GATED_OUTPUTS, matrix->rows - first);
+    size_t count = smaller(EXECUTOR_ITEM_OUTPUTS, matrix->rows - first);
     float *gates = x->scratch[thread].gated;
-    float *ups = gates + GATED_ROWS * GATED_OUTPUTS;
+    float *ups = gates + EXECUTOR_GATED_ROWS * EXECUTOR_ITEM_OUTPUTS;
     const bool gated = gate->up != PLAN_NONE;
-    for (size_t row = 0; row < rows; row += GATED_ROWS) {
-        size_t some = smaller(GATED_ROWS, rows - row);
+    for (size_t row = 0; row < rows; row += EXECUTOR_GATED_ROWS) {
+        size_t some = smaller(EXECUTOR_GATED_ROWS, rows - row);
         multiply_tiles(x, linear, gate_index, first_tile, end_tile, row, some, gates,
-                       GATED_OUTPUTS);
+                       EXECUTOR_ITEM_OUTPUTS);
         if (gated) {
             multiply_tiles(x, linear, 1 - gate_index, first_tile, end_tile, row, some, ups,
-                           GATED_OUTPUTS);
+                           EXECUTOR_ITEM_OUTPUTS);
         }
         for (size_t r = 0; r < some; r++) {
-            gate_outputs(x, gate, row + r, first, count, gates + r * GATED_OUTPUTS,
-                         gated ? ups + r * GATED_OUTPUTS : NULL);
+            gate_outputs(x, gate, row + r, first, count, gates + r * EXECUTOR_ITEM_OUTPUTS,
+                         gated ? ups + r * EXECUTOR_ITEM_OUTPUTS : NULL);
         }
     }
 }
@@ -349,7 +339,7 @@ static void prepare_heads(const struct executor *x, const struct plan_attention 
     for (size_t h = 0; h < heads; h++) {
         float *head = to + h * head_dim;
         if (norm != PLAN_NONE) {
-            kernels->rms_norm(from + h * head_dim, NULL, NULL, vector_values(x, norm), epsilon,
+            kernels->rms_norm(from + h * head_dim, NULL, NULL, executor_vector(x, norm), epsilon,
                               head_dim, head);
         } else {
             memcpy(head, from + h * head_dim, head_dim * sizeof *head);
@@ -368,7 +358,7 @@ static const float *prepare_values(const struct executor *x, const struct plan_a
     if (attention->v_scales == PLAN_NONE) {
         return values;
     }
-    x->parts.kernels->round_to_codes(values, vector_values(x, attention->v_scales),
+    x->parts.kernels->round_to_codes(values, executor_vector(x, attention->v_scales),
                                      attention->cache_bits, width, room);
     return room;
 }
@@ -388,8 +378,8 @@ static void attention_prepare_row(struct executor *x, const struct op *op, size_
     prepare_heads(x, attention, operand(x, &attention->key, row), keys, layer->kv_heads,
                   layer->head_dim, attention->k_norm, attention->k_norm_epsilon, row);
     if (attention->k_scales != PLAN_NONE) {
-        kernels->round_to_codes(keys, vector_values(x, attention->k_scales), attention->cache_bits,
-                                width, keys);
+        kernels->round_to_codes(keys, executor_vector(x, attention->k_scales),
+                                attention->cache_bits, width, keys);
     }
     const float *values = prepare_values(x, attention, width, x->scratch[thread].values, row);
     for (size_t h = 0; h < layer->kv_heads; h++) {
@@ -511,7 +501,7 @@ static void attention_finish_row(struct executor *x, const struct op *op, size_t
     size_t head_dim = x->parts.plan->kv_layers[attention->layer].head_dim;
     bool split = splits_chunks(x, attention);
     struct chunk_range chunks = block_chunks(x, attention, block_of_row(x, row));
-    const float *sinks = vector_values(x, attention->sinks);
+    const float *sinks = executor_vector(x, attention->sinks);
     float *output = row_to_write(x, attention->output, thread, row);
     for (size_t h = 0; h < attention->heads; h++) {
         float *state = state_at(x, attention, split, row, h, 0);
@@ -566,6 +556,15 @@ const struct op_type executor_op_types[OP_KIND_COUNT] = {
     [OP_QUANTIZE] = {.name = "quantize", .row = quantize_register_row},
     [OP_LINEAR] = {.name = "linear", .items = linear_items, .item = linear_item},
     [OP_GATED_LINEAR] = {.name = "gated linear", .items = gated_items, .item = gated_item},
+    [OP_EXPERTS_ROUTE] = {.name = "experts route",
+                          .items = executor_route_items,
+                          .item = executor_route_item},
+    [OP_EXPERTS_HIDDEN] = {.name = "experts hidden",
+                           .items = executor_hidden_items,
+                           .item = executor_hidden_item},
+    [OP_EXPERTS_OUTPUT] = {.name = "experts output",
+                           .items = executor_output_items,
+                           .item = executor_output_item},
     [OP_ATTENTION_PREPARE] = {.name = "attention prepare", .row = attention_prepare_row},
     [OP_ATTENTION_SCORE] = {.name = "attention", .items = attention_items, .item = attention_item},
     [OP_ATTENTION_FINISH] = {.name = "attention finish", .row = attention_finish_row},

@@ -14,10 +14,15 @@ const char *plan_activation_name(enum plan_activation activation) {
 
 const char *plan_kind_name(enum plan_kind kind) {
     static const char *const names[PLAN_KIND_COUNT] = {
-        [PLAN_EMBED] = "embed",   [PLAN_NORM] = "norm",
-        [PLAN_LINEAR] = "linear", [PLAN_ATTENTION] = "attention",
-        [PLAN_GATE] = "gate",     [PLAN_ADD] = "add",
-        [PLAN_SCALE] = "scale",   [PLAN_SELECT_ROWS] = "select_rows",
+        [PLAN_EMBED] = "embed",
+        [PLAN_NORM] = "norm",
+        [PLAN_LINEAR] = "linear",
+        [PLAN_ATTENTION] = "attention",
+        [PLAN_GATE] = "gate",
+        [PLAN_ADD] = "add",
+        [PLAN_SCALE] = "scale",
+        [PLAN_EXPERTS] = "experts",
+        [PLAN_SELECT_ROWS] = "select_rows",
     };
     return names[kind];
 }
@@ -229,8 +234,36 @@ void plan_instruction_registers(const struct plan_instruction *instruction,
         visit(context, instruction->scale.input, false);
         visit(context, instruction->scale.output, true);
         break;
+    case PLAN_EXPERTS:
+        visit(context, instruction->experts.input, false);
+        visit(context, instruction->experts.router, false);
+        visit(context, instruction->experts.output, true);
+        break;
     case PLAN_SELECT_ROWS:
     case PLAN_KIND_COUNT:
         break;
+    }
+}
+
+/* ---- Which matrices an instruction multiplies with ---- */
+
+static void visit_experts(const struct plan_expert_matrix *matrix, size_t experts,
+                          plan_visit_weight *visit, void *context) {
+    for (size_t e = 0; matrix->weights != PLAN_NONE && e < experts; e++) {
+        visit(context, matrix->weights + (int)e);
+    }
+}
+
+void plan_instruction_matrices(const struct plan_instruction *instruction, plan_visit_weight *visit,
+                               void *context) {
+    if (instruction->kind == PLAN_LINEAR) {
+        for (size_t i = 0; i < instruction->linear.count; i++) {
+            visit(context, instruction->linear.outputs[i].weight);
+        }
+    } else if (instruction->kind == PLAN_EXPERTS) {
+        const struct plan_experts *experts = &instruction->experts;
+        visit_experts(&experts->gate, experts->experts, visit, context);
+        visit_experts(&experts->up, experts->experts, visit, context);
+        visit_experts(&experts->down, experts->experts, visit, context);
     }
 }

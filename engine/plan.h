@@ -35,6 +35,8 @@
 enum {
     PLAN_NONE = -1,              /* an optional register, weight, vector or table that is absent */
     PLAN_LINEAR_OUTPUTS_MAX = 4, /* q, k, v and one to spare */
+    PLAN_EXPERTS_MAX = 4096,     /* of one instruction; a few hundred are in use */
+    PLAN_CHOSEN_MAX = 64,        /* by one row; about ten are in use */
 };
 
 /* ---- What the model file holds, described but not copied ---- */
@@ -243,6 +245,40 @@ struct plan_scale {
     int output;
 };
 
+/* One projection of all experts. */
+struct plan_expert_matrix {
+    int weights; /* that of expert 0, which those of the others follow; all have one form. Of `up`
+                    PLAN_NONE: there is none */
+    int bias;    /* vector of experts x rows, or PLAN_NONE */
+};
+
+/* A mixture of experts. The `chosen` greatest of a row's router logits choose as many experts (of
+ * equal ones the later, as onnxruntime does), and output is the sum over them, in ascending order, of
+ *
+ *     w_e (down_e hidden_e + bias_e)
+ *     w_e = exp(logit_e) / sum of exp(logit), over the chosen, or over all if `softmax_over_all`
+ *     hidden_e = activation(gate_e x) * (up_e x), or activation(gate_e x) without up
+ *
+ * each projection with its bias. If `swiglu`, hidden_e is instead, with g = min(gate_e x, limit) and
+ * u = up_e x clamped to -limit .. limit, g / (1 + exp(-alpha g)) * (u + beta).
+ * (com.microsoft MoE and QMoE) */
+struct plan_experts {
+    int input;
+    int router; /* register of `experts` columns */
+    int output;
+    size_t experts;
+    size_t chosen;
+    bool softmax_over_all;
+    bool swiglu;
+    enum plan_activation activation; /* unless swiglu */
+    float alpha;                     /* these three of swiglu only */
+    float beta;
+    float limit; /* INFINITY: none */
+    struct plan_expert_matrix gate;
+    struct plan_expert_matrix up;
+    struct plan_expert_matrix down;
+};
+
 /* Nothing after this needs rows whose logits nobody wants: every register that is read later keeps
  * the wanted rows only, in their order. At most one in a plan. */
 struct plan_select_rows {
@@ -257,6 +293,7 @@ enum plan_kind {
     PLAN_GATE,
     PLAN_ADD,
     PLAN_SCALE,
+    PLAN_EXPERTS,
     PLAN_SELECT_ROWS,
     PLAN_KIND_COUNT,
 };
@@ -272,6 +309,7 @@ struct plan_instruction {
         struct plan_gate gate;
         struct plan_add add;
         struct plan_scale scale;
+        struct plan_experts experts;
     };
 };
 
@@ -343,6 +381,11 @@ bool plan_append(struct plan *plan, const struct plan_instruction *instruction);
 typedef void plan_visit_register(void *context, int reg, bool written);
 void plan_instruction_registers(const struct plan_instruction *instruction,
                                 plan_visit_register *visit, void *context);
+
+/* Calls visit once for each matrix that the instruction multiplies its rows with. */
+typedef void plan_visit_weight(void *context, int weight);
+void plan_instruction_matrices(const struct plan_instruction *instruction, plan_visit_weight *visit,
+                               void *context);
 
 /* Inserts select_rows behind the last attention, so that for a prompt only its last row passes the
  * rest of the last layer, the final norm and the lm_head. */

@@ -129,6 +129,35 @@ static void print_scale(const struct plan *plan, const struct plan_scale *scale,
     }
 }
 
+static void print_expert_matrix(const struct plan *plan, const char *label,
+                                const struct plan_expert_matrix *matrix, FILE *out) {
+    if (matrix->weights != PLAN_NONE) {
+        fprintf(out, "; %s ", label);
+        print_weight(plan, matrix->weights, out);
+        print_vector(plan, "bias", matrix->bias, out);
+    }
+}
+
+static void print_experts(const struct plan *plan, const struct plan_experts *experts, FILE *out) {
+    fprintf(out, "experts     ");
+    print_register(plan, experts->input, out);
+    fprintf(out, " by ");
+    print_register(plan, experts->router, out);
+    fprintf(out, " -> ");
+    print_register(plan, experts->output, out);
+    fprintf(out, "  %zu of %zu%s", experts->chosen, experts->experts,
+            experts->softmax_over_all ? " softmax over all" : "");
+    if (experts->swiglu) {
+        fprintf(out, " swiglu alpha=%.9g beta=%.9g limit=%.9g", (double)experts->alpha,
+                (double)experts->beta, (double)experts->limit);
+    } else {
+        fprintf(out, " %s", plan_activation_name(experts->activation));
+    }
+    print_expert_matrix(plan, "gate", &experts->gate, out);
+    print_expert_matrix(plan, "up", &experts->up, out);
+    print_expert_matrix(plan, "down", &experts->down, out);
+}
+
 void plan_print(const struct plan *plan, FILE *out) {
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const struct plan_instruction *instruction = &plan->instructions[i];
@@ -154,6 +183,9 @@ void plan_print(const struct plan *plan, FILE *out) {
             break;
         case PLAN_SCALE:
             print_scale(plan, &instruction->scale, out);
+            break;
+        case PLAN_EXPERTS:
+            print_experts(plan, &instruction->experts, out);
             break;
         case PLAN_SELECT_ROWS:
             fprintf(out, "select_rows");

@@ -10,6 +10,7 @@
 
 #include "engine/checked.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -279,6 +280,71 @@ static bool check_scale(struct check *check, const struct plan_scale *scale) {
     return check_read(check, scale->input, width) && check_write(check, scale->output, width);
 }
 
+static bool same_numbers(const struct plan_weight *a, const struct plan_weight *b) {
+    return a->bits == b->bits && (a->bits != 0 || a->type == b->type);
+}
+
+/* One projection: every expert's weight is of the form of the first one's. */
+static bool check_expert_matrix(const struct check *check, const char *what, size_t experts,
+                                const struct plan_expert_matrix *matrix, size_t columns,
+                                size_t rows) {
+    for (size_t e = 0; e < experts; e++) {
+        int index = matrix->weights > INT_MAX - (int)e ? PLAN_NONE : matrix->weights + (int)e;
+        if (!check_weight(check, index)) {
+            return false;
+        }
+        const struct plan_weight *first = &check->plan->weights[matrix->weights];
+        const struct plan_weight *weight = &check->plan->weights[index];
+        if (weight->rows != rows || weight->columns != columns) {
+            return reject(check, "%s of expert %zu is (%zu, %zu), expected (%zu, %zu)", what, e,
+                          weight->rows, weight->columns, rows, columns);
+        }
+        if (!same_numbers(weight, first)) {
+            return reject(check, "%s of expert %zu has another type than that of expert 0", what,
+                          e);
+        }
+    }
+    size_t length;
+    return checked_multiply(experts, rows, &length) &&
+           check_optional_vector(check, matrix->bias, length);
+}
+
+static size_t rows_of_weight(const struct check *check, int index) {
+    bool exists = index >= 0 && (size_t)index < check->plan->weight_count;
+    return exists ? check->plan->weights[index].rows : 0;
+}
+
+static bool check_experts(struct check *check, const struct plan_experts *experts) {
+    if (experts->experts == 0 || experts->experts > PLAN_EXPERTS_MAX || experts->chosen == 0 ||
+        experts->chosen > PLAN_CHOSEN_MAX || experts->chosen > experts->experts) {
+        return reject(check, "%zu of %zu experts chosen, expected at most %d of at most %d",
+                      experts->chosen, experts->experts, PLAN_CHOSEN_MAX, PLAN_EXPERTS_MAX);
+    }
+    if (experts->swiglu && (!isfinite(experts->alpha) || !isfinite(experts->beta) ||
+                            !(experts->limit >= 0) || experts->up.weights == PLAN_NONE)) {
+        return reject(check, "swiglu with alpha %g, beta %g, limit %g and up weights %d",
+                      (double)experts->alpha, (double)experts->beta, (double)experts->limit,
+                      experts->up.weights);
+    }
+    const size_t count = experts->experts;
+    const size_t width = width_of(check, experts->input);
+    const size_t hidden = rows_of_weight(check, experts->gate.weights);
+    const size_t outputs = rows_of_weight(check, experts->down.weights);
+    if (!check_expert_matrix(check, "gate", count, &experts->gate, width, hidden) ||
+        (experts->up.weights != PLAN_NONE &&
+         !check_expert_matrix(check, "up", count, &experts->up, width, hidden)) ||
+        !check_expert_matrix(check, "down", count, &experts->down, hidden, outputs)) {
+        return false;
+    }
+    const struct plan_weight *weights = check->plan->weights;
+    if (experts->up.weights != PLAN_NONE &&
+        !same_numbers(&weights[experts->up.weights], &weights[experts->gate.weights])) {
+        return reject(check, "up has another type than gate");
+    }
+    return check_read(check, experts->input, width) && check_read(check, experts->router, count) &&
+           check_write(check, experts->output, outputs);
+}
+
 static bool check_instruction(struct check *check) {
     const struct plan_instruction *instruction = &check->plan->instructions[check->index];
     switch (instruction->kind) {
@@ -296,6 +362,8 @@ static bool check_instruction(struct check *check) {
         return check_add(check, &instruction->add);
     case PLAN_SCALE:
         return check_scale(check, &instruction->scale);
+    case PLAN_EXPERTS:
+        return check_experts(check, &instruction->experts);
     case PLAN_SELECT_ROWS:
         return true;
     case PLAN_KIND_COUNT:

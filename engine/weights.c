@@ -46,37 +46,32 @@ struct packing {
 
 /* ---- Jobs ---- */
 
-static void mark_linear_weights(const struct plan *plan, bool *linear) {
-    for (size_t i = 0; i < plan->instruction_count; i++) {
-        const struct plan_instruction *instruction = &plan->instructions[i];
-        if (instruction->kind != PLAN_LINEAR) {
-            continue;
-        }
-        for (size_t output = 0; output < instruction->linear.count; output++) {
-            linear[instruction->linear.outputs[output].weight] = true;
-        }
-    }
+static void mark_weight(void *context, int weight) {
+    bool *packed = context;
+    packed[weight] = true;
 }
 
 static size_t tiles_of(const struct plan_weight *source) {
     return (source->rows - 1) / TILE_ROWS + 1;
 }
 
-/* Jobs for all weights that a linear instruction uses, weight by weight in ascending tiles. */
+/* Jobs for all weights that rows are multiplied with, weight by weight in ascending tiles. */
 static bool list_jobs(struct packing *packing, struct weights *weights, struct error *err) {
     const struct plan *plan = weights->plan;
-    bool *linear = calloc(plan->weight_count + 1, sizeof *linear);
-    if (linear == NULL) {
+    bool *packed = calloc(plan->weight_count + 1, sizeof *packed);
+    if (packed == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of weights");
     }
-    mark_linear_weights(plan, linear);
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        plan_instruction_matrices(&plan->instructions[i], mark_weight, packed);
+    }
     size_t count = 0;
     for (size_t i = 0; i < plan->weight_count; i++) {
-        count += linear[i] ? (tiles_of(&plan->weights[i]) - 1) / JOB_TILES + 1 : 0;
+        count += packed[i] ? (tiles_of(&plan->weights[i]) - 1) / JOB_TILES + 1 : 0;
     }
     packing->jobs = calloc(count + 1, sizeof *packing->jobs);
     for (size_t i = 0; i < plan->weight_count && packing->jobs != NULL; i++) {
-        size_t tiles = linear[i] ? tiles_of(&plan->weights[i]) : 0;
+        size_t tiles = packed[i] ? tiles_of(&plan->weights[i]) : 0;
         for (size_t tile = 0; tile < tiles; tile += JOB_TILES) {
             packing->jobs[packing->job_count++] = (struct pack_job){
                 .source = &plan->weights[i],
@@ -86,7 +81,7 @@ static bool list_jobs(struct packing *packing, struct weights *weights, struct e
             };
         }
     }
-    free(linear);
+    free(packed);
     return packing->jobs != NULL ||
            error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of %zu packing jobs", count);
 }

@@ -21,8 +21,8 @@
  * multiple of the block mean nothing. Every tile starts 64-byte aligned.
  *
  * Scales are f16 if the file has them so, and in fast mode if every one of the matrix is 0 or a
- * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that a linear
- * instruction uses. A table that only an embed instruction reads stays in the mapped file (see
+ * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that
+ * instructions multiply rows with. A table that only an embed instruction reads stays in the mapped file (see
  * weights_embed_row).
  *
  * weights_open is called once; after it everything is constant, and any thread may read. */

@@ -132,6 +132,10 @@ struct kernels {
     void (*add)(const float *a, const float *b, size_t n, float *y);
     /* y = factor * x; softcap * tanh(that / softcap) if softcap > 0 */
     void (*scale)(const float *x, float factor, float softcap, size_t n, float *y);
+    /* y = g / (1 + e^(-alpha g)) * (u + beta) with g = min(gate, limit) and u = up clamped to
+     * -limit .. limit */
+    void (*swiglu)(const float *gate, const float *up, size_t n, float alpha, float beta,
+                   float limit, float *y);
     /* y = scale * code, where code is x * (1 / scale) to nearest even, within the signed integers of
      * `bits`; y may be x. (GroupQueryAttention of onnxruntime, which does not divide either) */
     void (*round_to_codes)(const float *x, const float *scales, unsigned bits, size_t n, float *y);

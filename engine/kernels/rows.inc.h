@@ -198,6 +198,17 @@ static void gate_identity(const float *gate, const float *up, size_t n, float *y
     gate_row(gate, up, n, y, PLAN_ACTIVATION_IDENTITY);
 }
 
+static void swiglu(const float *gate, const float *up, size_t n, float alpha, float beta,
+                   float limit, float *y) {
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes g = lanes_min(row_load(gate, i, n), lanes_set(limit));
+        lanes u = lanes_min(row_load(up, i, n), lanes_set(limit));
+        u = lanes_add(lanes_max(u, lanes_set(-limit)), lanes_set(beta));
+        lanes activated = lanes_mul(g, lanes_sigmoid(lanes_mul(g, lanes_set(alpha))));
+        row_store(y, i, n, lanes_mul(activated, u));
+    }
+}
+
 /* ---- Sums and factors ---- */
 
 static void add(const float *a, const float *b, size_t n, float *y) {
@@ -333,5 +344,5 @@ static void exponentials(const float *x, size_t n, float origin, float divisor, 
                                        [PLAN_ACTIVATION_RELU_SQUARED] = gate_relu_squared,         \
                                        [PLAN_ACTIVATION_SIGMOID] = gate_sigmoid,                   \
                                        [PLAN_ACTIVATION_IDENTITY] = gate_identity},                \
-    .add = add, .scale = scale, .rope = rope, .greatest = greatest, .argmax = argmax, .sum = sum,  \
-    .find_above = find_above, .exponentials = exponentials
+    .swiglu = swiglu, .add = add, .scale = scale, .rope = rope, .greatest = greatest,              \
+    .argmax = argmax, .sum = sum, .find_above = find_above, .exponentials = exponentials

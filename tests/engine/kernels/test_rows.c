@@ -64,6 +64,8 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
     y += n;
     kernels->round_to_codes(x, r, 4, n, y);
     y += n;
+    kernels->swiglu(x, r, n, 1.702f, 1.0f, 2.0f, y);
+    y += n;
     memcpy(y, x, n * sizeof(float));
     kernels->rope(y, r, w, n / 2, false);
     y += n;
