@@ -358,6 +358,12 @@ float graph_attribute_float(const struct graph_node *node, const char *name, flo
     return attribute != NULL && attribute->kind == ATTRIBUTE_FLOAT ? attribute->number : fallback;
 }
 
+const char *graph_attribute_text(const struct graph_node *node, const char *name,
+                                 const char *fallback) {
+    const struct graph_attribute *attribute = graph_attribute(node, name);
+    return attribute != NULL && attribute->kind == ATTRIBUTE_STRING ? attribute->text : fallback;
+}
+
 void graph_node_describe(const struct graph_node *node, char *text) {
     bool standard = node->domain[0] == '\0';
     snprintf(text, GRAPH_DESCRIPTION_BYTES, "node %.150s (%.40s%s%.60s)",

@@ -184,6 +184,8 @@ bool graph_node_is(const struct graph_node *node, const char *domain, const char
 const struct graph_attribute *graph_attribute(const struct graph_node *node, const char *name);
 int64_t graph_attribute_int(const struct graph_node *node, const char *name, int64_t fallback);
 float graph_attribute_float(const struct graph_node *node, const char *name, float fallback);
+const char *graph_attribute_text(const struct graph_node *node, const char *name,
+                                 const char *fallback);
 
 /* "node /model/x (com.microsoft::QMoE)", what messages call a node, into
  * text[GRAPH_DESCRIPTION_BYTES]; very long names are cut. */

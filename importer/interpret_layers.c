@@ -185,6 +185,8 @@ const struct interpret_entry interpret_layers[] = {
     {"", "MatMul", 2, run_matmul, 0},
     {"", "MatMulInteger", 2, run_matmul, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "MatMulNBits", 3, shape_of_nbits, ONLY_SHAPES},
+    {MICROSOFT_DOMAIN, "MoE", 2, shape_as_first, ONLY_SHAPES},
+    {MICROSOFT_DOMAIN, "QMoE", 2, shape_as_first, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "QuickGelu", 1, shape_as_first, ONLY_SHAPES},
     {"", "RMSNormalization", 2, shape_as_first, ONLY_SHAPES | MANY_OUTPUTS},
     {QUERN_DOMAIN, "Scale", 1, shape_as_first, ONLY_SHAPES},

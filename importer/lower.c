@@ -34,6 +34,8 @@ static const struct {
     {"", "Unsqueeze", 13, INT64_MAX, lower_unsqueeze},
     {MICROSOFT_DOMAIN, "GroupQueryAttention", 1, 1, lower_attention},
     {MICROSOFT_DOMAIN, "MatMulNBits", 1, 1, lower_matmul_nbits},
+    {MICROSOFT_DOMAIN, "MoE", 1, 1, lower_experts},
+    {MICROSOFT_DOMAIN, "QMoE", 1, 1, lower_experts},
     {MICROSOFT_DOMAIN, "SkipLayerNormalization", 1, 1, lower_norm},
     {MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", 1, 1, lower_norm},
     {QUERN_DOMAIN, "Attention", EVERY_VERSION, INT64_MAX, lower_attention},

@@ -22,13 +22,13 @@ bool lower_float_element(enum tensor_type type, enum element_type *element) {
     }
 }
 
-static const struct tensor *constant_input(const struct lowering *lowering,
-                                           const struct graph_node *node, size_t slot) {
+const struct tensor *constant_input(const struct lowering *lowering, const struct graph_node *node,
+                                    size_t slot) {
     return graph_constant(lowering->graph, graph_input(lowering->graph, node, slot));
 }
 
-static const char *input_name(const struct lowering *lowering, const struct graph_node *node,
-                              size_t slot) {
+const char *input_name(const struct lowering *lowering, const struct graph_node *node,
+                       size_t slot) {
     return graph_value_name(lowering->graph, graph_input(lowering->graph, node, slot));
 }
 

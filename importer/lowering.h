@@ -66,6 +66,7 @@ lower_operator lower_factor;
 lower_operator lower_scale;
 lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
+lower_operator lower_experts;   /* lower_experts.c */
 lower_operator lower_attention; /* lower_attention.c */
 lower_operator lower_if;        /* lower_rope.c */
 
@@ -100,6 +101,11 @@ enum lower_result add_vector(struct lowering *lowering, const struct graph_node 
                              size_t slot, int *sum);
 
 /* ---- lower_weights.c: constants to weights, vectors and tables of the plan ---- */
+
+/* The constant that input `slot` is, or NULL if it is absent or no constant; its name. */
+const struct tensor *constant_input(const struct lowering *lowering, const struct graph_node *node,
+                                    size_t slot);
+const char *input_name(const struct lowering *lowering, const struct graph_node *node, size_t slot);
 
 /* A vector of `length` elements from input `slot`; an absent input is PLAN_NONE. */
 enum lower_result lower_vector(struct lowering *lowering, const struct graph_node *node,

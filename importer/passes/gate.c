@@ -43,8 +43,7 @@ static bool read_activation(const struct graph_node *node, enum plan_activation 
             continue;
         }
         *activation = operators[i].activation;
-        const struct graph_attribute *form = graph_attribute(node, "approximate");
-        if (form != NULL && form->kind == ATTRIBUTE_STRING && strcmp(form->text, "tanh") == 0) {
+        if (strcmp(graph_attribute_text(node, "approximate", "none"), "tanh") == 0) {
             *activation = PLAN_ACTIVATION_GELU_TANH;
         }
         return strcmp(node->op, "QuickGelu") != 0 || read_alpha(node, activation);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const models[] = {"gemma3-int4", "gemma3-int4-untied", "gemma3-fp32",
-                                     "optimum-gemma3-q4", "optimum-qwen2-q4"};
+static const char *const models[] = {"gemma3-int4",       "gemma3-int4-untied", "gemma3-fp32",
+                                     "optimum-gemma3-q4", "optimum-qwen2-q4",   "gptoss-int4"};
 enum { MODELS = sizeof models / sizeof models[0], ROWS_MAX = 64 };
 
 static struct decoder open_decoder(const struct fixture *fixture, struct decoder_options options) {
@@ -95,28 +95,31 @@ static void check_bits(const struct fixture *fixture, struct decoder_options opt
     decoder_close(&decoder);
 }
 
-Test(reference, bits_depend_on_neither_chunks_nor_threads_nor_kernels) {
-    static const enum kv_type types[] = {KV_F16, KV_INT8};
-    struct fixture fixture = fixture_open("gemma3-int4");
-    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
-        float *expected[8] = {NULL};
-        struct decoder decoder =
-            open_decoder(&fixture, (struct decoder_options){.kv_type = types[t], .threads = 1});
-        for (size_t c = 0; c < fixture.case_count; c++) {
-            expected[c] = fixture_run(&decoder, &fixture.cases[c], ROWS_MAX);
-        }
-        decoder_close(&decoder);
-        for (const char *const *name = kernels_available(); *name != NULL; name++) {
-            for (size_t threads = 1; threads <= 4; threads += 3) {
-                check_bits(&fixture,
-                           (struct decoder_options){
-                               .kernels = *name, .kv_type = types[t], .threads = threads},
-                           expected);
-            }
-        }
-        for (size_t c = 0; c < fixture.case_count; c++) {
-            free(expected[c]);
+static void check_all_bits(const char *model, enum kv_type type) {
+    struct fixture fixture = fixture_open(model);
+    float *expected[8] = {NULL};
+    struct decoder decoder =
+        open_decoder(&fixture, (struct decoder_options){.kv_type = type, .threads = 1});
+    for (size_t c = 0; c < fixture.case_count; c++) {
+        expected[c] = fixture_run(&decoder, &fixture.cases[c], ROWS_MAX);
+    }
+    decoder_close(&decoder);
+    for (const char *const *name = kernels_available(); *name != NULL; name++) {
+        for (size_t threads = 1; threads <= 4; threads += 3) {
+            check_bits(
+                &fixture,
+                (struct decoder_options){.kernels = *name, .kv_type = type, .threads = threads},
+                expected);
         }
     }
+    for (size_t c = 0; c < fixture.case_count; c++) {
+        free(expected[c]);
+    }
     fixture_close(&fixture);
+}
+
+Test(reference, bits_depend_on_neither_chunks_nor_threads_nor_kernels) {
+    check_all_bits("gemma3-int4", KV_F16);
+    check_all_bits("gemma3-int4", KV_INT8);
+    check_all_bits("gptoss-int4", KV_F16);
 }

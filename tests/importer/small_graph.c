@@ -53,6 +53,11 @@ int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t
     return add_constant(graph, name, TENSOR_F32, rank, dims, values);
 }
 
+int add_bytes(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+              const uint8_t *values) {
+    return add_constant(graph, name, TENSOR_U8, rank, dims, values);
+}
+
 static size_t count_names(const char *names) {
     size_t count = 1;
     for (; (names = strchr(names, ',')) != NULL; names++) {
@@ -87,6 +92,16 @@ struct graph_node *add_node(struct graph *graph, const char *domain, const char 
     set_ids(graph, node->inputs, inputs);
     set_ids(graph, node->outputs, outputs);
     return node;
+}
+
+void set_text(struct graph_node *node, const char *name, const char *text) {
+    size_t i = 0;
+    graph_set_int(node, name, 0); /* takes a free attribute */
+    while (strcmp(node->attributes[i].name, name) != 0) {
+        i++;
+    }
+    node->attributes[i] =
+        (struct graph_attribute){.name = name, .kind = ATTRIBUTE_STRING, .text = text};
 }
 
 void add_branch(struct graph *graph, struct graph_node *node, size_t index, const char *name,

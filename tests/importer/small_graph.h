@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ATTRIBUTES_MAX = 8 };
+enum { ATTRIBUTES_MAX = 12 };
 
 struct graph *small_graph(void);
 
@@ -20,11 +20,15 @@ int add_integers(struct graph *graph, const char *name, size_t rank, const int64
                  const int64_t *values);
 int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
                const float *values);
+int add_bytes(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
+              const uint8_t *values);
 
 /* A node; inputs and outputs are names with commas between, "" for an absent one. It has room for
- * ATTRIBUTES_MAX attributes (graph_set_int, graph_set_float). */
+ * ATTRIBUTES_MAX attributes (graph_set_int, graph_set_float, set_text). */
 struct graph_node *add_node(struct graph *graph, const char *domain, const char *op,
                             const char *inputs, const char *outputs);
+
+void set_text(struct graph_node *node, const char *name, const char *text);
 
 /* A subgraph of the node, as attribute `index`: its outputs are constants (rows, columns), which have
  * the bytes of `values`. */

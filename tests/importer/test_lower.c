@@ -137,16 +137,6 @@ Test(lower, smooth_softmax_is_a_sink_of_zero_for_every_head) {
     graph_close(graph);
 }
 
-static void set_text(struct graph_node *node, const char *name, const char *text) {
-    graph_set_int(node, name, 0);
-    for (size_t i = 0; i < node->attribute_count; i++) {
-        if (node->attributes[i].name == name) {
-            node->attributes[i].kind = ATTRIBUTE_STRING;
-            node->attributes[i].text = text;
-        }
-    }
-}
-
 /* Caches of 4 bits, of keys scaled by channel and values scaled alike. */
 static char *lower_with_codes(struct graph *graph, struct plan *plan, const char *k_type,
                               enum tensor_type type) {
