@@ -165,7 +165,8 @@ static inline lanes lanes_copy_sign(lanes magnitude, lanes sign) {
 }
 
 static inline float32x4_t four_times_power_of_two(float32x4_t x, int32x4_t n) {
-    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), vshlq_n_s32(n, 23)));
+    return vreinterpretq_f32_u32(
+        vaddq_u32(vreinterpretq_u32_f32(x), vshlq_n_u32(vreinterpretq_u32_s32(n), 23)));
 }
 
 static inline lanes lanes_times_power_of_two(lanes x, int_lanes n) {
@@ -239,7 +240,6 @@ static inline int_lanes int_lanes_load(const int32_t *from) {
     return y;
 }
 
-/* Four of eight bytes or of eight 16-bit numbers, as 32-bit numbers. */
 static inline int32x4_t four_widened(uint16x4_t x) {
     return vreinterpretq_s32_u32(vmovl_u16(x));
 }
@@ -253,21 +253,34 @@ static inline int_lanes int_lanes_load_uint8(const uint8_t *from) {
     return y;
 }
 
+/* Unsigned numbers wrap; signed ones must not overflow, not even those of intrinsics. */
+static inline int32x4_t four_sums(int32x4_t a, int32x4_t b) {
+    return vreinterpretq_s32_u32(vaddq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+}
+
+static inline int32x4_t four_differences(int32x4_t a, int32x4_t b) {
+    return vreinterpretq_s32_u32(vsubq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+}
+
+static inline int32x4_t four_products(int32x4_t a, int32x4_t b) {
+    return vreinterpretq_s32_u32(vmulq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+}
+
 static inline int_lanes int_lanes_add(int_lanes a, int_lanes b) {
-    int_lanes y = {vaddq_s32(a.q0, b.q0), vaddq_s32(a.q1, b.q1), vaddq_s32(a.q2, b.q2),
-                   vaddq_s32(a.q3, b.q3)};
+    int_lanes y = {four_sums(a.q0, b.q0), four_sums(a.q1, b.q1), four_sums(a.q2, b.q2),
+                   four_sums(a.q3, b.q3)};
     return y;
 }
 
 static inline int_lanes int_lanes_sub(int_lanes a, int_lanes b) {
-    int_lanes y = {vsubq_s32(a.q0, b.q0), vsubq_s32(a.q1, b.q1), vsubq_s32(a.q2, b.q2),
-                   vsubq_s32(a.q3, b.q3)};
+    int_lanes y = {four_differences(a.q0, b.q0), four_differences(a.q1, b.q1),
+                   four_differences(a.q2, b.q2), four_differences(a.q3, b.q3)};
     return y;
 }
 
 static inline int_lanes int_lanes_mul(int_lanes a, int_lanes b) {
-    int_lanes y = {vmulq_s32(a.q0, b.q0), vmulq_s32(a.q1, b.q1), vmulq_s32(a.q2, b.q2),
-                   vmulq_s32(a.q3, b.q3)};
+    int_lanes y = {four_products(a.q0, b.q0), four_products(a.q1, b.q1), four_products(a.q2, b.q2),
+                   four_products(a.q3, b.q3)};
     return y;
 }
 
@@ -279,7 +292,7 @@ static inline int_lanes int_lanes_shift_right(int_lanes x, int count) {
 }
 
 static inline int32_t int_lanes_sum(int_lanes x) {
-    return vaddvq_s32(vaddq_s32(vaddq_s32(x.q0, x.q1), vaddq_s32(x.q2, x.q3)));
+    return vaddvq_s32(four_sums(four_sums(x.q0, x.q1), four_sums(x.q2, x.q3)));
 }
 
 static inline void int_lanes_store_int8(int8_t *to, int_lanes x) {
