@@ -382,3 +382,54 @@ Test(experts, weights_of_experts_that_no_row_chose_are_not_read) {
     close_machine(&machine);
     tear_down(s);
 }
+
+/* Each spoils the sound plan of the first mixture in one way. */
+static void spoil_count(struct plan *plan) {
+    plan->instructions[2].experts.chosen = EXPERTS + 1;
+}
+static void spoil_range(struct plan *plan) {
+    plan->instructions[2].experts.down.weights++;
+}
+static void spoil_last(struct plan *plan) {
+    plan->weights[(size_t)plan->instructions[2].experts.up.weights + EXPERTS - 1].columns--;
+}
+static void spoil_type(struct plan *plan) {
+    plan->weights[(size_t)plan->instructions[2].experts.gate.weights + 1].bits = 8;
+}
+static void spoil_bias(struct plan *plan) {
+    plan->vectors[plan->instructions[2].experts.down.bias].length--;
+}
+static void spoil_up(struct plan *plan) {
+    plan->instructions[2].experts.up.weights = PLAN_NONE;
+}
+static void spoil_limit(struct plan *plan) {
+    plan->instructions[2].experts.limit = NAN;
+}
+static void spoil_router(struct plan *plan) {
+    plan->instructions[2].experts.router = 0;
+}
+
+Test(experts, verify_names_what_is_wrong) {
+    static const struct {
+        void (*spoil)(struct plan *plan);
+        const char *expected;
+    } cases[] = {
+        {spoil_count, "6 of 5 experts chosen"},
+        {spoil_range, "weight 17 does not exist"},
+        {spoil_last, "up of expert 4 is (88, 71), expected (88, 72)"},
+        {spoil_type, "gate of expert 1 has another type"},
+        {spoil_bias, "has 359 elements, expected 360"},
+        {spoil_up, "up weights -1"},
+        {spoil_limit, "limit nan"},
+        {spoil_router, "reads register 0 of width 72, expected 5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct setup *s = set_up(&mixtures[0]);
+        struct error err = {0};
+        cases[i].spoil(&s->plan);
+        cr_expect_not(plan_verify(&s->plan, &err), "case %zu (%s) passed", i, cases[i].expected);
+        cr_expect(strstr(err.text, cases[i].expected) != NULL,
+                  "case %zu: \"%s\" does not say \"%s\"", i, err.text, cases[i].expected);
+        tear_down(s);
+    }
+}
