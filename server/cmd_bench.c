@@ -1,9 +1,9 @@
 /* quern bench: how fast a model runs here, and how near that is to what the memory allows.
  *
- * One decoded token reads every packed weight once, and the keys and values that its attention
- * sees. So the ceiling of decoding is read bandwidth over bytes per token; the bandwidth is
- * measured by reading the packed weights themselves, on the same threads, and doing nothing with
- * them. */
+ * One decoded token reads every packed weight once, but of experts only those that it chose, and
+ * the keys and values that its attention sees. So the ceiling of decoding is read bandwidth over
+ * bytes per token; the bandwidth is measured by reading the packed weights themselves, on the same
+ * threads, and doing nothing with them. */
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -107,7 +107,7 @@ struct decoding {
     size_t batch;
     size_t depth;
     struct rate rate;
-    double bytes_per_step; /* weights once, keys and values of each sequence */
+    double bytes_per_step; /* weights that are used once, keys and values of each sequence */
     double resident_bytes; /* of the process, at the end of this decoding */
     struct stage_time stages[EXECUTOR_STAGE_NAMES_MAX]; /* of STAGE_STEPS steps */
     size_t stage_count;
@@ -296,7 +296,7 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
         }
     }
     double start = now();
-    double kv_read = 0;
+    double bytes_read = 0;
     size_t steps = 0;
     for (size_t i = 0; i < WARMUP_STEPS + options->generate; i++) {
         if (i == WARMUP_STEPS) {
@@ -306,7 +306,8 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
             return false;
         }
         if (i >= WARMUP_STEPS) {
-            kv_read += kv_bytes(bench, decoding->depth + i) * (double)batch;
+            bytes_read += kv_bytes(bench, decoding->depth + i) * (double)batch;
+            bytes_read += (double)executor_weight_bytes(bench->decoder.executor);
             steps++;
             if (now() - start > options->seconds) {
                 break;
@@ -314,8 +315,7 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
         }
     }
     decoding->rate = (struct rate){steps * batch, now() - start};
-    decoding->bytes_per_step =
-        (double)weights_bytes(bench->decoder.weights) + kv_read / (double)steps;
+    decoding->bytes_per_step = bytes_read / (double)steps;
     decoding->resident_bytes = status_bytes("VmRSS");
     return true;
 }
