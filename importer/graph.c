@@ -250,7 +250,7 @@ static bool place(struct sorting *sorting, int root, struct error *err) {
     return true;
 }
 
-static bool sort_nodes(struct graph *graph, struct error *err) {
+bool graph_sort(struct graph *graph, struct error *err) {
     size_t count = graph->node_count;
     struct sorting sorting = {
         .graph = graph,
@@ -272,7 +272,7 @@ static bool sort_nodes(struct graph *graph, struct error *err) {
     }
     for (size_t n = 0; sound && n < count; n++) {
         sorted[n] = graph->nodes[sorting.order[n]];
-        for (size_t i = 0; i < sorted[n].output_count; i++) {
+        for (size_t i = 0; i < sorted[n].output_count && !sorted[n].removed; i++) {
             if (sorted[n].outputs[i] != GRAPH_NONE) {
                 graph->values[sorted[n].outputs[i]].producer = (int)n;
             }
@@ -290,7 +290,7 @@ static bool sort_nodes(struct graph *graph, struct error *err) {
 }
 
 bool graph_finish(struct graph *graph, struct error *err) {
-    if (!set_producers(graph, err) || !sort_nodes(graph, err)) {
+    if (!set_producers(graph, err) || !graph_sort(graph, err)) {
         return false;
     }
     graph_sweep(graph);
@@ -362,6 +362,23 @@ const char *graph_attribute_text(const struct graph_node *node, const char *name
                                  const char *fallback) {
     const struct graph_attribute *attribute = graph_attribute(node, name);
     return attribute != NULL && attribute->kind == ATTRIBUTE_STRING ? attribute->text : fallback;
+}
+
+const struct tensor *graph_branch_output(const struct graph_node *node, const char *name,
+                                         size_t slot) {
+    const struct graph_attribute *branch = graph_attribute(node, name);
+    if (branch == NULL || branch->kind != ATTRIBUTE_GRAPH ||
+        slot >= branch->subgraph->output_count) {
+        return NULL;
+    }
+    int output = branch->subgraph->outputs[slot];
+    const struct tensor *constant = graph_constant(branch->subgraph, output);
+    const struct graph_node *producer = graph_producer(branch->subgraph, output);
+    if (constant == NULL && producer != NULL && graph_node_is(producer, "", "Constant")) {
+        const struct graph_attribute *value = graph_attribute(producer, "value");
+        constant = value != NULL ? value->tensor : NULL;
+    }
+    return constant;
 }
 
 void graph_node_describe(const struct graph_node *node, char *text) {

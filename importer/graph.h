@@ -6,7 +6,7 @@
  *     input_ids ──▶ node Gather ──▶ value "embed" ──▶ node Mul ──▶ ...
  *     table (constant) ──┘
  *
- * Passes rewrite nodes in place and never move one, so nodes stay in topological order; a value
+ * Passes rewrite nodes in place, so that they stay in topological order, or sort them again; a value
  * that a pass makes superfluous is replaced by another (graph_replace), and graph_sweep then
  * rewires all readers at once and marks as removed what nobody reads any more.
  *
@@ -187,6 +187,11 @@ float graph_attribute_float(const struct graph_node *node, const char *name, flo
 const char *graph_attribute_text(const struct graph_node *node, const char *name,
                                  const char *fallback);
 
+/* Output `slot` of the subgraph that is attribute `name`, if the subgraph computes nothing: NULL for any
+ * other. */
+const struct tensor *graph_branch_output(const struct graph_node *node, const char *name,
+                                         size_t slot);
+
 /* "node /model/x (com.microsoft::QMoE)", what messages call a node, into
  * text[GRAPH_DESCRIPTION_BYTES]; very long names are cut. */
 void graph_node_describe(const struct graph_node *node, char *text);
@@ -209,6 +214,10 @@ bool graph_rewrite(struct graph *graph, struct graph_node *node, const char *dom
 /* Sets an attribute, replacing one of that name; there must be room (graph_rewrite). */
 void graph_set_int(struct graph_node *node, const char *name, int64_t value);
 void graph_set_float(struct graph_node *node, const char *name, float value);
+
+/* Sorts the nodes topologically; to be called by a pass that has added some, and has set the producers
+ * of their outputs. ERROR_BAD_FILE names a node that is part of a cycle. */
+bool graph_sort(struct graph *graph, struct error *err);
 
 /* Applies replacements, counts uses, removes nodes whose outputs nobody reads. */
 void graph_sweep(struct graph *graph);

@@ -169,7 +169,19 @@ static bool shape_of_attention(struct interpret_call *call) {
     return like_first(call, query->type, last_dim(query) / parts * heads);
 }
 
+/* Of quern Attention, whose attributes say all. */
+static bool shape_of_heads(struct interpret_call *call) {
+    int64_t heads = graph_attribute_int(call->node, "num_heads", 0);
+    int64_t head_dim = graph_attribute_int(call->node, "head_dim", 0);
+    int64_t width;
+    if (call->slot != 0 || __builtin_mul_overflow(heads, head_dim, &width)) {
+        return wrong(call, "output is not evaluated");
+    }
+    return like_first(call, call->inputs[0]->type, width);
+}
+
 const struct interpret_entry interpret_layers[] = {
+    {QUERN_DOMAIN, "Attention", 1, shape_of_heads, ONLY_SHAPES | MANY_OUTPUTS},
     {MICROSOFT_DOMAIN, "BiasGelu", 2, shape_as_first, ONLY_SHAPES},
     {"", "DequantizeLinear", 2, shape_of_dequantized, ONLY_SHAPES},
     {"", "DynamicQuantizeLinear", 1, shape_of_quantized, ONLY_SHAPES | MANY_OUTPUTS},
@@ -189,6 +201,8 @@ const struct interpret_entry interpret_layers[] = {
     {MICROSOFT_DOMAIN, "QMoE", 2, shape_as_first, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "QuickGelu", 1, shape_as_first, ONLY_SHAPES},
     {"", "RMSNormalization", 2, shape_as_first, ONLY_SHAPES | MANY_OUTPUTS},
+    {"", "RotaryEmbedding", 3, shape_as_first, ONLY_SHAPES},
+    {MICROSOFT_DOMAIN, "RotaryEmbedding", 4, shape_as_first, ONLY_SHAPES},
     {QUERN_DOMAIN, "Scale", 1, shape_as_first, ONLY_SHAPES},
     {"", "SimplifiedLayerNormalization", 2, shape_as_first, ONLY_SHAPES | MANY_OUTPUTS},
     {MICROSOFT_DOMAIN, "SkipLayerNormalization", 3, shape_as_first, ONLY_SHAPES | MANY_OUTPUTS},

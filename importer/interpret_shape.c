@@ -192,7 +192,8 @@ static bool run_constant_of_shape(struct interpret_call *call) {
     for (size_t i = 0; i < shape->count; i++) {
         dims[i] = tensor_integer(shape, i);
     }
-    if (!interpret_output(call, given ? value->tensor->type : TENSOR_F32, shape->count, dims)) {
+    if (!(given ? interpret_output_like(call, value->tensor, shape->count, dims)
+                : interpret_output(call, TENSOR_F32, shape->count, dims))) {
         return false;
     }
     for (size_t i = 0; given && i < call->elements; i++) {
@@ -637,6 +638,21 @@ static bool run_split(struct interpret_call *call) {
     return move_elements(call, input->rank, dims, base * strides[axis], strides);
 }
 
+/* Of branches that compute nothing: constants to choose from. */
+static bool run_if(struct interpret_call *call) {
+    if (call->inputs[0]->count != 1) {
+        return wrong(call, "the condition is not one boolean");
+    }
+    bool holds = tensor_integer(call->inputs[0], 0) != 0;
+    const struct tensor *constant =
+        graph_branch_output(call->node, holds ? "then_branch" : "else_branch", call->slot);
+    if (constant == NULL) {
+        return error_set(call->err, ERROR_UNSUPPORTED, "its branches compute something");
+    }
+    *call->output = *constant;
+    return true;
+}
+
 const struct interpret_entry interpret_shape[] = {
     {"", "Concat", 1, run_concat, 0},
     {"", "ConstantOfShape", 1, run_constant_of_shape, SHAPED_BY_0},
@@ -644,6 +660,7 @@ const struct interpret_entry interpret_shape[] = {
     {"", "Flatten", 1, run_flatten, 0},
     {"", "Gather", 2, run_gather, 0},
     {"", "Identity", 1, run_identity, 0},
+    {"", "If", 1, run_if, SHAPED_BY_0 | MANY_OUTPUTS},
     {"", "Range", 3, run_range, SHAPED_BY_0 | SHAPED_BY_1 | SHAPED_BY_2},
     {"", "ReduceMax", 1, run_reduction, SHAPED_BY_1},
     {"", "ReduceMean", 1, run_reduction, SHAPED_BY_1},

@@ -24,7 +24,6 @@ static const struct {
     {"", "Add", 7, INT64_MAX, lower_add},
     {"", "Div", 7, INT64_MAX, lower_factor},
     {"", "Gather", EVERY_VERSION, INT64_MAX, lower_gather},
-    {"", "If", EVERY_VERSION, INT64_MAX, lower_if},
     {"", "LayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
     {"", "Mul", 7, INT64_MAX, lower_factor},
     {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
@@ -413,7 +412,7 @@ bool lower(struct plan *plan, const struct graph *graph, const struct model_conf
         .graph = graph,
         .config = config,
         .rows = calloc(graph->value_count + 1, sizeof *lowering.rows),
-        .proven = {GRAPH_NONE, GRAPH_NONE, GRAPH_NONE},
+        .proven = {GRAPH_NONE, GRAPH_NONE},
         .reasons = calloc(1, sizeof *lowering.reasons),
         .err = err,
     };

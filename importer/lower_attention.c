@@ -64,7 +64,8 @@ static enum lower_result check_extras(struct lowering *lowering, const struct gr
     (void)draft;
     for (size_t i = 0; i < sizeof refused_inputs / sizeof refused_inputs[0]; i++) {
         if (graph_input(lowering->graph, node, refused_inputs[i].slot) != GRAPH_NONE) {
-            return refuse(lowering, node, "%s has no instruction", refused_inputs[i].what);
+            return refuse(lowering, node, "%s has no instruction%s%.180s", refused_inputs[i].what,
+                          node->note != NULL ? ": " : "", node->note != NULL ? node->note : "");
         }
     }
     for (size_t i = 0; i < sizeof fixed_attributes / sizeof fixed_attributes[0]; i++) {
@@ -333,7 +334,6 @@ static enum lower_result check_lengths(struct lowering *lowering, const struct g
     struct proven_lengths lengths = {
         .seqlens_k = graph_input(lowering->graph, node, SLOT_SEQLENS_K),
         .total = graph_input(lowering->graph, node, SLOT_TOTAL),
-        .positions = graph_input(lowering->graph, node, SLOT_POSITIONS),
     };
     if (graph_node_is(node, QUERN_DOMAIN, "Attention")) {
         return LOWER_DONE; /* the pass has seen to it */
@@ -346,8 +346,7 @@ static enum lower_result check_lengths(struct lowering *lowering, const struct g
         return LOWER_DONE;
     }
     struct error why = {0};
-    if (!probe_lengths(lowering->graph, lowering->config, lengths.seqlens_k, lengths.total,
-                       lengths.positions, &why)) {
+    if (!probe_lengths(lowering->graph, lowering->config, lengths.seqlens_k, lengths.total, &why)) {
         return refuse(lowering, node, "its sequence lengths are not understood: %.200s", why.text);
     }
     lowering->proven = lengths;
@@ -359,15 +358,23 @@ static enum lower_result read_rope(struct lowering *lowering, const struct graph
     struct plan_attention *attention = &draft->attention;
     attention->rope = PLAN_NONE;
     attention->rope_interleaved = graph_attribute_int(node, "rotary_interleaved", 0) != 0;
-    if (graph_node_is(node, QUERN_DOMAIN, "Attention")) {
-        return lower_frequencies(lowering, node, SLOT_COSINES,
-                                 graph_attribute_float(node, "rotary_amplitude", 1),
-                                 &attention->rope);
-    }
     if (graph_attribute_int(node, "do_rotary", 0) == 0) {
-        return LOWER_DONE;
+        return graph_node_is(node, QUERN_DOMAIN, "Attention")
+                   ? lower_frequencies(lowering, node, SLOT_COSINES,
+                                       graph_attribute_float(node, "rotary_amplitude", 1),
+                                       &attention->rope)
+                   : LOWER_DONE;
     }
-    return lower_rope(lowering, node, SLOT_COSINES, SLOT_SINES, &attention->rope);
+    static const struct rope_slots slots = {SLOT_COSINES, SLOT_SINES, SLOT_POSITIONS};
+    enum lower_result result = lower_rope(lowering, node, &slots, &attention->rope);
+    if (result != LOWER_DONE || graph_attribute_int(node, "rotary_whole_heads", 0) == 0) {
+        return result;
+    }
+    size_t rotated = 2 * lowering->plan->ropes[attention->rope].half;
+    return rotated == draft->layer.head_dim
+               ? LOWER_DONE
+               : refuse(lowering, node, "tables of %zu columns rotate heads of %zu, but it has %zu",
+                        rotated / 2, rotated, draft->layer.head_dim);
 }
 
 /* ---- Sinks ---- */

@@ -1,4 +1,4 @@
-/* Cosines and sines that an attention takes from tables.
+/* Cosines and sines that an attention takes from tables, at the positions of its tokens.
  *
  *     cos_cache (positions, half) ─▶ attention          constants, or what an If chooses:
  *     sin_cache (positions, half) ─▶
@@ -6,9 +6,15 @@
  *     total > limit ─▶ If ─┬─ then: Constant cos, Constant sin   of long sequences
  *                          └─ else: Constant cos, Constant sin   of short ones
  *
- * What the condition means is not read from its nodes but found by running them (probe.h). */
+ * or one table behind the other, and the positions of long sequences begin at the second:
+ *
+ *     [ short: limit rows | long ............ ]          position_ids + (total > limit ? limit : 0)
+ *
+ * What conditions and positions mean is not read from their nodes but found by running them
+ * (probe_switch.h). */
 #include "importer/lowering.h"
-#include "importer/probe.h"
+
+#include "importer/probe_switch.h"
 
 #include <string.h>
 
@@ -20,23 +26,29 @@ struct choice {
     size_t short_length;
 };
 
-/* Output `slot` of a branch that computes nothing; NULL if it is another kind of branch. */
-static const struct tensor *branch_output(const struct graph_node *node, const char *name,
-                                          size_t slot) {
-    const struct graph_attribute *branch = graph_attribute(node, name);
-    if (branch == NULL || branch->kind != ATTRIBUTE_GRAPH ||
-        slot >= branch->subgraph->output_count) {
-        return NULL;
+/* ---- What is proven of a value holds for all layers that read it ---- */
+
+typedef bool probe_switch(const struct graph *graph, const struct model_config *config, int value,
+                          size_t longest, struct length_switch *found, struct error *err);
+
+static bool prove_switch(struct lowering *lowering, probe_switch *probe, int value, size_t longest,
+                         struct length_switch *found, struct error *err) {
+    for (size_t i = 0; i < LOWERING_SWITCHES; i++) {
+        const struct proven_switch *proven = &lowering->switches[i];
+        if (proven->longest == longest && proven->value == value) {
+            *found = proven->found;
+            return true;
+        }
     }
-    int output = branch->subgraph->outputs[slot];
-    const struct tensor *constant = graph_constant(branch->subgraph, output);
-    const struct graph_node *producer = graph_producer(branch->subgraph, output);
-    if (constant == NULL && producer != NULL && graph_node_is(producer, "", "Constant")) {
-        const struct graph_attribute *value = graph_attribute(producer, "value");
-        constant = value != NULL ? value->tensor : NULL;
+    if (!probe(lowering->graph, lowering->config, value, longest, found, err)) {
+        return false;
     }
-    return constant;
+    lowering->switches[lowering->switch_count++ % LOWERING_SWITCHES] =
+        (struct proven_switch){.value = value, .longest = longest, .found = *found};
+    return true;
 }
+
+/* ---- Tables ---- */
 
 static size_t output_slot(const struct graph_node *node, int value) {
     size_t slot = 0;
@@ -61,25 +73,22 @@ static enum lower_result choose_by_length(struct lowering *lowering, const struc
                       "If; other tables that change at run time have no instruction");
     }
     size_t slot = output_slot(branching, value);
-    const struct tensor *of_true = branch_output(branching, "then_branch", slot);
-    const struct tensor *of_false = branch_output(branching, "else_branch", slot);
+    const struct tensor *of_true = graph_branch_output(branching, "then_branch", slot);
+    const struct tensor *of_false = graph_branch_output(branching, "else_branch", slot);
     int condition = graph_input(lowering->graph, branching, 0);
     if (of_true == NULL || of_false == NULL || condition == GRAPH_NONE) {
         return refuse(lowering, node, "the branches of an If before it compute something");
     }
     struct error why = {0};
-    bool initially;
-    if (!probe_length_switch(lowering->graph, lowering->config, condition,
-                             longest_sequence(of_true, of_false), &initially, &choice->short_length,
-                             &why)) {
+    struct length_switch found;
+    if (!prove_switch(lowering, probe_condition, condition, longest_sequence(of_true, of_false),
+                      &found, &why)) {
         return refuse(lowering, node, "the condition of its RoPE tables is not understood: %.180s",
                       why.text);
     }
-    choice->of_short = initially ? of_true : of_false;
-    choice->of_long = initially ? of_false : of_true;
-    if (choice->short_length == 0) {
-        choice->of_long = choice->of_short;
-    }
+    choice->of_short = found.of_short == 1 ? of_true : of_false;
+    choice->of_long = found.of_long == 1 ? of_true : of_false;
+    choice->short_length = found.short_length;
     return LOWER_DONE;
 }
 
@@ -94,9 +103,26 @@ static enum lower_result find_tables(struct lowering *lowering, const struct gra
     return choose_by_length(lowering, node, value, choice);
 }
 
+/* ---- Positions ---- */
+
+static enum lower_result find_positions(struct lowering *lowering, const struct graph_node *node,
+                                        size_t slot, size_t longest, struct length_switch *found) {
+    int positions = graph_input(lowering->graph, node, slot);
+    struct error why = {0};
+    *found = (struct length_switch){0};
+    if (positions != GRAPH_NONE &&
+        !prove_switch(lowering, probe_positions, positions, longest, found, &why)) {
+        return refuse(lowering, node, "its position_ids are not understood: %.200s", why.text);
+    }
+    return LOWER_DONE;
+}
+
+/* ---- Angles ---- */
+
+/* The rows of two tables from row `offset` on. */
 static enum lower_result read_angles(struct lowering *lowering, const struct graph_node *node,
                                      const struct tensor *cosine, const struct tensor *sine,
-                                     struct plan_angles *angles, size_t *half) {
+                                     int64_t offset, struct plan_angles *angles, size_t *half) {
     *angles = (struct plan_angles){.frequencies = PLAN_NONE};
     if (cosine == NULL || sine == NULL || !lower_float_element(cosine->type, &angles->type)) {
         return refuse(lowering, node, "cos_cache and sin_cache must be tables of floats");
@@ -106,10 +132,15 @@ static enum lower_result read_angles(struct lowering *lowering, const struct gra
         cosine->count == 0) {
         return refuse(lowering, node, "cos_cache and sin_cache differ in type or shape");
     }
-    angles->positions = cosine->dims[0];
-    angles->cosines = cosine->bytes;
-    angles->sines = sine->bytes;
+    if (offset < 0 || (uint64_t)offset >= cosine->dims[0]) {
+        return refuse(lowering, node, "positions begin at row %lld of cos_cache, which has %zu",
+                      (long long)offset, cosine->dims[0]);
+    }
     *half = cosine->dims[1];
+    size_t skipped = (size_t)offset * *half * element_type_bytes(angles->type);
+    angles->positions = cosine->dims[0] - (size_t)offset;
+    angles->cosines = cosine->bytes + skipped;
+    angles->sines = sine->bytes + skipped;
     return LOWER_DONE;
 }
 
@@ -132,29 +163,44 @@ static enum lower_result share_or_add(struct lowering *lowering, const struct pl
     return *index != PLAN_NONE ? LOWER_DONE : out_of_memory(lowering);
 }
 
+/* All that changes with the length must do so at the same. */
+static bool agree(size_t *length, size_t other) {
+    *length = *length == 0 ? other : *length;
+    return other == 0 || *length == other;
+}
+
 enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
-                             size_t cosines, size_t sines, int *rope) {
+                             const struct rope_slots *slots, int *rope) {
     struct choice cosine = {0};
     struct choice sine = {0};
-    enum lower_result result = find_tables(lowering, node, cosines, &cosine);
-    result = result != LOWER_DONE ? result : find_tables(lowering, node, sines, &sine);
+    struct length_switch positions;
+    enum lower_result result = find_tables(lowering, node, slots->cosines, &cosine);
+    result = result != LOWER_DONE ? result : find_tables(lowering, node, slots->sines, &sine);
     if (result != LOWER_DONE) {
         return result;
     }
-    size_t *short_length = &lowering->plan->short_rope_length;
-    if (cosine.short_length != sine.short_length ||
-        (*short_length != 0 && cosine.short_length != 0 && *short_length != cosine.short_length)) {
-        return refuse(lowering, node, "RoPE tables that change at lengths %zu, %zu and %zu",
-                      cosine.short_length, sine.short_length, *short_length);
+    size_t longest =
+        cosine.of_long != NULL && cosine.of_long->rank == 2 ? cosine.of_long->dims[0] : 1;
+    result = find_positions(lowering, node, slots->positions, longest, &positions);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    size_t length = lowering->plan->short_rope_length;
+    if (!agree(&length, cosine.short_length) || !agree(&length, sine.short_length) ||
+        !agree(&length, positions.short_length)) {
+        return refuse(lowering, node,
+                      "tables and positions change at different lengths: %zu, %zu, %zu and %zu",
+                      cosine.short_length, sine.short_length, positions.short_length, length);
     }
     struct plan_rope tables = {
-        .name = graph_value_name(lowering->graph, graph_input(lowering->graph, node, cosines))};
+        .name =
+            graph_value_name(lowering->graph, graph_input(lowering->graph, node, slots->cosines))};
     size_t long_half = 0;
-    result =
-        read_angles(lowering, node, cosine.of_short, sine.of_short, &tables.angles, &tables.half);
+    result = read_angles(lowering, node, cosine.of_short, sine.of_short, positions.of_short,
+                         &tables.angles, &tables.half);
     result = result != LOWER_DONE ? result
                                   : read_angles(lowering, node, cosine.of_long, sine.of_long,
-                                                &tables.long_angles, &long_half);
+                                                positions.of_long, &tables.long_angles, &long_half);
     if (result != LOWER_DONE) {
         return result;
     }
@@ -163,9 +209,7 @@ enum lower_result lower_rope(struct lowering *lowering, const struct graph_node 
                       "RoPE tables of short sequences have %zu columns, of long %zu", tables.half,
                       long_half);
     }
-    if (cosine.short_length != 0) {
-        *short_length = cosine.short_length;
-    }
+    lowering->plan->short_rope_length = length;
     return share_or_add(lowering, &tables, rope);
 }
 
@@ -202,16 +246,4 @@ enum lower_result lower_frequencies(struct lowering *lowering, const struct grap
     computed.angles.amplitude = amplitude;
     computed.long_angles = computed.angles;
     return result != LOWER_DONE ? result : share_or_add(lowering, &computed, rope);
-}
-
-/* An If does nothing by itself: who reads its outputs looks into its branches. */
-enum lower_result lower_if(struct lowering *lowering, const struct graph_node *node) {
-    for (size_t i = 0; i < node->output_count; i++) {
-        bool constant = branch_output(node, "then_branch", i) != NULL &&
-                        branch_output(node, "else_branch", i) != NULL;
-        if (!constant && graph_used_output(lowering->graph, node, i) != GRAPH_NONE) {
-            return refuse(lowering, node, "its branches compute something");
-        }
-    }
-    return LOWER_DONE;
 }

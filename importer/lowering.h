@@ -3,6 +3,7 @@
 #define QUERN_IMPORTER_LOWERING_H
 
 #include "importer/lower.h"
+#include "importer/probe_switch.h"
 
 #include <stddef.h>
 
@@ -28,8 +29,15 @@ struct row_value {
 struct proven_lengths {
     int seqlens_k;
     int total;
-    int positions;
 };
+
+/* A value that was proven to depend on the sequence's length alone. */
+struct proven_switch {
+    int value;
+    size_t longest; /* 0: nothing is proven */
+    struct length_switch found;
+};
+enum { LOWERING_SWITCHES = 4 };
 
 struct reasons;
 
@@ -41,6 +49,8 @@ struct lowering {
     int *linear_of_register; /* the latest linear instruction that reads it, or PLAN_NONE */
     size_t linear_capacity;
     struct proven_lengths proven;
+    struct proven_switch switches[LOWERING_SWITCHES]; /* the latest */
+    size_t switch_count;
     bool last_row_chosen; /* no attention may follow */
     struct reasons *reasons;
     struct error *err;
@@ -68,7 +78,6 @@ lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
 lower_operator lower_experts;   /* lower_experts.c */
 lower_operator lower_attention; /* lower_attention.c */
-lower_operator lower_if;        /* lower_rope.c */
 
 /* Notes why the node cannot be lowered and marks its outputs as broken: LOWER_REFUSED. */
 enum lower_result refuse(struct lowering *lowering, const struct graph_node *node,
@@ -131,9 +140,15 @@ bool lower_float_element(enum tensor_type type, enum element_type *element);
 
 /* ---- lower_rope.c ---- */
 
-/* The RoPE of two inputs: tables (positions, half), constant or chosen by the sequence's length. */
+/* The RoPE of three inputs: two tables (positions, half), constant or chosen by the sequence's length,
+ * and the positions, which may be absent. */
+struct rope_slots {
+    size_t cosines;
+    size_t sines;
+    size_t positions;
+};
 enum lower_result lower_rope(struct lowering *lowering, const struct graph_node *node,
-                             size_t cosines, size_t sines, int *rope);
+                             const struct rope_slots *slots, int *rope);
 
 /* A RoPE of computed angles; PLAN_NONE if the input is absent. */
 enum lower_result lower_frequencies(struct lowering *lowering, const struct graph_node *node,

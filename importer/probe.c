@@ -131,121 +131,20 @@ static bool check_total(struct interpretation *run, const struct probe_batch *ba
            mismatch("total_sequence_length", tensor_integer(tensor, 0), expected, err);
 }
 
-static bool check_positions(struct interpretation *run, const struct probe_batch *batch, int value,
-                            struct error *err) {
-    const struct tensor *tensor = interpretation_value(run, value, err);
-    if (tensor == NULL) {
-        return error_prefix(err, "position_ids");
-    }
-    size_t expected_count = batch->size * batch->fresh;
-    if (tensor->count != expected_count) {
-        return mismatch("the size of position_ids", (int64_t)tensor->count, (int64_t)expected_count,
-                        err);
-    }
-    for (size_t i = 0; i < expected_count; i++) {
-        int64_t expected = (int64_t)(batch->past + i % batch->fresh);
-        if (tensor_integer(tensor, i) != expected) {
-            return mismatch("position_ids", tensor_integer(tensor, i), expected, err);
-        }
-    }
-    return true;
-}
-
 bool probe_lengths(const struct graph *graph, const struct model_config *config, int seqlens_k,
-                   int total, int positions, struct error *err) {
+                   int total, struct error *err) {
     for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
         struct interpretation run;
         if (!interpretation_init(&run, graph, err)) {
             return false;
         }
-        bool sound =
-            probe_feed(&run, &batches[i], config, err) &&
-            check_seqlens(&run, &batches[i], seqlens_k, err) &&
-            check_total(&run, &batches[i], total, err) &&
-            (positions == GRAPH_NONE || check_positions(&run, &batches[i], positions, err));
+        bool sound = probe_feed(&run, &batches[i], config, err) &&
+                     check_seqlens(&run, &batches[i], seqlens_k, err) &&
+                     check_total(&run, &batches[i], total, err);
         interpretation_deinit(&run);
         if (!sound) {
             return false;
         }
     }
     return true;
-}
-
-/* ---- A condition on the length ---- */
-
-/* The condition in a step of `fresh` tokens at the end of a sequence of `length`. */
-static bool evaluate_condition(const struct graph *graph, const struct model_config *config,
-                               int condition, size_t length, size_t fresh, bool *holds,
-                               struct error *err) {
-    struct probe_batch batch = {
-        .size = 1, .past = length - fresh, .fresh = fresh, .lengths = {length}};
-    struct interpretation run;
-    if (!interpretation_init(&run, graph, err)) {
-        return false;
-    }
-    const struct tensor *tensor = NULL;
-    if (probe_feed(&run, &batch, config, err)) {
-        tensor = interpretation_value(&run, condition, err);
-    }
-    bool is_condition = tensor != NULL && tensor->count == 1;
-    if (is_condition) {
-        *holds = tensor_integer(tensor, 0) != 0;
-    } else if (tensor != NULL) {
-        error_set(err, ERROR_UNSUPPORTED, "it has %zu elements", tensor->count);
-    }
-    interpretation_deinit(&run);
-    return is_condition;
-}
-
-/* At lengths on either side of the switch, and far from it, whatever part of them is new. */
-static bool check_switch(const struct graph *graph, const struct model_config *config,
-                         int condition, size_t longest, bool initially, size_t switch_length,
-                         struct error *err) {
-    for (size_t power = 1; power != 0 && power <= longest; power *= 2) {
-        size_t lengths[] = {power, power + power / 2, switch_length, switch_length + 1};
-        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-            size_t fresh = power < lengths[i] ? power : lengths[i];
-            bool holds;
-            if (lengths[i] > longest) {
-                continue;
-            }
-            if (!evaluate_condition(graph, config, condition, lengths[i], fresh, &holds, err)) {
-                return false;
-            }
-            if ((holds == initially) != (lengths[i] <= switch_length)) {
-                return error_set(err, ERROR_UNSUPPORTED,
-                                 "it is %s at length %zu of which %zu are new, but changes at %zu",
-                                 holds ? "true" : "false", lengths[i], fresh, switch_length);
-            }
-        }
-    }
-    return true;
-}
-
-bool probe_length_switch(const struct graph *graph, const struct model_config *config,
-                         int condition, size_t longest, bool *initially, size_t *length,
-                         struct error *err) {
-    enum { LONGEST_MAX = 1 << 22 };
-    bool finally;
-    longest = longest < LONGEST_MAX ? longest : LONGEST_MAX;
-    *length = 0;
-    if (!evaluate_condition(graph, config, condition, 1, 1, initially, err) ||
-        !evaluate_condition(graph, config, condition, longest, 1, &finally, err)) {
-        return false;
-    }
-    size_t same = 1;
-    size_t changed = *initially == finally ? longest + 1 : longest;
-    while (changed - same > 1 && *initially != finally) {
-        size_t middle = same + (changed - same) / 2;
-        bool holds;
-        if (!evaluate_condition(graph, config, condition, middle, 1, &holds, err)) {
-            return false;
-        }
-        *(holds == *initially ? &same : &changed) = middle;
-    }
-    if (*initially == finally) {
-        return check_switch(graph, config, condition, longest, *initially, longest, err);
-    }
-    *length = same;
-    return check_switch(graph, config, condition, longest, *initially, same, err);
 }

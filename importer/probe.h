@@ -1,7 +1,7 @@
 /* What do the sequence lengths of an attention mean? Run them and see.
  *
- * Exports compute seqlens_k, total_sequence_length and positions from the mask with shape
- * arithmetic that differs from one exporter to the next. Here that arithmetic runs on a few batches
+ * Exports compute seqlens_k and total_sequence_length from the mask with shape arithmetic that
+ * differs from one exporter to the next. Here that arithmetic runs on a few batches
  * whose lengths are known: a prompt, one token behind a past, a chunk behind a past, and two
  * prompts of different lengths. Only if every result is what GroupQueryAttention expects of an
  * ordinary causal decoder may the engine use its own positions instead. */
@@ -35,19 +35,9 @@ bool probe_feed(struct interpretation *run, const struct probe_batch *batch,
 
 /* ---- Lengths ---- */
 
-/* Values of the graph; positions may be GRAPH_NONE. Expected: seqlens_k[b] = tokens of sequence b
- * minus 1, total = tokens of the longest, positions[b][s] = past + s. If they are not, or cannot be
- * computed, err says so. */
+/* Values of the graph. Expected: seqlens_k[b] = tokens of sequence b minus 1, total = tokens of the
+ * longest. If they are not, or cannot be computed, err says so. */
 bool probe_lengths(const struct graph *graph, const struct model_config *config, int seqlens_k,
-                   int total, int positions, struct error *err);
-
-/* ---- A condition on the length ---- */
-
-/* Is `condition` a boolean that depends on the length of a sequence alone, past included, and changes at
- * most once as that grows to `longest`? Then *initially is its value for short sequences, and *length
- * the length of the longest of them; 0 where it has the same value for all. */
-bool probe_length_switch(const struct graph *graph, const struct model_config *config,
-                         int condition, size_t longest, bool *initially, size_t *length,
-                         struct error *err);
+                   int total, struct error *err);
 
 #endif

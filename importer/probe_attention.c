@@ -20,27 +20,46 @@ static bool unlike(struct error *err, const char *what) {
 
 /* ---- The runs that all attentions start from ---- */
 
+static bool begin_run(struct attention_probes *probes, enum probe_run which, struct error *err) {
+    struct interpretation *run = &probes->runs[which];
+    struct probe_batch batch = {
+        .size = 1, .past = probes->past[which], .fresh = probes->fresh[which]};
+    batch.lengths[0] = batch.past + batch.fresh;
+    if (!interpretation_init(run, probes->graph, err) ||
+        !probe_feed(run, &batch, probes->config, err)) {
+        return false;
+    }
+    interpretation_run(run);
+    return true;
+}
+
+/* Does the graph contradict itself where several tokens are new behind a past? Some exports cannot be
+ * asked for that; a mask and angles that are right at every position leave no doubt what it would be. */
+static bool cannot_run(struct attention_probes *probes, enum probe_run which, int value) {
+    struct error why = {0};
+    return which == PROBE_CHUNK &&
+           interpretation_shape(&probes->runs[which], value, &why) == NULL &&
+           why.code == ERROR_BAD_FILE;
+}
+
 bool attention_probes_open(struct attention_probes *probes, const struct graph *graph,
                            const struct model_config *config, struct error *err) {
     size_t context = config->context_length;
     size_t longest = context == 0 ? LONG_DEFAULT : context > LONGEST ? LONGEST : context;
     *probes = (struct attention_probes){
         .graph = graph,
+        .config = config,
         .past = {[PROBE_PROMPT] = 0,
                  [PROBE_CHUNK] = 3,
                  [PROBE_FAR] = longest > 302 ? 300 : longest / 2,
                  [PROBE_LONG] = longest - 1},
-        .fresh = {[PROBE_PROMPT] = 5, [PROBE_CHUNK] = 4, [PROBE_FAR] = 2, [PROBE_LONG] = 1},
+        .fresh = {[PROBE_PROMPT] = 5, [PROBE_CHUNK] = 4, [PROBE_FAR] = 1, [PROBE_LONG] = 1},
     };
-    for (size_t i = 0; i < PROBE_RUNS; i++) {
-        struct probe_batch batch = {.size = 1, .past = probes->past[i], .fresh = probes->fresh[i]};
-        batch.lengths[0] = batch.past + batch.fresh;
-        if (!interpretation_init(&probes->runs[i], graph, err) ||
-            !probe_feed(&probes->runs[i], &batch, config, err)) {
+    for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
+        if (!begin_run(probes, which, err)) {
             attention_probes_close(probes);
             return false;
         }
-        interpretation_run(&probes->runs[i]);
     }
     return true;
 }
@@ -255,7 +274,7 @@ static bool count_rotated(struct attention_probes *probes, const struct projecti
     const struct tensor *far = project(&experiment, projection, &shape, one, NULL);
     *rotated = 0;
     for (size_t d = 0; far != NULL && d < shape.head_dim; d++) {
-        double change = tensor_number(far, at_head(&shape, 0, 1, d)) / factors[d] - 1;
+        double change = tensor_number(far, at_head(&shape, 0, 0, d)) / factors[d] - 1;
         *rotated = fabs(change) > 1e-6 ? d + 1 : *rotated;
     }
     /* A very slow last pair may look still. */
@@ -389,7 +408,8 @@ static bool confirm_rotation(struct attention_probes *probes, enum probe_run whi
 static bool confirm_everywhere(struct attention_probes *probes, const struct projection *projection,
                                size_t first, const struct rotation *rotation, struct error *err) {
     for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
-        if (!confirm_rotation(probes, which, projection, first, rotation, err)) {
+        if (!cannot_run(probes, which, projection->value) &&
+            !confirm_rotation(probes, which, projection, first, rotation, err)) {
             return false;
         }
     }
@@ -514,7 +534,7 @@ static bool probe_operand(struct attention_probes *probes, int present, int oper
                           bool transposed, const struct attention_meaning *meaning, double *factor,
                           struct error *err) {
     struct experiment experiment;
-    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+    if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
         return false;
     }
     size_t total = experiment.past + experiment.fresh;
@@ -563,38 +583,68 @@ static double same_number(const void *context, size_t index) {
     return *(const double *)context;
 }
 
-/* What goes into the softmax of a run if all scores of a single head are `score`. */
+/* What goes into the softmax of a run if all scores of a single head are `score`: (heads of the mask,
+ * fresh, total), as some masks repeat themselves for each head. */
 static const struct tensor *soften(struct experiment *experiment,
                                    const struct attention_parts *parts, double score) {
     size_t total = experiment->past + experiment->fresh;
     const size_t dims[] = {1, 1, experiment->fresh, total};
-    bool fed = feed_numbers(experiment, parts->scores, 4, dims, same_number, &score);
-    return fed ? numbers_of(experiment, parts->softmax_input, experiment->fresh * total) : NULL;
+    bool fed = parts->scores == GRAPH_NONE ||
+               feed_numbers(experiment, parts->scores, 4, dims, same_number, &score);
+    const struct tensor *tensor =
+        fed ? interpretation_value(&experiment->run, parts->softmax_input, experiment->err) : NULL;
+    if (tensor != NULL && (tensor->rank != 4 || tensor->dims[0] != 1 || tensor->dims[1] == 0 ||
+                           tensor->dims[2] != dims[2] || tensor->dims[3] != dims[3])) {
+        unlike(experiment->err, "its mask has unexpected dimensions");
+        return NULL;
+    }
+    return tensor;
 }
 
-/* Element (row, position) of a mask: is the position seen? */
-static bool check_mask(struct experiment *experiment, const struct tensor *mask, size_t window) {
+/* Element (head, row, position) of a mask: is the position seen? */
+static bool check_mask(struct experiment *experiment, const struct tensor *mask, bool causal,
+                       size_t window) {
     size_t total = experiment->past + experiment->fresh;
-    for (size_t row = 0; row < experiment->fresh; row++) {
-        size_t here = experiment->past + row;
-        for (size_t position = 0; position < total; position++) {
-            bool seen = position <= here && (window == 0 || position + window > here);
-            double added = tensor_number(mask, row * total + position);
-            if (seen ? fabs(added) > 1e-6 : !(added <= masked)) {
-                return error_set(experiment->err, ERROR_UNSUPPORTED,
-                                 "its mask adds %g to the score of position %zu at position %zu",
-                                 added, position, here);
-            }
+    for (size_t i = 0; i < mask->count; i++) {
+        size_t here = experiment->past + i / total % experiment->fresh;
+        size_t position = i % total;
+        bool seen = position <= here && (window == 0 || position + window > here);
+        double added = tensor_number(mask, i);
+        if (causal && position > here) {
+            continue;
+        }
+        if (seen ? fabs(added) > 1e-6 : !(added <= masked)) {
+            return error_set(experiment->err, ERROR_UNSUPPORTED,
+                             "its mask adds %g to the score of position %zu at position %zu", added,
+                             position, here);
         }
     }
     return true;
 }
 
+/* A mask that repeats itself for each head may be too large at the end of the longest context: then the
+ * long run ends earlier, for this attention and all that follow. */
+static bool shorten_long_run(struct attention_probes *probes, const struct attention_parts *parts,
+                             size_t heads, struct error *err) {
+    const struct tensor *shape = shape_of(probes, PROBE_LONG, parts->softmax_input, err);
+    if (shape == NULL) {
+        return false;
+    }
+    size_t longest = LONGEST / (heads > 0 ? heads : 1);
+    if (shape->rank != 4 || shape->dims[1] == 1 || probes->past[PROBE_LONG] < longest) {
+        return true;
+    }
+    interpretation_deinit(&probes->runs[PROBE_LONG]);
+    probes->past[PROBE_LONG] = longest - 1;
+    return begin_run(probes, PROBE_LONG, err);
+}
+
 /* At the end of the longest context a window shows where it begins. */
 static bool probe_window(struct attention_probes *probes, const struct attention_parts *parts,
-                         size_t *window, struct error *err) {
+                         size_t heads, size_t *window, struct error *err) {
     struct experiment experiment;
-    if (!experiment_begin(&experiment, probes, PROBE_LONG, err)) {
+    if (!shorten_long_run(probes, parts, heads, err) ||
+        !experiment_begin(&experiment, probes, PROBE_LONG, err)) {
         return false;
     }
     const struct tensor *mask = soften(&experiment, parts, 0);
@@ -604,7 +654,7 @@ static bool probe_window(struct attention_probes *probes, const struct attention
         begin++;
     }
     *window = begin > 0 ? total - begin : 0;
-    bool sound = mask != NULL && check_mask(&experiment, mask, *window);
+    bool sound = mask != NULL && check_mask(&experiment, mask, parts->causal, *window);
     interpretation_deinit(&experiment.run);
     return sound;
 }
@@ -612,13 +662,31 @@ static bool probe_window(struct attention_probes *probes, const struct attention
 static bool confirm_mask(struct attention_probes *probes, enum probe_run which,
                          const struct attention_parts *parts, size_t window, struct error *err) {
     struct experiment experiment;
+    if (cannot_run(probes, which, parts->softmax_input)) {
+        return true;
+    }
     if (!experiment_begin(&experiment, probes, which, err)) {
         return false;
     }
     const struct tensor *mask = soften(&experiment, parts, 0);
-    bool sound = mask != NULL && check_mask(&experiment, mask, window);
+    bool sound = mask != NULL && check_mask(&experiment, mask, parts->causal, window);
     interpretation_deinit(&experiment.run);
     return sound;
+}
+
+static bool probe_whole_mask(struct attention_probes *probes, const struct attention_parts *parts,
+                             size_t heads, size_t *window, struct error *err) {
+    return probe_window(probes, parts, heads, window, err) &&
+           confirm_mask(probes, PROBE_PROMPT, parts, *window, err) &&
+           confirm_mask(probes, PROBE_CHUNK, parts, *window, err) &&
+           confirm_mask(probes, PROBE_FAR, parts, *window, err);
+}
+
+bool probe_mask(struct attention_probes *probes, int mask, size_t heads, size_t *window,
+                struct error *err) {
+    const struct attention_parts parts = {
+        .scores = GRAPH_NONE, .softmax_input = mask, .causal = true};
+    return probe_whole_mask(probes, &parts, heads, window, err);
 }
 
 /* What a score that is seen becomes. */
@@ -638,7 +706,7 @@ static bool softened_score(struct attention_probes *probes, const struct attenti
 static bool probe_scale(struct attention_probes *probes, const struct attention_parts *parts,
                         struct attention_meaning *meaning, struct error *err) {
     static const double samples[] = {-70, -3, 0.5, 2, 11, 250};
-    const double small = 0x1p-6;
+    const double small = 0x1p-14; /* where a cap is not felt yet */
     const double large = 0x1p40;
     double near_zero;
     double limit;
@@ -667,7 +735,7 @@ static bool probe_scale(struct attention_probes *probes, const struct attention_
 static bool probe_weights(struct attention_probes *probes, const struct attention_parts *parts,
                           size_t heads, struct error *err) {
     struct experiment experiment;
-    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+    if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
         return false;
     }
     const size_t dims[] = {1, heads, experiment.fresh, experiment.past + experiment.fresh};
@@ -685,10 +753,7 @@ static bool probe_weights(struct attention_probes *probes, const struct attentio
 
 static bool probe_scores(struct attention_probes *probes, const struct attention_parts *parts,
                          struct attention_meaning *meaning, struct error *err) {
-    return probe_window(probes, parts, &meaning->window, err) &&
-           confirm_mask(probes, PROBE_PROMPT, parts, meaning->window, err) &&
-           confirm_mask(probes, PROBE_CHUNK, parts, meaning->window, err) &&
-           confirm_mask(probes, PROBE_FAR, parts, meaning->window, err) &&
+    return probe_whole_mask(probes, parts, meaning->heads, &meaning->window, err) &&
            probe_scale(probes, parts, meaning, err) &&
            probe_weights(probes, parts, meaning->heads, err);
 }
@@ -698,7 +763,7 @@ static bool probe_scores(struct attention_probes *probes, const struct attention
 static bool probe_output(struct attention_probes *probes, const struct attention_parts *parts,
                          const struct attention_meaning *meaning, struct error *err) {
     struct experiment experiment;
-    if (!experiment_begin(&experiment, probes, PROBE_CHUNK, err)) {
+    if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
         return false;
     }
     size_t fresh = experiment.fresh;

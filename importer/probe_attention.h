@@ -26,13 +26,14 @@
 enum probe_run {
     PROBE_PROMPT, /* positions 0 to 4 */
     PROBE_CHUNK,  /* four tokens behind three */
-    PROBE_FAR,    /* two tokens behind 300 */
+    PROBE_FAR,    /* one token behind 300 */
     PROBE_LONG,   /* the last token of the longest context */
     PROBE_RUNS,
 };
 
 struct attention_probes {
     const struct graph *graph;
+    const struct model_config *config;
     size_t past[PROBE_RUNS];
     size_t fresh[PROBE_RUNS];
     struct interpretation runs[PROBE_RUNS];
@@ -61,8 +62,9 @@ struct attention_parts {
     int present_value;
     int key_operand;   /* (1, heads, head_dim, total) */
     int value_operand; /* (1, heads, total, head_dim) */
-    int scores;        /* (1, heads, sequence, total) */
+    int scores;        /* (1, heads, sequence, total); GRAPH_NONE: the mask alone is looked at */
     int softmax_input;
+    bool causal; /* later positions are hidden, whatever the mask says */
     int softmax_output;
     int weights; /* first operand of the second product */
     int context; /* (1, heads, sequence, head_dim) */
@@ -88,5 +90,10 @@ struct attention_meaning {
 /* ERROR_UNSUPPORTED says what is not as an ordinary decoder has it. */
 bool probe_attention(struct attention_probes *probes, const struct attention_parts *parts,
                      struct attention_meaning *meaning, struct error *err);
+
+/* Is a value that an operator adds to its causal scores a mask for a window, (1, 1 or heads, sequence,
+ * total)? *window is 0 where it hides nothing else than later positions. */
+bool probe_mask(struct attention_probes *probes, int mask, size_t heads, size_t *window,
+                struct error *err);
 
 #endif

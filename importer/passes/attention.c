@@ -135,6 +135,15 @@ static bool is_norm(const struct graph_node *node) {
            graph_node_is(node, "", "RMSNormalization");
 }
 
+/* Is a norm's last dimension that of heads? */
+static bool has_width_of(const struct search *search, int norm, int heads) {
+    const struct tensor *const *values = search->probes->runs[PROBE_PROMPT].values;
+    const struct tensor *a = values[norm];
+    const struct tensor *b = values[heads];
+    return a != NULL && b != NULL && a->rank > 0 && b->rank > 0 &&
+           a->dims[a->rank - 1] == b->dims[b->rank - 1];
+}
+
 /* From heads back to the rows that they are columns of, perhaps through a norm of each head. */
 static bool find_projection(const struct search *search, int value, struct projection *projection) {
     struct sources sources = find_sources(search, value);
@@ -144,8 +153,7 @@ static bool find_projection(const struct search *search, int value, struct proje
         return not_found(search, "queries, keys or values are not made of one layer's rows");
     }
     const struct graph_node *norm = graph_producer(search->graph, sources.layer);
-    const struct tensor *shape = search->probes->runs[PROBE_PROMPT].values[sources.layer];
-    if (norm == NULL || !is_norm(norm) || shape == NULL || shape->rank != 4) {
+    if (norm == NULL || !is_norm(norm) || !has_width_of(search, sources.layer, value)) {
         return true;
     }
     projection->norm_output = sources.layer;
@@ -341,7 +349,7 @@ static bool rewrite(const struct search *search, struct graph_node *node,
 
 /* One softmax. False only when memory is out; what else stands in the way is noted. */
 static bool try_softmax(const struct search *search, struct graph_node *softmax, bool *recognized) {
-    struct attention_parts parts;
+    struct attention_parts parts = {.causal = false};
     struct attention_meaning meaning;
     struct graph_node *output = NULL;
     *recognized = find_parts(search, softmax, &parts, &output) &&

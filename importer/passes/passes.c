@@ -15,9 +15,12 @@ static const struct {
     {"recognize activations", pass_activation, NULL},
     {"recognize gates", pass_gate, NULL},
     {"fold biases into linears", pass_bias, NULL},
+    {"write out attention operators", NULL, pass_write_out},
     {"recognize attention", NULL, pass_attention},
+    {"recognize masks added to attention", NULL, pass_attention_bias},
     {"fold the embedding's scale", pass_embedding_scale, NULL},
     {"recognize soft caps", pass_softcap, NULL},
+    {"fold rotary embeddings into attention", pass_rotary, NULL},
     {"fold query and key norms into attention", pass_qk_norm, NULL},
     {"fold residual sums into norms", pass_skip_norm, NULL},
 };

@@ -14,12 +14,14 @@
  *   Scale (x)                                     softcap * tanh(factor * x / softcap)
  *       factor, softcap  floats
  *
- *   Attention (query, key, value, past_key, past_value, -, -, frequencies)
+ *   Attention (query, key, value, past_key, past_value, -, -, [frequencies])
  *       as com.microsoft GroupQueryAttention, with its inputs where that has them, but
  *       head_dim, query_first, key_first, value_first  columns of the three inputs
- *       rotary_amplitude  what the cosines and sines of position x frequency are multiplied with
+ *       rotary_amplitude  what the cosines and sines of position x frequency are multiplied with;
+ *                         with do_rotary there are tables instead
  *
- * and GroupQueryAttention with q_norm_weight and k_norm_weight (inputs 14 and 15). */
+ * Both it and GroupQueryAttention may have q_norm_weight and k_norm_weight (inputs 14 and 15), and
+ *       rotary_whole_heads  1: the tables must be as wide as to rotate all of a head */
 #ifndef QUERN_IMPORTER_PASSES_PASSES_H
 #define QUERN_IMPORTER_PASSES_PASSES_H
 
@@ -52,10 +54,13 @@ graph_pass pass_activation;
 graph_pass pass_gate;
 graph_pass pass_bias;
 graph_pass pass_softcap;
+graph_pass pass_rotary;
 graph_pass pass_qk_norm;
 graph_pass pass_skip_norm;
 
+graph_probing_pass pass_write_out;
 graph_probing_pass pass_attention;
+graph_probing_pass pass_attention_bias;
 
 /* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
 bool passes_run(struct graph *graph, const struct model_config *config, struct error *err);

@@ -48,6 +48,14 @@ static bool match(const struct graph *graph, int value, size_t heads, struct hea
            behind_reshape(graph, value, heads * head_dim) != GRAPH_NONE;
 }
 
+/* Heads of quern Attention begin where its attributes say, which a norm of whole heads must not move. */
+static bool is_attention(const struct graph_node *node) {
+    return graph_node_is(node, MICROSOFT_DOMAIN, "GroupQueryAttention") ||
+           (graph_node_is(node, QUERN_DOMAIN, "Attention") &&
+            graph_attribute_int(node, "query_first", 0) == 0 &&
+            graph_attribute_int(node, "key_first", 0) == 0);
+}
+
 bool pass_qk_norm(struct graph *graph, size_t *changes, struct error *err) {
     for (size_t n = 0; n < graph->node_count; n++) {
         struct graph_node *node = &graph->nodes[n];
@@ -55,8 +63,8 @@ bool pass_qk_norm(struct graph *graph, size_t *changes, struct error *err) {
         int64_t kv_heads = graph_attribute_int(node, "kv_num_heads", 0);
         struct head_norm query;
         struct head_norm key;
-        if (node->removed || !graph_node_is(node, MICROSOFT_DOMAIN, "GroupQueryAttention") ||
-            heads < 1 || kv_heads < 1 || heads > INT32_MAX || kv_heads > INT32_MAX ||
+        if (node->removed || !is_attention(node) || heads < 1 || kv_heads < 1 ||
+            heads > INT32_MAX || kv_heads > INT32_MAX ||
             graph_input(graph, node, INPUT_Q_NORM) != GRAPH_NONE ||
             !match(graph, graph_input(graph, node, INPUT_QUERY), (size_t)heads, &query) ||
             !match(graph, graph_input(graph, node, INPUT_KEY), (size_t)kv_heads, &key)) {
