@@ -21,6 +21,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/plan.h"
 #include "engine/sampler.h"
+#include "engine/text/grammar/grammar.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,7 +67,7 @@ enum { TOP_LOGPROBS_MAX = 20 };
 
 enum finish_reason {
     FINISH_NONE,
-    FINISH_STOP,      /* a stop token was sampled */
+    FINISH_STOP,      /* a stop token was sampled, or the grammar is at its end */
     FINISH_LENGTH,    /* max_tokens, or the context is full */
     FINISH_CANCELLED, /* released, or the engine closed */
 };
@@ -79,13 +80,16 @@ struct session_request {
         *stop_tokens; /* copied: sampling one of these ends the session; it is not delivered */
     size_t stop_token_count;
     struct sampling sampling; /* copied, with all that it points to */
-    bool logprobs;            /* the events of tokens carry logprobs ... */
-    size_t top_logprobs;      /* ... and those of so many of the most probable tokens */
-    bool prompt_logprobs; /* the tokens of the prompt but the first are events, too, before those
+    struct grammar *grammar; /* held: the reply matches it, and a stop token comes only where it may
+                                 end; NULL: none. Ends with FINISH_STOP where the reply is complete,
+                                 or FINISH_LENGTH if max_tokens made it shorter than it might be */
+    bool logprobs;           /* the events of tokens carry logprobs ... */
+    size_t top_logprobs;     /* ... and those of so many of the most probable tokens */
+    bool prompt_logprobs;    /* the tokens of the prompt but the first are events, too, before those
                                  of the reply; all of the prompt is computed for that */
-    size_t drafts_max;    /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
+    size_t drafts_max;       /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
                                  none */
-    void *user;           /* for session_user */
+    void *user;              /* for session_user */
 };
 
 struct session_event {

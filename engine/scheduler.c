@@ -240,6 +240,8 @@ static void choose_rope(struct scheduler *scheduler, struct session *session) {
 void scheduler_add(struct scheduler *scheduler, struct session *session) {
     if (session->capacity == session->prompt_length && session_scores_left(session) == 0) {
         finish(scheduler, session, FINISH_LENGTH); /* it asks for no tokens */
+    } else if (session_is_complete(session) && session_scores_left(session) == 0) {
+        finish(scheduler, session, FINISH_STOP); /* its grammar matches nothing but no tokens */
     } else {
         choose_rope(scheduler, session);
         list_append(&scheduler->waiting, session);
@@ -506,8 +508,14 @@ static void sample(struct scheduler *scheduler, struct session *s, size_t thread
     bool right = true;
     for (s->sampled = 0; s->sampled <= s->drafts && right; s->sampled++) {
         size_t length = s->length + s->sampled;
+        const uint64_t *allowed;
+        if (!session_allows(s, length, &allowed)) {
+            s->stuck = true;
+            break;
+        }
         const struct sampler_row row = {
             .logits = scheduler->logits + (s->logits_row + s->sampled) * stride,
+            .allowed = allowed,
             .tokens = s->tokens,
             .length = length,
             .reply_start = s->prompt_length,
@@ -517,8 +525,9 @@ static void sample(struct scheduler *scheduler, struct session *s, size_t thread
         if (s->logprobs) {
             score(scheduler, s, thread, row.logits, token, s->sampled);
         }
-        right = s->sampled < s->drafts && token == s->tokens[length];
+        bool guessed = s->sampled < s->drafts && token == s->tokens[length];
         s->tokens[length] = token;
+        right = session_goes_on_behind(s, token) && guessed;
     }
 }
 
@@ -563,15 +572,18 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
     for (size_t i = 0; i < s->sampled; i++) {
         int32_t token = s->tokens[s->length];
         if (session_is_stop_token(s, token)) {
-            finish(scheduler, list_remove(&scheduler->running, link), FINISH_STOP);
+            finish(scheduler, list_remove(&scheduler->running, link), session_end(s));
             return link;
         }
         s->length++;
         deliver_token(scheduler, s, token, false);
         atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
     }
-    if (s->length == s->capacity && session_scores_left(s) == 0) {
-        finish(scheduler, list_remove(&scheduler->running, link), FINISH_LENGTH);
+    bool complete = session_is_complete(s);
+    bool ends = complete || s->stuck || s->length == s->capacity;
+    if (ends && session_scores_left(s) == 0) {
+        finish(scheduler, list_remove(&scheduler->running, link),
+               complete ? session_end(s) : FINISH_LENGTH);
         return link;
     }
     choose_rope(scheduler, s);
@@ -580,7 +592,7 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
 
 /* Takes back the rows of guesses that were wrong. */
 static void verify_drafts(struct scheduler *scheduler, struct session *s) {
-    size_t right = s->sampled - 1;
+    size_t right = s->sampled > 0 ? s->sampled - 1 : 0;
     drafter_learn(&s->drafter, s->drafts, right);
     s->step_rows -= s->drafts - right;
     atomic_fetch_add(&s->drafted_tokens, s->drafts);

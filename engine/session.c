@@ -20,6 +20,7 @@ static void session_free(struct session *session) {
     free(session->tokens);
     free(session->stop_tokens);
     free(session->ring_top);
+    grammar_matcher_close(session->matcher);
     for (size_t i = 0; i < sizeof session->sampling_parts / sizeof *session->sampling_parts; i++) {
         free(session->sampling_parts[i]);
     }
@@ -54,6 +55,7 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
     }
     session->engine = engine;
     session->user = request->user;
+    session->vocabulary_size = decoder->plan->vocabulary_size;
     session->prompt_length = request->prompt_length;
     session->capacity = request->prompt_length + reply;
     session->length = request->prompt_length;
@@ -76,7 +78,10 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a session of %zu tokens",
                          request->prompt_length + reply);
     }
-    if (!kv_sequence_open(&session->sequence, decoder->cache, session->capacity, err)) {
+    bool matcher =
+        request->grammar == NULL || grammar_matcher_open(&session->matcher, request->grammar,
+                                                         decoder->plan->vocabulary_size, err);
+    if (!matcher || !kv_sequence_open(&session->sequence, decoder->cache, session->capacity, err)) {
         session_free(session);
         return false;
     }
@@ -160,4 +165,49 @@ bool session_is_stop_token(const struct session *session, int32_t token) {
         }
     }
     return false;
+}
+
+/* ---- Grammars ---- */
+
+static bool is_empty(const uint64_t *mask, size_t bits) {
+    for (size_t i = 0; i < (bits + 63) / 64; i++) {
+        if (mask[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool session_allows(struct session *session, size_t length, const uint64_t **allowed) {
+    *allowed = NULL;
+    if (session->matcher == NULL) {
+        return true;
+    }
+    uint64_t *mask = grammar_matcher_mask(session->matcher, session->capacity - length);
+    bool ends = grammar_matcher_accepts(session->matcher);
+    for (size_t i = 0; i < session->stop_token_count && ends; i++) {
+        size_t token = (size_t)session->stop_tokens[i];
+        mask[token / 64] |= UINT64_C(1) << token % 64;
+    }
+    *allowed = mask;
+    return !is_empty(mask, session->vocabulary_size);
+}
+
+bool session_goes_on_behind(struct session *session, int32_t token) {
+    if (session_is_stop_token(session, token)) {
+        return false;
+    }
+    if (session->matcher != NULL) {
+        grammar_matcher_advance(session->matcher, token);
+    }
+    return !session_is_complete(session);
+}
+
+bool session_is_complete(const struct session *session) {
+    return session->matcher != NULL && grammar_matcher_is_finished(session->matcher);
+}
+
+enum finish_reason session_end(const struct session *session) {
+    bool hurried = session->matcher != NULL && grammar_matcher_was_hurried(session->matcher);
+    return hurried ? FINISH_LENGTH : FINISH_STOP;
 }

@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/prefix_cache.h"
+#include "engine/text/grammar/grammar_matcher.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -35,6 +36,7 @@ struct session {
     /* Constant once submitted. */
     struct engine *engine;
     void *user;
+    size_t vocabulary_size;
     size_t prompt_length;
     size_t capacity;
     int32_t *stop_tokens;
@@ -59,7 +61,9 @@ struct session {
     size_t scored;      /* tokens of the prompt whose logprobs are known, the first included */
     size_t step_scores; /* rows of the step, the first wanted ones, that score the next ones */
     size_t sampled;     /* tokens, behind the last one */
+    bool stuck;         /* the automaton of the grammar has no room for what would have to follow */
     struct sampling_state sampling_state;
+    struct grammar_matcher *matcher; /* of the reply with what was sampled; NULL: any reply */
     struct drafter drafter;
     struct session *next; /* in the list that holds it */
 
@@ -107,5 +111,18 @@ bool session_pop(struct session *session, struct session_event *event);
 size_t session_scores_left(const struct session *session);
 
 bool session_is_stop_token(const struct session *session, int32_t token);
+
+/* The tokens that may come behind `length` tokens, the stop tokens among them, and whether there are
+ * any; *allowed is NULL where all may. */
+bool session_allows(struct session *session, size_t length, const uint64_t **allowed);
+
+/* Takes note of a token that was sampled. False if the reply ends with it, or before it. */
+bool session_goes_on_behind(struct session *session, int32_t token);
+
+/* The reply matches its grammar and cannot go on. */
+bool session_is_complete(const struct session *session);
+
+/* How a reply that ends by itself ends: see session_request.grammar. */
+enum finish_reason session_end(const struct session *session);
 
 #endif
