@@ -243,7 +243,7 @@ static grammar_expression make_characters(struct parser *parser, struct code_ran
     }
     count = code_ranges_join(ranges, count);
     return parser->style->characters != NULL
-               ? parser->style->characters(parser->builder, ranges, count)
+               ? parser->style->characters(parser->builder, ranges, count, parser->style->context)
                : grammar_characters(parser->builder, ranges, count);
 }
 

@@ -19,7 +19,8 @@ struct grammar_regex_style {
     /* One character of the ranges, which ascend and do not touch, as it is written: a JSON string, say,
      * escapes some. NULL: as it is. */
     grammar_expression (*characters)(struct grammar_builder *builder,
-                                     const struct code_range *ranges, size_t count);
+                                     const struct code_range *ranges, size_t count, void *context);
+    void *context;
     /* The expression may match anywhere within the text, unless an anchor says otherwise; if not, it
      * matches all of it. */
     bool search;
