@@ -175,20 +175,25 @@ static double measure_peak(struct workers *workers, const struct peak_loop *loop
 
 /* ---- One line ---- */
 
-static void print_share(double value, double limit) {
-    if (limit > 0) {
-        printf("%5.0f %%", 100 * value / limit);
+/* A number of billions per second, and its share of a limit; 0: there is no such number. */
+static void print_rate(double rate, double limit) {
+    if (rate > 0) {
+        printf(" %10.1f", rate * 1e-9);
     } else {
-        printf("      -");
+        printf(" %10s", "-");
+    }
+    if (rate > 0 && limit > 0) {
+        printf(" %4.0f %%", 100 * rate / limit);
+    } else {
+        printf(" %6s", "-");
     }
 }
 
 static void print_case(const char *table, const char *kernel, const char *rows, double bytes,
                        double products, double seconds, double reading, double peak) {
-    printf("%-8s %-16s %-13s %8.1f", table, kernel, rows, bytes / seconds * 1e-9);
-    print_share(bytes / seconds, reading);
-    printf("   %8.1f", products / seconds * 1e-9);
-    print_share(products / seconds, peak);
+    printf("%-8s %-15s %-14s", table, kernel, rows);
+    print_rate(bytes / seconds, reading);
+    print_rate(products / seconds, peak);
     printf("\n");
     fflush(stdout);
 }
@@ -258,7 +263,9 @@ static void measure_linear(const struct kernels *kernels, const struct form *for
     struct product product = {kernels, form, weights_matrix(weights, 0), x, quantized, rows, y};
     size_t items = (product.matrix->tiles + TILES_PER_ITEM - 1) / TILES_PER_ITEM;
     double time = best_time(workers, multiply_item, &product, items);
-    print_case(kernels->name, form->name, case_name, (double)weights_bytes(weights),
+    /* Many rows read the tiles from memory once, which is nothing beside the multiplications. */
+    double bytes = rows < MANY_ROWS ? (double)weights_bytes(weights) : 0;
+    print_case(kernels->name, form->name, case_name, bytes,
                (double)rows * (double)outputs * (double)columns, time, limits->reading,
                form->int8 ? limits->int8 : limits->f32);
     weights_close(weights);
@@ -353,8 +360,8 @@ static void measure_table(const struct kernels *kernels, struct workers *workers
     const struct peak *peak = peak_of(kernels->name);
     limits->int8 = peak != NULL ? measure_peak(workers, &peak->int8) : 0;
     limits->f32 = peak != NULL ? measure_peak(workers, &peak->f32) : 0;
-    printf("%-8s in registers: %.0f int8, %.0f f32, in 10^9 multiply-adds/s\n", kernels->name,
-           limits->int8 * 1e-9, limits->f32 * 1e-9);
+    printf("%-8s in registers: %.0f int8, %.0f f32, in 10^9 multiply-adds/s (m-a/s)\n",
+           kernels->name, limits->int8 * 1e-9, limits->f32 * 1e-9);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         measure_form(kernels, &forms[i], workers, limits);
     }
@@ -373,9 +380,8 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     struct limits limits = {.reading = measure_reading(workers)};
-    printf("%zu threads, reading memory at %.1f GB/s\n"
-           "                                           GB/s of reading  10^9 m-a/s of peak\n",
-           workers_count(workers), limits.reading * 1e-9);
+    printf("%zu threads, reading memory at %.1f GB/s\n%40s %17s %17s\n", workers_count(workers),
+           limits.reading * 1e-9, "", "GB/s, of reading", "G m-a/s, of peak");
     for (const char *const *name = kernels_available(); *name != NULL; name++) {
         /* The scalar table is a specification: slow, and measured only if asked. */
         if (argc > 2 ? strcmp(argv[2], *name) == 0 : strcmp(*name, "scalar") != 0) {

@@ -81,9 +81,9 @@ __attribute__((target("avx512f"))) static void f32_avx512(size_t rounds) {
 }
 
 static const struct peak peaks[] = {
-    {"avx2", {int8_avx2, SUMS * 32}, {f32_avx2, SUMS * 8}},
-    {"avxvnni", {int8_avxvnni, SUMS * 32}, {f32_avx2, SUMS * 8}},
-    {"avx512", {int8_avx512, SUMS * 64}, {f32_avx512, SUMS * 16}},
+    {"avx2", {int8_avx2, (size_t)SUMS * 32}, {f32_avx2, (size_t)SUMS * 8}},
+    {"avxvnni", {int8_avxvnni, (size_t)SUMS * 32}, {f32_avx2, (size_t)SUMS * 8}},
+    {"avx512", {int8_avx512, (size_t)SUMS * 64}, {f32_avx512, (size_t)SUMS * 16}},
 };
 
 const struct peak *peak_of(const char *kernels) {
