@@ -1,92 +1,110 @@
 #!/usr/bin/env python3
-"""Quern and its peers on the same model, the same threads and tokens, in turns within one run; writes Markdown.
+"""Quern and its peers on the same model, the same threads and tokens, in turns within one run.
 
-Each measurement is a process of its own, so that memory is counted apart and nothing is warm from another. The tables
-give the median of the rounds; a ratio is the median of each round's ratio. A peer that is not there is left out by name.
+Each measurement is a process of its own, so that memory is counted apart and nothing is warm from another. A figure is
+the median of the rounds; a ratio is the median of each round's ratio. What a peer cannot do, or fails to do, is left out
+by name. The result is one JSON file for this kind of machine, of which report.py makes documentation.
 
-Usage: compare.py QUERN_BINARY MODEL_DIR [--out FILE] [--llama FOLDER --gguf FILE] [--threads N] [--rounds N]"""
+Usage: compare.py QUERN_BINARY MODEL_DIR [--out FOLDER] [--llama FOLDER --gguf FILE] [--threads N] [--rounds N]
+                  [--minutes N]"""
 import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from importlib import metadata
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PEERS = os.path.join(HERE, "peers")
+import engines
+import figures
+import http_load
+import report
 
-# What one process measures: one sequence behind a long prompt, and several together.
-ALONE = ["--prompt", "512", "--depth", "512,2048", "--batch", "1", "--generate", "64", "--seconds", "20"]
-TOGETHER = ["--prompt", "32", "--depth", "64", "--batch", "8,16", "--generate", "48", "--seconds", "20"]
-
-
-@dataclass
-class Engine:
-    name: str
-    command: list[str]  # to which the options above are added
-    environment: dict[str, str] = field(default_factory=dict)
-    missing: str = ""  # why it is left out
-
-    def measure(self, options: list[str]) -> dict:
-        environment = {**os.environ, **self.environment}
-        run = subprocess.run(self.command + options, capture_output=True, text=True, env=environment, check=False)
-        if run.returncode != 0:
-            raise RuntimeError(f"{self.name}: {run.stderr.strip()[-400:]}")
-        return json.loads(run.stdout.strip().splitlines()[-1])
+# What a process measures: one sequence behind prompts, several together, one behind ever more tokens.
+ALONE = ["--prompt", "512", "--depth", f"{http_load.PROMPT_TOKENS},512,2048", "--batch", "1", "--generate", "64",
+         "--seconds", "8"]
+TOGETHER = ["--prompt", "32", "--depth", "64", "--batch", ",".join(map(str, figures.BATCHES)), "--generate", "24",
+            "--seconds", "10"]
+DEEP = ["--prompt", "32", "--batch", "1", "--generate", "32", "--seconds", "10"]
+DEEP_BEYOND = 64  # positions of the context that DEEP needs behind its depths
+SCALING = ["--prompt", "512", "--depth", "64", "--batch", "1,8", "--generate", "32", "--seconds", "10"]
 
 
-def decode_speed(found: dict, batch: int, depth: int) -> float:
-    return next(d["tokens_per_second"] for d in found["decode"] if (d["batch"], d["depth"]) == (batch, depth))
+def model_config(folder: str) -> dict:
+    with open(os.path.join(folder, "genai_config.json"), encoding="utf-8") as file:
+        return json.load(file)["model"]
 
 
-@dataclass
-class Row:
-    name: str
-    read: Callable[[dict, dict], float]  # from what ALONE and TOGETHER gave
-    digits: int = 1
+def measure_alone(engine: engines.Engine, _folder: str, _round: int) -> dict:
+    return engine.run(ALONE + engine.alone)
 
 
-ROWS = [
-    Row("prompt of 512, tokens/s", lambda alone, _: alone["prefill_tokens_per_second"], 0),
-    Row("decode behind 512, tokens/s", lambda alone, _: decode_speed(alone, 1, 512)),
-    Row("decode behind 2048, tokens/s", lambda alone, _: decode_speed(alone, 1, 2048)),
-    Row("8 sequences together, tokens/s", lambda _, together: decode_speed(together, 8, 64), 0),
-    Row("16 sequences together, tokens/s", lambda _, together: decode_speed(together, 16, 64), 0),
-    Row("resident at most, MB", lambda alone, _: alone["resident_bytes_peak"] / 1e6, 0),
-    Row("loading, s", lambda alone, _: alone["load_seconds"], 2),
-]
+def measure_together(engine: engines.Engine, _folder: str, _round: int) -> dict:
+    return engine.run(TOGETHER)
 
 
-def engines(options: argparse.Namespace) -> list[Engine]:
-    threads = ["--threads", str(options.threads)]
-    cache = ["--cache-dir", options.cache_dir]
-    found = [
-        Engine("Quern", [options.quern, "bench", options.folder, "--json", *cache, *threads]),
-        Engine("onnxruntime-genai", [sys.executable, os.path.join(PEERS, "genai.py"), options.folder, *threads]),
-        Engine("llama.cpp", [sys.executable, os.path.join(PEERS, "llama.py"), options.gguf, *threads],
-               {"PYTHONPATH": options.llama, "LLAMA_CPP_LIB_PATH": os.path.join(options.llama, "build", "bin")}),
-    ]
-    if not os.path.exists(os.path.join(options.llama, "build", "bin")) or not os.path.exists(options.gguf):
-        found[2].missing = "not built, or no GGUF file of the model"
+def measure_http(engine: engines.Engine, folder: str, number: int) -> dict:
+    return http_load.measure(engine.server, model_config(folder)["vocab_size"], f"round {number}")
+
+
+def measure_deep(engine: engines.Engine, folder: str, _round: int) -> dict:
+    room = model_config(folder)["context_length"] - DEEP_BEYOND
+    depths = ",".join(str(depth) for depth in figures.DEPTHS if depth <= room)
+    return engine.run(DEEP + ["--depth", depths] + engine.deep)
+
+
+IN_ROUNDS = {"alone": measure_alone, "together": measure_together, "http": measure_http}
+ONCE = {"deep": measure_deep}
+
+
+def measure_each(kinds: dict, every: list[engines.Engine], folder: str, number: int, found: figures.Found) -> None:
+    for kind, measure in kinds.items():
+        for engine in every:
+            if kind in engine.missing:
+                continue
+            print(f"round {number}: {kind}, {engine.name}", file=sys.stderr)
+            try:
+                found[kind].setdefault(engine.name, []).append(measure(engine, folder, number))
+            except (RuntimeError, ValueError, KeyError, OSError) as error:
+                engine.missing[kind] = " ".join(str(error).split())
+                found[kind].pop(engine.name, None)
+
+
+def measure(every: list[engines.Engine], options: argparse.Namespace) -> tuple[figures.Found, int]:
+    """What is measured once, then rounds until the time is up; and how many there were."""
+    start = time.monotonic()
+    found: figures.Found = {kind: {} for kind in [*ONCE, *IN_ROUNDS]}
+    measure_each(ONCE, every, options.folder, 0, found)
+    number = 0
+    longest = 0.0
+    while number < options.rounds and time.monotonic() + longest < start + 60 * options.minutes:
+        begin = time.monotonic()
+        number += 1
+        measure_each(IN_ROUNDS, every, options.folder, number, found)
+        longest = max(longest, time.monotonic() - begin)
+    return found, number
+
+
+def measure_scaling(options: argparse.Namespace) -> list[dict]:
+    """Quern on 1, 2, 4, ... threads, as far as there are so many, and on all."""
+    counts = [1 << i for i in range(options.threads.bit_length()) if 1 << i < options.threads] + [options.threads]
+    found = []
+    for count in counts:
+        print(f"scaling: {count} threads", file=sys.stderr)
+        quern = engines.quern(argparse.Namespace(**{**vars(options), "threads": count}))
+        found.append(figures.scaling(count, quern.run(SCALING)))
     return found
 
 
-def measure(options: argparse.Namespace) -> tuple[list[Engine], dict[str, list[tuple[dict, dict]]]]:
-    every = engines(options)
-    rounds: dict[str, list[tuple[dict, dict]]] = {engine.name: [] for engine in every}
-    for number in range(options.rounds):
-        for engine in every:
-            if engine.missing:
-                continue
-            print(f"round {number + 1} of {options.rounds}: {engine.name}", file=sys.stderr)
-            try:
-                rounds[engine.name].append((engine.measure(ALONE), engine.measure(TOGETHER)))
-            except (RuntimeError, ValueError, StopIteration) as error:
-                engine.missing = str(error).replace("\n", " ")
-    return every, rounds
+def measure_kernels(options: argparse.Namespace) -> list[str]:
+    """What quern-bench-kernels prints, if it lies beside quern."""
+    program = os.path.join(os.path.dirname(options.quern), "quern-bench-kernels")
+    if not os.path.exists(program):
+        return []
+    print("kernels", file=sys.stderr)
+    run = subprocess.run([program, str(options.threads)], capture_output=True, text=True, check=True)
+    return run.stdout.splitlines()
 
 
 def processor() -> str:
@@ -95,66 +113,71 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def version(package: str) -> str:
-    from importlib import metadata
+def versions(llama: str) -> str:
     try:
-        return metadata.version(package)
+        genai = metadata.version("onnxruntime-genai")
     except metadata.PackageNotFoundError:
-        return "?"
+        genai = "?"
+    try:
+        with open(os.path.join(llama, "llama_cpp", "__init__.py"), encoding="utf-8") as file:
+            bindings = next(line.split('"')[1] for line in file if line.startswith("__version__"))
+    except (OSError, StopIteration, IndexError):
+        bindings = "?"
+    return f"onnxruntime-genai {genai}; llama.cpp as llama-cpp-python {bindings} ships its source."
 
 
-def table(every: list[Engine], rounds: dict[str, list[tuple[dict, dict]]]) -> list[str]:
-    ours, peers = every[0], [engine for engine in every[1:] if not engine.missing]
-    lines = ["| | " + " | ".join([ours.name] + [f"{peer.name} | ratio" for peer in peers]) + " |",
-             "|---|" + "---:|" * (1 + 2 * len(peers))]
-    for row in ROWS:
-        our = [row.read(*found) for found in rounds[ours.name]]
-        cells = [f"{statistics.median(our):.{row.digits}f}"]
-        for peer in peers:
-            their = [row.read(*found) for found in rounds[peer.name]]
-            ratio = statistics.median(a / b for a, b in zip(our, their))
-            cells += [f"{statistics.median(their):.{row.digits}f}", f"{ratio:.2f}"]
-        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-    return lines
+def left_out(every: list[engines.Engine]) -> list[str]:
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for engine in every:
+        for kind, reason in engine.missing.items():
+            kinds.setdefault((engine.name, reason.rstrip(".")), []).append(f"`{kind}`")
+    return [f"{name} is left out of {', '.join(some)}: {reason}." for (name, reason), some in kinds.items()]
 
 
-def report(options: argparse.Namespace) -> str:
-    every, rounds = measure(options)
-    if every[0].missing:
-        sys.exit(every[0].missing)
-    alone = [found[0] for found in rounds["Quern"]]
-    share = statistics.median(d["share_of_read_bandwidth"] for a in alone for d in a["decode"] if d["depth"] == 512)
-    memory = statistics.median(a["read_bytes_per_second"] for a in alone) / 1e9
-    lines = ["# Performance", "",
-             f"Written by `./run bench`: medians of {options.rounds} rounds in which the engines took turns, "
-             f"{options.threads} threads of", f"{processor()} ({alone[0]['kernels']} kernels). Model: "
-             f"`{os.path.basename(os.path.abspath(options.folder))}`.",
-             f"onnxruntime-genai {version('onnxruntime-genai')}; llama.cpp as llama-cpp-python ships its source.", ""]
-    lines += table(every, rounds)
-    lines += ["", f"Reading the packed weights and doing nothing with them reached {memory:.1f} GB/s on the same "
-              f"threads; decoding behind 512", f"tokens read at {100 * share:.0f} % of that."]
-    lines += [f"\n{engine.name} was left out: {engine.missing}." for engine in every if engine.missing]
-    with open(os.path.join(HERE, "notes.md"), encoding="utf-8") as notes:
-        lines += ["", notes.read().rstrip()]
-    return "\n".join(lines) + "\n"
+def result(options: argparse.Namespace) -> dict:
+    every = [make(options) for make in (engines.quern, engines.genai, engines.llama)]
+    found, rounds = measure(every, options)
+    if not found["alone"].get("Quern"):
+        sys.exit(f"Quern itself was not measured: {every[0].missing.get('alone', 'no round began in time')}")
+    quern = found["alone"]["Quern"]
+    return {
+        "machine": processor(),
+        "kernels": quern[0]["kernels"],
+        "threads": options.threads,
+        "rounds": rounds,
+        "model": os.path.basename(os.path.abspath(options.folder)),
+        "versions": versions(options.llama),
+        "tables": figures.tables(found),
+        "remarks": figures.remarks(found) + left_out(every),
+        "stages": figures.decoding(quern[0], 1, 512)["stages"],
+        "step_bytes": figures.decoding(quern[0], 1, 512)["bytes_per_token"],
+        "barrier_seconds": min(one["barrier_seconds"] for one in quern),
+        "scaling": measure_scaling(options),
+        "kernel_lines": measure_kernels(options),
+        "plots": figures.plots(found),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("quern")
     parser.add_argument("folder")
-    parser.add_argument("--out", help="file to write; without it, standard output")
+    parser.add_argument("--out", help="folder for the result's file; without it, tables on standard output")
     parser.add_argument("--llama", default="", help="folder with llama.cpp's bindings and build/bin")
     parser.add_argument("--gguf", default="", help="the model for llama.cpp")
     parser.add_argument("--cache-dir", default="build/bench/cache", help="for Quern's pack file")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=18, help="no round begins that would probably end later")
     options = parser.parse_args()
-    text = report(options)
+    measured = result(options)
     if options.out:
-        with open(options.out, "w", encoding="utf-8") as file:
-            file.write(text)
-    print(text)
+        os.makedirs(options.out, exist_ok=True)
+        with open(os.path.join(options.out, measured["kernels"] + ".json"), "w", encoding="utf-8") as file:
+            json.dump(measured, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+    else:
+        print("\n".join(report.section(measured)))
 
 
 if __name__ == "__main__":

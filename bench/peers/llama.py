@@ -10,8 +10,6 @@ import llama_cpp
 
 import procedure
 
-PROMPT_CHUNK = 512  # tokens of one step, as in quern bench
-
 
 @llama_cpp.llama_log_callback
 def keep_quiet(_level: int, _text: bytes, _data: ctypes.c_void_p) -> None:
@@ -31,7 +29,7 @@ class Llama:
         self.shape = (0, 0)
         self.context = None
         self.position = 0
-        self.batch = llama_cpp.llama_batch_init(PROMPT_CHUNK, 0, 1)
+        self.batch = llama_cpp.llama_batch_init(procedure.PROMPT_CHUNK, 0, 1)
         self.rewind(max(options.batch), max(options.depth) + options.generate + procedure.WARMUP_STEPS)
 
     def rewind(self, sequences: int, positions: int) -> None:
@@ -45,7 +43,7 @@ class Llama:
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = sequences * positions
         parameters.n_seq_max = sequences
-        parameters.n_batch = parameters.n_ubatch = PROMPT_CHUNK
+        parameters.n_batch = parameters.n_ubatch = procedure.PROMPT_CHUNK
         parameters.n_threads = parameters.n_threads_batch = self.threads
         parameters.swa_full = False  # as llama-server has it: windowed layers keep their window
         parameters.no_perf = True
@@ -72,8 +70,8 @@ class Llama:
 
     def append(self, tokens: Sequence[int]) -> None:
         for sequence in range(self.sequences):
-            for at in range(0, len(tokens), PROMPT_CHUNK):
-                chunk = tokens[at:at + PROMPT_CHUNK]
+            for at in range(0, len(tokens), procedure.PROMPT_CHUNK):
+                chunk = tokens[at:at + procedure.PROMPT_CHUNK]
                 positions = range(self.position + at, self.position + at + len(chunk))
                 self.decode(chunk, positions, [sequence] * len(chunk), at + len(chunk) == len(tokens))
         self.position += len(tokens)

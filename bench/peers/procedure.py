@@ -10,6 +10,7 @@ from typing import Protocol
 
 WARMUP_STEPS = 2
 PROMPT_REPEATS = 5
+PROMPT_CHUNK = 512  # tokens of one append, as in quern bench
 
 
 class Peer(Protocol):
@@ -48,6 +49,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--depth", type=numbers, required=True)
     parser.add_argument("--batch", type=numbers, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="of each measurement, after which it is cut short")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no further depth is run up to")
     return parser.parse_args()
 
 
@@ -71,7 +73,17 @@ def measure_prefill(peer: Peer, options: argparse.Namespace) -> float:
     return options.prompt / best
 
 
+def append_in_time(peer: Peer, position: int, end: int, deadline: float) -> bool:
+    """Runs the tokens of positions up to `end`; false if the deadline came before."""
+    for at in range(position, end, PROMPT_CHUNK):
+        if time.perf_counter() > deadline:
+            return False
+        peer.append(tokens_from(at, min(PROMPT_CHUNK, end - at), peer.vocabulary))
+    return True
+
+
 def measure_decode(peer: Peer, batch: int, options: argparse.Namespace) -> list[dict]:
+    deadline = time.perf_counter() + options.limit
     longest = max(options.depth) + WARMUP_STEPS + options.generate
     found = []
     position = longest + 1
@@ -79,8 +91,8 @@ def measure_decode(peer: Peer, batch: int, options: argparse.Namespace) -> list[
         if position > depth:
             peer.rewind(batch, longest)
             position = 0
-        if depth > position:
-            peer.append(tokens_from(position, depth - position, peer.vocabulary))
+        if not append_in_time(peer, position, depth, deadline):
+            break
         position = depth
         steps = 0
         start = time.perf_counter()
