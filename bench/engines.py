@@ -59,7 +59,8 @@ def llama(options: argparse.Namespace) -> Engine:
              "--ctx-size", str(http_load.CLIENTS * CLIENT_POSITIONS), "--no-cache-prompt", "--cache-ram", "0",
              "--ctx-checkpoints", "0", "--slot-prompt-similarity", "0"]
     # The cheapest way to the most likely token that it has.
-    server = http_load.Server(serve, "--host 127.0.0.1 --port {}", {"samplers": ["top_k"], "top_k": 1})
+    server = http_load.Server(serve, "--host 127.0.0.1 --port {}", {"samplers": ["top_k"], "top_k": 1},
+                              {"LD_LIBRARY_PATH": os.path.abspath(libraries)})  # it only knows where it was built
     engine = Engine("llama.cpp", [sys.executable, os.path.join(PEERS, "llama.py"), options.gguf, *threads],
                     {"PYTHONPATH": options.llama, "LLAMA_CPP_LIB_PATH": libraries},
                     deep=["--limit", str(DEEP_SECONDS)], server=server)
