@@ -161,7 +161,7 @@ bool regex_search_next(struct regex_search *search, bool *found, size_t *begin, 
         }
         if (result < 0) {
             return error_set(
-                err, ERROR_TOO_LARGE, "the text takes too many steps of the pattern \"%.*s\"",
+                err, ERROR_UNSUPPORTED, "the text takes too many steps of the pattern \"%.*s\"",
                 token_text_shown(search->regex->pattern.length), search->regex->pattern.bytes);
         }
         const size_t *offsets = pcre2_get_ovector_pointer(search->data);

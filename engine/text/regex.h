@@ -37,7 +37,7 @@ void regex_search_close(struct regex_search *search);
 void regex_search_begin(struct regex_search *search, struct token_text text);
 
 /* The next match that does not overlap the last one: *found, and [*begin, *end). An empty match right
- * behind the last one does not count. ERROR_TOO_LARGE where it takes too many steps. */
+ * behind the last one does not count. ERROR_UNSUPPORTED where it takes too many steps. */
 bool regex_search_next(struct regex_search *search, bool *found, size_t *begin, size_t *end,
                        struct error *err);
 

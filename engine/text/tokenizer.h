@@ -42,7 +42,7 @@ void text_buffer_deinit(struct text_buffer *buffer);
 
 /* Appends the ids of `length` bytes of `text` to `ids`. Bytes that are not UTF-8 count as U+FFFD.
  * add_special puts what the post-processor says (BOS) around them. Fails when memory is out, and with
- * ERROR_TOO_LARGE for a text that takes too many steps of one of the tokenizer's patterns. */
+ * ERROR_UNSUPPORTED for a text that takes too many steps of one of the tokenizer's patterns. */
 bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
                       bool add_special, struct token_list *ids, struct error *err);
 
