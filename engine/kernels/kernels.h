@@ -41,7 +41,7 @@ enum {
  * they say otherwise: their kernels start from an offset instead of from 0. */
 struct quantized_block {
     int8_t codes[ACTIVATION_BLOCK]; /* to nearest even, -127..127 */
-    float scale;                    /* max|x| / 127 */
+    float scale;                    /* about max|x| / 127: see quantize */
     int32_t offset;                 /* -8 * the sum of the codes */
     int32_t half_offsets[2];        /* the same for either half of the block */
 };
@@ -117,7 +117,8 @@ struct kernels {
 
     /* ---- Rows: x and y are one row ---- */
 
-    /* One row of `columns` numbers to ceil(columns / 32) blocks. */
+    /* One row of `columns` numbers to ceil(columns / 32) blocks, each with the scale that loses least
+     * of a few. */
     void (*quantize)(const float *x, size_t columns, struct quantized_block *blocks);
     /* s = x + residual (residual may be NULL); sum = s (may be NULL; may be x or residual itself);
      * y = s / sqrt(mean(s^2) + epsilon) * weight. */
