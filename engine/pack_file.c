@@ -165,23 +165,27 @@ static uint64_t mix_part(uint64_t state, const struct plan *plan, const uint8_t 
     return bytes != NULL ? mix_samples(state, bytes, size) : mix(state, 0);
 }
 
-static uint64_t mix_rows(uint64_t state, const struct plan *plan, const uint8_t *bytes, size_t rows,
-                         struct plan_row_bytes in_file) {
-    return mix_part(state, plan, bytes, (rows - 1) * in_file.stride + in_file.row);
-}
-
 static uint64_t mix_weight(uint64_t state, const struct plan *plan,
                            const struct plan_weight *weight) {
-    const uint64_t words[] = {weight->rows,       weight->columns,    weight->bits,
-                              weight->type,       weight->transposed, weight->block_size,
-                              weight->scale_type, weight->unpadded,   weight->row_skip};
+    const uint64_t words[] = {weight->rows,
+                              weight->columns,
+                              weight->bits,
+                              weight->type,
+                              weight->is_signed,
+                              weight->block_size,
+                              weight->scale_type,
+                              weight->zero_points_are_numbers,
+                              (uint64_t)weight->zero_point};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         state = mix(state, words[i]);
     }
-    const struct plan_weight_rows in_file = plan_weight_rows(weight);
-    state = mix_rows(state, plan, weight->data, weight->rows, in_file.data);
-    state = mix_rows(state, plan, weight->scales, weight->rows, in_file.scales);
-    return mix_rows(state, plan, weight->zero_points, weight->rows, in_file.zero_points);
+    for (int which = 0; which < PLAN_WEIGHT_PARTS; which++) {
+        enum plan_weight_part part = (enum plan_weight_part)which;
+        const struct plan_part *lies = plan_weight_part(weight, part);
+        struct plan_bytes all = plan_weight_bytes(weight, part, 0, weight->rows);
+        state = mix_part(mix(mix(state, lies->row), lies->step), plan, all.bytes, all.size);
+    }
+    return mix_part(state, plan, weight->group_index, weight->columns * sizeof(int32_t));
 }
 
 bool pack_identity(const struct plan *plan, bool exact, struct pack_identity *identity) {

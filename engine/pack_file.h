@@ -36,7 +36,8 @@ struct pack_identity {
 struct pack_entry {
     uint64_t offset; /* from the beginning of the tiles */
     uint64_t bytes;
-    uint64_t wide_scales; /* 0 or 1 */
+    uint64_t wide; /* 0 or 1: its pack_form */
+    uint64_t decoded;
 };
 
 /* A mapped pack file, read-only unless it is being written. */

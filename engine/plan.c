@@ -27,24 +27,63 @@ const char *plan_kind_name(enum plan_kind kind) {
     return names[kind];
 }
 
-/* ---- Geometry ---- */
+/* ---- Weights ---- */
 
-struct plan_weight_rows plan_weight_rows(const struct plan_weight *weight) {
-    const size_t step = weight->row_skip + 1;
-    struct plan_weight_rows rows = {0};
-    if (weight->bits == 0) {
-        rows.data.row = weight->columns * element_type_bytes(weight->type);
-    } else {
-        rows.blocks = (weight->columns - 1) / weight->block_size + 1;
-        rows.data.row = weight->unpadded ? (weight->columns * weight->bits + 7) / 8
-                                         : rows.blocks * weight->block_size * weight->bits / 8;
-        rows.scales.row = rows.blocks * element_type_bytes(weight->scale_type);
-        rows.zero_points.row = (rows.blocks * weight->bits + 7) / 8;
+size_t plan_weight_blocks(const struct plan_weight *weight) {
+    return (weight->columns - 1) / weight->block_size + 1;
+}
+
+size_t plan_weight_block(const struct plan_weight *weight, size_t column) {
+    if (weight->group_index == NULL) {
+        return column / weight->block_size;
     }
-    rows.data.stride = rows.data.row * step;
-    rows.scales.stride = rows.scales.row * step;
-    rows.zero_points.stride = rows.zero_points.row * step;
-    return rows;
+    int32_t block;
+    memcpy(&block, weight->group_index + column * sizeof block, sizeof block);
+    return (size_t)block;
+}
+
+const struct plan_part *plan_weight_part(const struct plan_weight *weight,
+                                         enum plan_weight_part which) {
+    return which == PLAN_WEIGHT_DATA     ? &weight->data
+           : which == PLAN_WEIGHT_SCALES ? &weight->scales
+                                         : &weight->zero_points;
+}
+
+static size_t bits_of_part(const struct plan_weight *weight, enum plan_weight_part which) {
+    if (which == PLAN_WEIGHT_DATA) {
+        return weight->bits != 0 ? weight->bits : 8 * element_type_bytes(weight->type);
+    }
+    bool numbers = which == PLAN_WEIGHT_SCALES || weight->zero_points_are_numbers;
+    return numbers ? 8 * element_type_bytes(weight->scale_type) : weight->bits;
+}
+
+static size_t columns_of_part(const struct plan_weight *weight, enum plan_weight_part which) {
+    return which == PLAN_WEIGHT_DATA ? weight->columns : plan_weight_blocks(weight);
+}
+
+struct plan_bytes plan_weight_bytes(const struct plan_weight *weight, enum plan_weight_part which,
+                                    size_t first, size_t end) {
+    const struct plan_part *part = plan_weight_part(weight, which);
+    if (part->bytes == NULL) {
+        return (struct plan_bytes){NULL, 0};
+    }
+    const size_t bits = bits_of_part(weight, which);
+    const size_t last = (end - 1) * part->row + (columns_of_part(weight, which) - 1) * part->step;
+    const size_t begin = first * part->row * bits / 8;
+    return (struct plan_bytes){part->bytes + begin, ((last + 1) * bits + 7) / 8 - begin};
+}
+
+size_t plan_weight_size(const struct plan_weight *weight) {
+    size_t bits = 0;
+    for (int which = 0; which < PLAN_WEIGHT_PARTS; which++) {
+        const struct plan_part *part = plan_weight_part(weight, (enum plan_weight_part)which);
+        size_t rows = part->row > 0 ? weight->rows : 1;
+        if (part->bytes != NULL) {
+            bits += rows * columns_of_part(weight, (enum plan_weight_part)which) *
+                    bits_of_part(weight, (enum plan_weight_part)which);
+        }
+    }
+    return (bits + 7) / 8;
 }
 
 /* ---- Building ---- */

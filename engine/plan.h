@@ -41,56 +41,74 @@ enum {
 
 /* ---- What the model file holds, described but not copied ---- */
 
+/* A part of a weight: element (i, j) is element i * row + j * step of one run of elements, which begins
+ * at `bytes` and may have any alignment. Elements of less than a byte lie one behind the other, low
+ * bits first. */
+struct plan_part {
+    const uint8_t *bytes;
+    size_t row;
+    size_t step;
+};
+
 /* A matrix of `rows` outputs by `columns` inputs, y[n] = sum_k x[k] * W[n][k], as the model file
- * stores it. `data` may have any alignment.
+ * stores it.
  *
- *   bits == 0: numbers of `type`, W[n][k] at element n * columns + k, or k * rows + n if
- *   `transposed`.
+ *   bits == 0: W[n][k] = data(n, k), numbers of `type`.
  *
- *   bits == 4 or 8: codes in blocks of `block_size` along k, as com.microsoft MatMulNBits packs
- *   them, with blocks = ceil(columns / block_size) and b = k / block_size:
+ *   bits == 2, 4 or 8: data are codes of so many bits, and columns share a scale in blocks,
+ *   b = k / block_size or, where there is one, b = group_index[k]:
  *
- *       W[n][k] = (code[n][k] - zero_point[n][b]) * scale[n][b]
+ *       W[n][k] = (data(n, k) - zero_points(n, b)) * scales(n, b)
  *
- *       data:        (rows, blocks, block_size * bits / 8) bytes, low bits first; codes at and
- *                    past `columns` mean nothing, and `unpadded` rows end before them:
- *                    (rows, ceil(columns * bits / 8)) bytes
- *       scales:      (rows, blocks) of `scale_type`, any alignment; may be negative
- *       zero_points: (rows, ceil(blocks * bits / 8)) bytes packed like the codes; NULL means
- *                    2^(bits - 1) everywhere
+ *       data         unsigned, or two's complement if `is_signed`
+ *       scales       of `scale_type`; may be negative
+ *       zero_points  codes like the data or, if `zero_points_are_numbers`, of `scale_type`; where
+ *                    there are none, `zero_point` everywhere
  *
- * Between one row and the next the file has `row_skip` rows of something else, in each of these:
- * an expert's gate and up projection are the even and the odd rows of one tensor. */
+ * Rows and steps say how the parts lie: com.microsoft MatMulNBits pads the codes of each row to whole
+ * blocks, and its zero points to whole bytes; DequantizeLinear before a MatMul has everything the
+ * other way round, outputs side by side; one scale for all is row 0, step 0; an expert's gate and up
+ * projection are the even and the odd rows of one tensor. */
 struct plan_weight {
     const char *name;
     size_t rows;
     size_t columns;
     unsigned bits;
-    enum element_type type; /* bits == 0 only */
-    bool transposed;        /* bits == 0 only, and without row_skip */
-    bool unpadded;          /* bits > 0 only */
-    size_t row_skip;
-    size_t block_size; /* bits > 0 only: 16, or a multiple of 32 */
-    const uint8_t *data;
-    const uint8_t *scales;
+    enum element_type type; /* bits == 0 only; all that follows but data: bits > 0 only */
+    struct plan_part data;
+    bool is_signed;
+    size_t block_size;
+    const uint8_t *group_index; /* i32 of each column, or NULL */
+    struct plan_part scales;
     enum element_type scale_type;
-    const uint8_t *zero_points;
+    struct plan_part zero_points;
+    bool zero_points_are_numbers;
+    int zero_point;
 };
 
-/* Bytes of one row in a part of a weight, and from one row to the next. */
-struct plan_row_bytes {
-    size_t row;
-    size_t stride;
-};
+/* How many blocks a row has, and the block of a column. */
+size_t plan_weight_blocks(const struct plan_weight *weight);
+size_t plan_weight_block(const struct plan_weight *weight, size_t column);
 
-/* A weight whose rows lie one behind the other in the file: not `transposed`. */
-struct plan_weight_rows {
-    size_t blocks; /* bits > 0 only, as are scales and zero points */
-    struct plan_row_bytes data;
-    struct plan_row_bytes scales;
-    struct plan_row_bytes zero_points;
+/* The bytes from the first element of rows [first, end) of a part to their last. Where rows do not
+ * follow each other (part->row < part->step), other rows lie between them. */
+enum plan_weight_part {
+    PLAN_WEIGHT_DATA,
+    PLAN_WEIGHT_SCALES,
+    PLAN_WEIGHT_ZERO_POINTS,
+    PLAN_WEIGHT_PARTS,
 };
-struct plan_weight_rows plan_weight_rows(const struct plan_weight *weight);
+struct plan_bytes {
+    const uint8_t *bytes; /* NULL: the weight has no such part */
+    size_t size;
+};
+const struct plan_part *plan_weight_part(const struct plan_weight *weight,
+                                         enum plan_weight_part which);
+struct plan_bytes plan_weight_bytes(const struct plan_weight *weight, enum plan_weight_part which,
+                                    size_t first, size_t end);
+
+/* The bytes of the whole weight in the file, padding left out. */
+size_t plan_weight_size(const struct plan_weight *weight);
 
 /* A small vector (norm weights, biases), converted to f32 and copied into the plan. */
 struct plan_vector {

@@ -11,17 +11,19 @@ static void print_register(const struct plan *plan, int reg, FILE *out) {
     fprintf(out, "r%d[%zu]", reg, plan->registers[reg].width);
 }
 
-/* "q4/32 (512, 96) zero points" or "f32 (512, 96) transposed". */
+/* "q4/32 (512, 96) zero points", "q8/row (512, 96)" or "f32 (512, 96)". */
 static void print_weight(const struct plan *plan, int index, FILE *out) {
     const struct plan_weight *weight = &plan->weights[index];
-    if (weight->bits > 0) {
+    if (weight->bits == 0) {
+        fprintf(out, "%s %s", weight->name, element_type_name(weight->type));
+    } else if (weight->block_size < weight->columns) {
         fprintf(out, "%s q%u/%zu", weight->name, weight->bits, weight->block_size);
     } else {
-        fprintf(out, "%s %s", weight->name, element_type_name(weight->type));
+        fprintf(out, "%s q%u/row", weight->name, weight->bits);
     }
     fprintf(out, " (%zu, %zu)%s%s", weight->rows, weight->columns,
-            weight->zero_points != NULL ? " zero points" : "",
-            weight->transposed ? " transposed" : "");
+            weight->zero_points.bytes != NULL ? " zero points" : "",
+            weight->group_index != NULL ? " group index" : "");
 }
 
 static void print_embed(const struct plan *plan, const struct plan_embed *embed, FILE *out) {

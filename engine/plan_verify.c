@@ -91,16 +91,14 @@ static bool check_weight(const struct check *check, int index) {
         return false;
     }
     const struct plan_weight *weight = &check->plan->weights[index];
-    if (weight->rows == 0 || weight->columns == 0 || weight->data == NULL) {
+    if (weight->rows == 0 || weight->columns == 0 || weight->data.bytes == NULL) {
         return reject(check, "weight %s (%zu, %zu) is empty", weight->name, weight->rows,
                       weight->columns);
     }
-    bool block_fits =
-        weight->block_size == 16 || (weight->block_size > 0 && weight->block_size % 32 == 0);
-    bool quantized = (weight->bits == 4 || weight->bits == 8) && block_fits &&
-                     weight->scales != NULL && weight->scale_type != ELEMENT_U8;
-    bool plain = weight->bits == 0 && weight->type != ELEMENT_U8 &&
-                 !(weight->transposed && weight->row_skip > 0);
+    bool quantized = (weight->bits == 2 || weight->bits == 4 || weight->bits == 8) &&
+                     weight->block_size > 0 && weight->block_size <= INT32_MAX &&
+                     weight->scales.bytes != NULL && weight->scale_type != ELEMENT_U8;
+    bool plain = weight->bits == 0 && weight->type != ELEMENT_U8;
     return quantized || plain ||
            reject(check, "weight %s of %u bits in blocks of %zu is none that the engine knows",
                   weight->name, weight->bits, weight->block_size);

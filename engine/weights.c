@@ -5,6 +5,7 @@
 #include "engine/weights_pack.h"
 #include "engine/workers.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ struct pack_job {
     size_t offset; /* of the matrix in the memory of all */
     size_t first_tile;
     size_t end_tile;
-    struct scale_survey survey;
+    struct pack_form form; /* of a matrix's first job */
+    struct source_survey survey;
 };
 
 struct packing {
@@ -97,37 +99,45 @@ static void survey_job(void *context, size_t thread, size_t item) {
     (void)thread;
     struct pack_job *job = &((struct packing *)context)->jobs[item];
     if (job->source->bits != 0) {
-        job->survey = survey_scales(job->source, job->first_tile * TILE_ROWS, end_row_of(job));
+        job->survey = source_survey(job->source, job->first_tile * TILE_ROWS, end_row_of(job));
     }
 }
 
-/* Do the scales of `source`, whose jobs begin at `job`, fit into f16? */
-static bool scales_are_narrow(const struct packing *packing, size_t job, bool exact) {
+/* The form of the weight whose jobs begin at `job`. */
+static struct pack_form choose_form(const struct packing *packing, size_t job) {
     const struct plan_weight *source = packing->jobs[job].source;
-    bool narrow = !exact || source->scale_type == ELEMENT_F16;
+    struct source_survey all = packing->jobs[job].survey;
     for (; job < packing->job_count && packing->jobs[job].source == source; job++) {
-        narrow &= packing->jobs[job].survey.narrow;
+        const struct source_survey *some = &packing->jobs[job].survey;
+        all.narrow &= some->narrow;
+        all.halves &= some->halves;
+        all.whole &= some->whole;
+        all.least_zero_point = fminf(all.least_zero_point, some->least_zero_point);
+        all.greatest_zero_point = fmaxf(all.greatest_zero_point, some->greatest_zero_point);
     }
-    return narrow;
+    return source->bits == 0 ? (struct pack_form){0}
+                             : pack_choose_form(source, &all, packing->options->exact);
 }
 
 static bool check_scales(const struct packing *packing, struct error *err) {
     for (size_t i = 0; i < packing->job_count; i++) {
         const struct pack_job *job = &packing->jobs[i];
         if (job->source->bits != 0 && !job->survey.finite) {
-            return error_set(
-                err, ERROR_BAD_FILE, "weight %.200s: scale %zu is %g, expected a finite number",
-                job->source->name, job->survey.bad_index, (double)job->survey.bad_value);
+            return error_set(err, ERROR_BAD_FILE,
+                             "weight %.200s: the %s of row %zu, block %zu is %g, expected a finite "
+                             "number",
+                             job->source->name, job->survey.bad_what, job->survey.bad_row,
+                             job->survey.bad_block, (double)job->survey.bad_value);
         }
     }
     return true;
 }
 
 /* Lays out one matrix behind the others, of `*total` bytes so far. */
-static bool lay_out_matrix(const struct pack_job *job, bool wide, size_t *total,
+static bool lay_out_matrix(const struct pack_job *job, struct pack_form form, size_t *total,
                            struct error *err) {
     size_t bytes;
-    return (pack_layout(job->source, wide, job->matrix) &&
+    return (pack_layout(job->source, form, job->matrix) &&
             checked_multiply(job->matrix->tiles, job->matrix->tile_bytes, &bytes) &&
             checked_add(*total, bytes, total)) ||
            error_set(err, ERROR_TOO_LARGE, "weight %.200s (%zu, %zu) is too large",
@@ -140,10 +150,9 @@ static bool lay_out(struct packing *packing, struct error *err) {
     for (size_t i = 0; i < packing->job_count; i++) {
         struct pack_job *job = &packing->jobs[i];
         if (job->first_tile == 0) {
-            bool wide =
-                job->source->bits != 0 && !scales_are_narrow(packing, i, packing->options->exact);
             offset = total;
-            if (!lay_out_matrix(job, wide, &total, err)) {
+            job->form = choose_form(packing, i);
+            if (!lay_out_matrix(job, job->form, &total, err)) {
                 return false;
             }
         }
@@ -174,12 +183,16 @@ static void note(struct weights *weights, const char *path, const char *what,
 /* Entry `entry` of the file must be the matrix of `job` behind the others. */
 static bool adopt_matrix(const struct pack_job *job, const struct pack_entry *entry, size_t *total,
                          struct error *err) {
-    size_t offset = *total;
-    if (!lay_out_matrix(job, entry->wide_scales == 1, total, err)) {
+    const size_t offset = *total;
+    const struct pack_form form = {.wide = entry->wide == 1, .decoded = entry->decoded == 1};
+    if (entry->wide > 1 || entry->decoded > 1 || !pack_form_fits(job->source, form)) {
+        return error_set(err, ERROR_BAD_FILE, "its entry of weight %.200s has no form",
+                         job->source->name);
+    }
+    if (!lay_out_matrix(job, form, total, err)) {
         return false;
     }
-    return (entry->offset == offset && entry->bytes == *total - offset && entry->wide_scales <= 1 &&
-            (entry->wide_scales == 0 || job->source->bits != 0)) ||
+    return (entry->offset == offset && entry->bytes == *total - offset) ||
            error_set(err, ERROR_BAD_FILE, "its entry of weight %.200s does not fit",
                      job->source->name);
 }
@@ -282,7 +295,8 @@ static void publish(const struct packing *packing, const struct pack_identity *i
             entries[count++] = (struct pack_entry){
                 .offset = job->offset,
                 .bytes = job->matrix->tiles * job->matrix->tile_bytes,
-                .wide_scales = job->matrix->wide_scales,
+                .wide = job->form.wide,
+                .decoded = job->form.decoded,
             };
         }
     }
@@ -314,15 +328,22 @@ static void release(const struct plan *plan, const uint8_t *bytes, size_t size) 
     }
 }
 
-/* Gives back what rows [first, end) of a weight occupy in its file. */
+/* Where rows lie side by side, a page holds rows of many jobs. */
+static bool rows_follow_each_other(const struct plan_part *part) {
+    return part->row >= part->step;
+}
+
+/* Gives back what rows [first, end) of a weight occupy in its file: those parts whose rows follow each
+ * other, or those whose rows do not. */
 static void release_rows(const struct plan *plan, const struct plan_weight *source, size_t first,
-                         size_t end) {
-    const struct plan_weight_rows in_file = plan_weight_rows(source);
-    const size_t count = end - first;
-    release(plan, source->data + first * in_file.data.stride, count * in_file.data.stride);
-    if (source->bits != 0) {
-        release(plan, source->scales + first * in_file.scales.stride,
-                count * in_file.scales.stride);
+                         size_t end, bool following) {
+    for (int which = 0; which < PLAN_WEIGHT_PARTS; which++) {
+        enum plan_weight_part part = (enum plan_weight_part)which;
+        struct plan_bytes rows = plan_weight_bytes(source, part, first, end);
+        if (rows.bytes != NULL &&
+            rows_follow_each_other(plan_weight_part(source, part)) == following) {
+            release(plan, rows.bytes, rows.size);
+        }
     }
 }
 
@@ -331,10 +352,8 @@ static void pack_job(void *context, size_t thread, size_t item) {
     const struct pack_job *job = &packing->jobs[item];
     pack_tiles(job->source, job->matrix, job->first_tile, job->end_tile,
                packing->tiles + job->offset);
-    if (!job->source->transposed) { /* else a page holds rows of many jobs */
-        release_rows(packing->weights->plan, job->source, job->first_tile * TILE_ROWS,
-                     end_row_of(job));
-    }
+    release_rows(packing->weights->plan, job->source, job->first_tile * TILE_ROWS, end_row_of(job),
+                 true);
     size_t bytes = (job->end_tile - job->first_tile) * job->matrix->tile_bytes;
     size_t done = atomic_fetch_add(&packing->packed_bytes, bytes) + bytes;
     if (thread == 0 && packing->options->progress != NULL) {
@@ -342,11 +361,12 @@ static void pack_job(void *context, size_t thread, size_t item) {
     }
 }
 
-static void release_transposed(const struct packing *packing) {
+/* What the jobs have not given back. */
+static void release_rest(const struct packing *packing) {
     for (size_t i = 0; i < packing->job_count; i++) {
         const struct plan_weight *source = packing->jobs[i].source;
-        if (source->transposed && packing->jobs[i].first_tile == 0) {
-            release_rows(packing->weights->plan, source, 0, source->rows);
+        if (packing->jobs[i].first_tile == 0) {
+            release_rows(packing->weights->plan, source, 0, source->rows, false);
         }
     }
 }
@@ -360,7 +380,7 @@ static bool pack_all(struct packing *packing, const struct pack_identity *identi
         return false;
     }
     workers_run(packing->workers, pack_job, packing, packing->job_count);
-    release_transposed(packing);
+    release_rest(packing);
     if (packing->options->progress != NULL) {
         packing->options->progress(packing->options->context, weights->memory_bytes,
                                    weights->memory_bytes);
@@ -426,7 +446,7 @@ void weights_embed_row(const struct weights *weights, int index, size_t row, flo
     if (matrix->bytes != NULL) {
         read_packed_row(matrix, row, output);
     } else {
-        read_source_row(source, row, output);
+        source_row(source, row, output);
     }
     for (size_t k = 0; k < source->columns; k++) {
         output[k] *= scale;

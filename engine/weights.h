@@ -21,9 +21,10 @@
  * multiple of the block mean nothing. Every tile starts 64-byte aligned.
  *
  * Scales are f16 if the file has them so, and in fast mode if every one of the matrix is 0 or a
- * normal f16; else f32. bf16 numbers become f32. Which matrices are packed: those that
- * instructions multiply rows with. A table that only an embed instruction reads stays in the mapped file (see
- * weights_embed_row).
+ * normal f16; else f32. bf16 numbers become f32, 2-bit codes 4-bit ones. What has no such block form
+ * (see weights_pack.h) is decoded into numbers, f32 or, in fast mode, f16. Which matrices are packed:
+ * those that instructions multiply rows with. A table that only an embed instruction reads stays in the
+ * mapped file (see weights_embed_row).
  *
  * weights_open is called once; after it everything is constant, and any thread may read. */
 #ifndef QUERN_ENGINE_WEIGHTS_H
@@ -38,7 +39,7 @@
 
 enum {
     TILE_ROWS = 16,     /* f32 lanes of an AVX-512 register */
-    WEIGHTS_LAYOUT = 1, /* of what is drawn above: to be counted up with every change */
+    WEIGHTS_LAYOUT = 2, /* of what is drawn above: to be counted up with every change */
 };
 
 enum weight_format {

@@ -2,45 +2,11 @@
 
 #include "engine/checked.h"
 #include "engine/half.h"
+#include "engine/kernels/kernels.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { TILE_ALIGNMENT = 64 };
-
-/* ---- Bytes of any alignment ---- */
-
-static uint32_t load_u32(const uint8_t *bytes) {
-    uint32_t value;
-    memcpy(&value, bytes, sizeof value);
-    return value;
-}
-
-static uint16_t load_u16(const uint8_t *bytes) {
-    uint16_t value;
-    memcpy(&value, bytes, sizeof value);
-    return value;
-}
-
-static float load_number(enum element_type type, const uint8_t *bytes, size_t index) {
-    switch (type) {
-    case ELEMENT_F32:
-        return float_from_bits(load_u32(bytes + index * sizeof(float)));
-    case ELEMENT_F16:
-        return half_to_float(load_u16(bytes + index * sizeof(uint16_t)));
-    case ELEMENT_BF16: /* the upper half of an f32 */
-        return float_from_bits((uint32_t)load_u16(bytes + index * sizeof(uint16_t)) << 16);
-    case ELEMENT_U8:
-        break;
-    }
-    return bytes[index];
-}
-
-/* Element `index` of codes or zero points packed with low bits first. */
-static unsigned load_code(const uint8_t *bytes, unsigned bits, size_t index) {
-    unsigned byte = bytes[bits == 8 ? index : index / 2];
-    return bits == 8 ? byte : (byte >> (index % 2 * 4)) & 15;
-}
 
 /* ---- Geometry ---- */
 
@@ -67,7 +33,68 @@ static size_t bytes_of_block(const struct packed_matrix *matrix) {
     return bytes_of_block_head(matrix) + TILE_ROWS * matrix->block * bits_of_code(matrix) / 8;
 }
 
-bool pack_layout(const struct plan_weight *source, bool wide_scales, struct packed_matrix *matrix) {
+/* The block of the packed form, 0 if none will do: one block for each of the file, or 16 columns
+ * where those of the file are several times that. */
+static size_t packed_block(const struct plan_weight *source) {
+    const size_t size = source->block_size;
+    if (source->group_index != NULL) {
+        return 0;
+    }
+    if (size >= source->columns) {
+        return (source->columns + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK * ACTIVATION_BLOCK;
+    }
+    return size % ACTIVATION_BLOCK == 0 ? size : size % 16 == 0 ? 16 : 0;
+}
+
+/* Packed codes are unsigned: what is added to the numbers that codes and zero points mean. Of signed
+ * codes the zero point, 0 as a rule, becomes that which packed codes have unless they say otherwise,
+ * 8 or 128; and of unsigned 2-bit codes, which are packed as 4-bit codes, so does their usual one, 2. */
+static int code_offset(const struct plan_weight *source) {
+    if (source->is_signed) {
+        return source->bits == 8 ? 128 : 8;
+    }
+    return source->bits == 2 ? 6 : 0;
+}
+
+struct pack_form pack_choose_form(const struct plan_weight *source,
+                                  const struct source_survey *survey, bool exact) {
+    const float offset = (float)code_offset(source);
+    bool bytes = survey->whole && survey->least_zero_point + offset >= 0 &&
+                 survey->greatest_zero_point + offset <= 255;
+    struct pack_form form = {.decoded = packed_block(source) == 0 || !bytes};
+    bool narrow = survey->narrow && (!exact || source->scale_type == ELEMENT_F16);
+    form.wide = form.decoded ? exact || !survey->narrow || !survey->halves : !narrow;
+    return form;
+}
+
+bool pack_form_fits(const struct plan_weight *source, struct pack_form form) {
+    return source->bits == 0 ? !form.wide && !form.decoded
+                             : form.decoded || packed_block(source) != 0;
+}
+
+static bool lay_out_codes(const struct plan_weight *source, bool wide,
+                          struct packed_matrix *matrix) {
+    matrix->format = source->bits == 8 ? WEIGHT_Q8 : WEIGHT_Q4;
+    matrix->block = packed_block(source);
+    matrix->blocks = (source->columns - 1) / matrix->block + 1;
+    matrix->wide_scales = wide;
+    matrix->has_zero_points =
+        source->zero_points.bytes != NULL ||
+        source->zero_point + code_offset(source) != 1 << (bits_of_code(matrix) - 1);
+    return matrix->block <= SIZE_MAX / TILE_ROWS / 2 &&
+           checked_multiply(matrix->blocks, bytes_of_block(matrix), &matrix->tile_bytes);
+}
+
+static bool lay_out_numbers(const struct plan_weight *source, enum weight_format format,
+                            struct packed_matrix *matrix) {
+    matrix->format = format;
+    return checked_multiply(source->columns,
+                            TILE_ROWS * (format == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float)),
+                            &matrix->tile_bytes);
+}
+
+bool pack_layout(const struct plan_weight *source, struct pack_form form,
+                 struct packed_matrix *matrix) {
     size_t padded_rows;
     if (!checked_round_up(source->rows, TILE_ROWS, &padded_rows)) {
         return false;
@@ -77,58 +104,16 @@ bool pack_layout(const struct plan_weight *source, bool wide_scales, struct pack
         .columns = source->columns,
         .tiles = padded_rows / TILE_ROWS,
     };
-    size_t pieces; /* blocks, or inputs of a matrix of numbers */
-    size_t piece_bytes;
+    bool laid_out;
     if (source->bits == 0) {
-        matrix->format = source->type == ELEMENT_F16 ? WEIGHT_F16 : WEIGHT_F32;
-        pieces = source->columns;
-        piece_bytes = TILE_ROWS * (matrix->format == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float));
+        laid_out =
+            lay_out_numbers(source, source->type == ELEMENT_F16 ? WEIGHT_F16 : WEIGHT_F32, matrix);
+    } else if (form.decoded) {
+        laid_out = lay_out_numbers(source, form.wide ? WEIGHT_F32 : WEIGHT_F16, matrix);
     } else {
-        size_t padded_columns;
-        if (!checked_round_up(source->columns, source->block_size, &padded_columns) ||
-            source->block_size > SIZE_MAX / TILE_ROWS / 2) {
-            return false;
-        }
-        matrix->format = source->bits == 4 ? WEIGHT_Q4 : WEIGHT_Q8;
-        matrix->block = source->block_size;
-        matrix->blocks = padded_columns / source->block_size;
-        matrix->wide_scales = wide_scales;
-        matrix->has_zero_points = source->zero_points != NULL;
-        pieces = matrix->blocks;
-        piece_bytes = bytes_of_block(matrix);
+        laid_out = lay_out_codes(source, form.wide, matrix);
     }
-    return checked_multiply(pieces, piece_bytes, &matrix->tile_bytes) &&
-           checked_round_up(matrix->tile_bytes, TILE_ALIGNMENT, &matrix->tile_bytes);
-}
-
-/* ---- Scales ---- */
-
-struct scale_survey survey_scales(const struct plan_weight *source, size_t first_row,
-                                  size_t end_row) {
-    struct scale_survey survey = {.narrow = true, .finite = true};
-    const struct plan_weight_rows in_file = plan_weight_rows(source);
-    for (size_t row = first_row; row < end_row && survey.finite; row++) {
-        const uint8_t *scales = source->scales + row * in_file.scales.stride;
-        for (size_t b = 0; b < in_file.blocks && survey.finite; b++) {
-            float scale = load_number(source->scale_type, scales, b);
-            float magnitude = fabsf(scale);
-            bool normal = magnitude >= 0x1p-14f && magnitude <= 65504.0f;
-            survey.narrow &= normal || scale == 0.0f || source->scale_type == ELEMENT_F16;
-            survey.finite = isfinite(scale);
-            survey.bad_index = row * in_file.blocks + b;
-            survey.bad_value = scale;
-        }
-    }
-    return survey;
-}
-
-static void pack_scale(const struct packed_matrix *matrix, float scale, uint8_t *to) {
-    if (matrix->wide_scales) {
-        memcpy(to, &scale, sizeof scale);
-    } else {
-        uint16_t half = half_from_float(scale);
-        memcpy(to, &half, sizeof half);
-    }
+    return laid_out && checked_round_up(matrix->tile_bytes, TILE_ALIGNMENT, &matrix->tile_bytes);
 }
 
 /* ---- Codes ---- */
@@ -143,66 +128,98 @@ static uint32_t interleave_nibbles(uint32_t x) {
     return (x & 0xf00ff00f) | (x & 0x0f000f00) >> 4 | (x & 0x00f000f0) << 4;
 }
 
-/* The next 4 bytes of a row, or as many as are left, and zeros. */
-static uint32_t load_codes(const uint8_t *bytes, size_t left) {
-    if (left >= sizeof(uint32_t)) {
-        return load_u32(bytes);
-    }
-    uint32_t codes = 0;
-    memcpy(&codes, bytes, left);
-    return codes;
+/* How the codes of a run of a row's columns are found. */
+struct code_reader {
+    const struct plan_weight *source;
+    unsigned bits; /* of a packed code */
+    size_t count;  /* columns in a word of 32 bits */
+    uint32_t flip; /* the sign bits of its codes, if they have one */
+    bool whole;    /* words can be read as they are: the codes of a row lie one behind the other */
+};
+
+static struct code_reader code_reader(const struct plan_weight *source,
+                                      const struct packed_matrix *matrix) {
+    const unsigned bits = bits_of_code(matrix);
+    return (struct code_reader){
+        .source = source,
+        .bits = bits,
+        .count = 32 / bits,
+        .flip = !source->is_signed ? 0
+                : bits == 8        ? 0x80808080
+                                   : 0x88888888,
+        .whole = source->bits == bits && source->data.step == 1 && source->data.row * bits % 8 == 0,
+    };
 }
 
-/* The codes of one block of 16 rows: each takes the next 4 bytes of every row. */
-static void pack_block_q4(const uint8_t *const *rows, size_t row_bytes, uint8_t *to) {
-    for (size_t i = 0; i < row_bytes; i += 4) {
-        for (size_t n = 0; n < TILE_ROWS; n++, to += 4) {
-            uint32_t codes = interleave_nibbles(load_codes(rows[n] + i, row_bytes - i));
-            memcpy(to, &codes, sizeof codes);
+/* The codes of `count` columns from `column` on, the first in the lowest bits; those past the last
+ * column are zeros or mean nothing. A word begins at a whole byte, as 8 divides `column`, or 4 does and
+ * codes are bytes. */
+static uint32_t read_codes(const struct code_reader *reader, size_t row, size_t column) {
+    const struct plan_weight *source = reader->source;
+    const size_t left = source->columns - column;
+    const size_t count = left < reader->count ? left : reader->count;
+    uint32_t word = 0;
+    if (reader->whole) {
+        const uint8_t *from =
+            source->data.bytes + (row * source->data.row + column) * reader->bits / 8;
+        if (count == reader->count) {
+            memcpy(&word, from, sizeof word);
+        } else {
+            memcpy(&word, from, (count * reader->bits + 7) / 8);
+        }
+        return word ^ reader->flip;
+    }
+    const int offset = code_offset(source);
+    for (size_t i = 0; i < count; i++) {
+        word |= (uint32_t)(source_code(source, row, column + i) + offset) << (i * reader->bits);
+    }
+    return word;
+}
+
+/* The columns from `begin` on of one block of 16 rows: each takes the next word of every row. */
+static void pack_codes(const struct code_reader *reader, const size_t *rows, size_t begin,
+                       size_t end, uint8_t *to) {
+    for (size_t k = begin; k < end; k += reader->count) {
+        for (size_t n = 0; n < TILE_ROWS; n++, to += sizeof(uint32_t)) {
+            uint32_t word = read_codes(reader, rows[n], k);
+            word = reader->bits == 4 ? interleave_nibbles(word) : word;
+            memcpy(to, &word, sizeof word);
         }
     }
 }
 
-static void pack_block_q8(const uint8_t *const *rows, size_t row_bytes, uint8_t *to) {
-    for (size_t i = 0; i < row_bytes; i += 4) {
-        for (size_t n = 0; n < TILE_ROWS; n++, to += 4) {
-            uint32_t codes = load_codes(rows[n] + i, row_bytes - i);
-            memcpy(to, &codes, sizeof codes);
-        }
+static void pack_scale(const struct packed_matrix *matrix, float scale, uint8_t *to) {
+    if (matrix->wide_scales) {
+        memcpy(to, &scale, sizeof scale);
+    } else {
+        uint16_t half = half_from_float(scale);
+        memcpy(to, &half, sizeof half);
     }
 }
 
 static void pack_quantized_tile(const struct plan_weight *source,
                                 const struct packed_matrix *matrix, size_t tile, uint8_t *to) {
-    const size_t first = tile * TILE_ROWS;
+    const struct code_reader reader = code_reader(source, matrix);
     const size_t valid = rows_of_tile(source, tile);
-    const struct plan_weight_rows in_file = plan_weight_rows(source);
-    const size_t block_bytes = matrix->block * source->bits / 8;
-
-    for (size_t b = 0; b < matrix->blocks; b++) {
-        const size_t left =
-            in_file.data.row - b * block_bytes; /* the last block may be cut short */
-        const uint8_t *rows[TILE_ROWS];
+    size_t rows[TILE_ROWS];
+    for (size_t n = 0; n < TILE_ROWS; n++) { /* padding repeats the last row, with a scale of 0 */
+        rows[n] = tile * TILE_ROWS + (n < valid ? n : valid - 1);
+    }
+    for (size_t b = 0; b < matrix->blocks; b++, to += bytes_of_block(matrix)) {
+        const size_t begin = b * matrix->block;
+        const size_t rest = source->columns - begin;
+        const size_t block = plan_weight_block(source, begin);
+        uint8_t *zeros = to + TILE_ROWS * bytes_of_scale(matrix);
         for (size_t n = 0; n < TILE_ROWS; n++) {
-            /* Padding repeats the last row with a scale of 0. */
-            size_t row = first + (n < valid ? n : valid - 1);
-            rows[n] = source->data + row * in_file.data.stride + b * block_bytes;
-            const uint8_t *scales = source->scales + row * in_file.scales.stride;
-            float scale = n < valid ? load_number(source->scale_type, scales, b) : 0.0f;
+            float scale = n < valid ? source_scale(source, rows[n], block) : 0.0f;
             pack_scale(matrix, scale, to + n * bytes_of_scale(matrix));
             if (matrix->has_zero_points) {
-                const uint8_t *zeros = source->zero_points + row * in_file.zero_points.stride;
-                uint8_t *to_zeros = to + TILE_ROWS * bytes_of_scale(matrix);
-                to_zeros[n] = (uint8_t)load_code(zeros, source->bits, b);
+                int zero = (int)source_zero_point(source, rows[n], block);
+                zeros[n] = (uint8_t)(zero + code_offset(source));
             }
         }
-        uint8_t *codes = to + bytes_of_block_head(matrix);
-        if (matrix->format == WEIGHT_Q4) {
-            pack_block_q4(rows, left < block_bytes ? left : block_bytes, codes);
-        } else {
-            pack_block_q8(rows, left < block_bytes ? left : block_bytes, codes);
-        }
-        to += bytes_of_block(matrix);
+        pack_codes(&reader, rows, begin, begin + (rest < matrix->block ? rest : matrix->block),
+                   to + bytes_of_block_head(matrix));
     }
 }
 
@@ -210,19 +227,17 @@ static void pack_quantized_tile(const struct plan_weight *source,
 
 /* Numbers of tiles [first, end), inlined once for each pair of widths. A bf16 is the upper half of
  * an f32, and the memory is zeroed: so every number is copied to the upper end of its place. The
- * loop over k is the outer one: in a transposed source, (columns, rows), a run of tiles is a run of
- * bytes. */
+ * loop over k is the outer one: in a source of (columns, rows), a run of tiles is a run of bytes. */
 static inline __attribute__((always_inline)) void
 pack_numbers(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
              size_t end, uint8_t *bytes, const size_t from_bytes, const size_t to_bytes) {
-    const size_t row_step =
-        from_bytes * (source->transposed ? 1 : source->columns * (source->row_skip + 1));
-    const size_t k_step = from_bytes * (source->transposed ? source->rows : 1);
+    const size_t row_step = from_bytes * source->data.row;
+    const size_t k_step = from_bytes * source->data.step;
     for (size_t k = 0; k < source->columns; k++) {
         for (size_t tile = first; tile < end; tile++) {
             const size_t row = tile * TILE_ROWS;
             const size_t rows = rows_of_tile(source, tile);
-            const uint8_t *from = source->data + row * row_step + k * k_step;
+            const uint8_t *from = source->data.bytes + row * row_step + k * k_step;
             uint8_t *to = bytes + tile * matrix->tile_bytes + k * TILE_ROWS * to_bytes;
             for (size_t n = 0; n < rows; n++) {
                 memcpy(to + (n + 1) * to_bytes - from_bytes, from + n * row_step, from_bytes);
@@ -242,17 +257,37 @@ static void pack_number_tiles(const struct plan_weight *source, const struct pac
     }
 }
 
+static void pack_decoded_tile(const struct plan_weight *source, const struct packed_matrix *matrix,
+                              size_t tile, uint8_t *to) {
+    const size_t rows = rows_of_tile(source, tile);
+    for (size_t k = 0; k < source->columns; k++) {
+        for (size_t n = 0; n < rows; n++) {
+            const size_t at = k * TILE_ROWS + n;
+            float number = source_element(source, tile * TILE_ROWS + n, k);
+            if (matrix->format == WEIGHT_F32) {
+                memcpy(to + at * sizeof number, &number, sizeof number);
+            } else {
+                uint16_t half = half_from_float(number);
+                memcpy(to + at * sizeof half, &half, sizeof half);
+            }
+        }
+    }
+}
+
 void pack_tiles(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
                 size_t end, uint8_t *bytes) {
-    if (source->bits == 0 && source->transposed) {
+    const bool codes = matrix->format == WEIGHT_Q4 || matrix->format == WEIGHT_Q8;
+    if (source->bits == 0 && source->data.row < source->data.step) {
         pack_number_tiles(source, matrix, first, end, bytes);
         return;
     }
     for (size_t tile = first; tile < end; tile++) {
         if (source->bits == 0) {
             pack_number_tiles(source, matrix, tile, tile + 1, bytes);
-        } else {
+        } else if (codes) {
             pack_quantized_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);
+        } else {
+            pack_decoded_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);
         }
     }
 }
@@ -265,7 +300,7 @@ static void read_packed_codes(const struct packed_matrix *matrix, size_t lane, c
     const uint8_t *scales = block;
     const uint8_t *zeros = scales + TILE_ROWS * bytes_of_scale(matrix);
     const uint8_t *codes = block + bytes_of_block_head(matrix);
-    float scale = load_number(matrix->wide_scales ? ELEMENT_F32 : ELEMENT_F16, scales, lane);
+    float scale = source_number(matrix->wide_scales ? ELEMENT_F32 : ELEMENT_F16, scales, lane);
     int zero = matrix->has_zero_points ? zeros[lane] : 1 << (bits_of_code(matrix) - 1);
     for (size_t k = 0; k < columns; k++) {
         /* Input k is byte k % 4 of its group's lane; in Q4 inputs 4..7 of 8 are high nibbles. */
@@ -284,7 +319,7 @@ void read_packed_row(const struct packed_matrix *matrix, size_t row, float *outp
     if (matrix->format == WEIGHT_F16 || matrix->format == WEIGHT_F32) {
         enum element_type type = matrix->format == WEIGHT_F16 ? ELEMENT_F16 : ELEMENT_F32;
         for (size_t k = 0; k < matrix->columns; k++) {
-            output[k] = load_number(type, tile, k * TILE_ROWS + lane);
+            output[k] = source_number(type, tile, k * TILE_ROWS + lane);
         }
         return;
     }
@@ -292,31 +327,5 @@ void read_packed_row(const struct packed_matrix *matrix, size_t row, float *outp
         size_t rest = matrix->columns - k;
         read_packed_codes(matrix, lane, tile + k / matrix->block * bytes_of_block(matrix),
                           rest < matrix->block ? rest : matrix->block, output + k);
-    }
-}
-
-void read_source_row(const struct plan_weight *source, size_t row, float *output) {
-    if (source->bits == 0) {
-        size_t step = source->columns * (source->row_skip + 1);
-        for (size_t k = 0; k < source->columns; k++) {
-            size_t index = source->transposed ? k * source->rows + row : row * step + k;
-            output[k] = load_number(source->type, source->data, index);
-        }
-        return;
-    }
-    const struct plan_weight_rows in_file = plan_weight_rows(source);
-    const uint8_t *codes = source->data + row * in_file.data.stride;
-    const uint8_t *scales = source->scales + row * in_file.scales.stride;
-    const uint8_t *zeros = NULL;
-    if (source->zero_points != NULL) {
-        zeros = source->zero_points + row * in_file.zero_points.stride;
-    }
-    for (size_t k = 0; k < source->columns; k++) {
-        size_t b = k / source->block_size;
-        float scale = load_number(source->scale_type, scales, b);
-        unsigned zero =
-            zeros != NULL ? load_code(zeros, source->bits, b) : 1u << (source->bits - 1);
-        int code = (int)load_code(codes, source->bits, k) - (int)zero;
-        output[k] = (float)code * scale;
     }
 }

@@ -5,30 +5,35 @@
 
 #include "engine/plan.h"
 #include "engine/weights.h"
+#include "engine/weights_source.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What the elements of a weight decide of its packed form. */
+struct pack_form {
+    bool wide;    /* scales, or decoded numbers, are f32 instead of f16 */
+    bool decoded; /* quantized in the file, but packed as numbers */
+};
+
+/* The form for a quantized weight with such scales and zero points. Decoded are those that no kernel
+ * has: zero points with a fraction, or outside of a byte; columns that share scales in no runs of 16 or
+ * more. They take the memory of f16 or f32, and are as exact as those. */
+struct pack_form pack_choose_form(const struct plan_weight *source,
+                                  const struct source_survey *survey, bool exact);
+
+/* Could pack_choose_form have chosen this? */
+bool pack_form_fits(const struct plan_weight *source, struct pack_form form);
+
 /* Fills all of `matrix` but `bytes` for the packed form of `source`. False if a size overflows. */
-bool pack_layout(const struct plan_weight *source, bool wide_scales, struct packed_matrix *matrix);
+bool pack_layout(const struct plan_weight *source, struct pack_form form,
+                 struct packed_matrix *matrix);
 
 /* Writes tiles [first, end) of the matrix that begins at `bytes`, which are zeros. */
 void pack_tiles(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
                 size_t end, uint8_t *bytes);
 
-/* What the scales of some rows have in common. */
-struct scale_survey {
-    bool narrow;      /* each is zero or a normal f16, or was f16 in the file */
-    bool finite;      /* all of them are; if not, here is the first that is not: */
-    size_t bad_index; /* element of the scales */
-    float bad_value;
-};
-
-struct scale_survey survey_scales(const struct plan_weight *source, size_t first_row,
-                                  size_t end_row);
-
-/* output[0..columns) = one row, from the packed tiles or from the file. */
+/* output[0..columns) = one row, from the packed tiles. */
 void read_packed_row(const struct packed_matrix *matrix, size_t row, float *output);
-void read_source_row(const struct plan_weight *source, size_t row, float *output);
 
 #endif

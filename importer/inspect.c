@@ -111,21 +111,16 @@ static bool add_plan(cJSON *root, const struct plan *plan) {
     return true;
 }
 
-/* The bytes of a weight in the model file. */
-static size_t weight_bytes(const struct plan_weight *weight) {
-    struct plan_weight_rows rows = plan_weight_rows(weight);
-    size_t row = rows.data.row + rows.scales.row;
-    row += weight->zero_points != NULL ? rows.zero_points.row : 0;
-    return weight->rows * (weight->bits == 0 ? rows.data.row : row);
-}
-
-/* "q4 in blocks of 32 with zero points", "f16". */
+/* "q4 in blocks of 32 with zero points", "q8 in rows", "f16". */
 static void weight_kind(const struct plan_weight *weight, char *text, size_t size) {
+    const char *zero_points = weight->zero_points.bytes != NULL ? " with zero points" : "";
     if (weight->bits == 0) {
         snprintf(text, size, "%s", element_type_name(weight->type));
-    } else {
+    } else if (weight->block_size < weight->columns) {
         snprintf(text, size, "q%u in blocks of %zu%s", weight->bits, weight->block_size,
-                 weight->zero_points != NULL ? " with zero points" : "");
+                 zero_points);
+    } else {
+        snprintf(text, size, "q%u in rows%s", weight->bits, zero_points);
     }
 }
 
@@ -143,8 +138,8 @@ static void add_weights(cJSON *root, const struct plan *plan) {
         cJSON *matrices = cJSON_GetObjectItemCaseSensitive(entry, "matrices");
         cJSON *bytes = cJSON_GetObjectItemCaseSensitive(entry, "bytes");
         cJSON_SetNumberValue(matrices, cJSON_GetNumberValue(matrices) + 1);
-        cJSON_SetNumberValue(bytes,
-                             cJSON_GetNumberValue(bytes) + (double)weight_bytes(&plan->weights[i]));
+        cJSON_SetNumberValue(bytes, cJSON_GetNumberValue(bytes) +
+                                        (double)plan_weight_size(&plan->weights[i]));
     }
 }
 
@@ -217,7 +212,7 @@ static void add_memory(cJSON *root, const struct plan *plan) {
     cJSON *memory = cJSON_AddObjectToObject(root, "memory_bytes");
     double weights = 0;
     for (size_t i = 0; i < plan->weight_count; i++) {
-        weights += (double)weight_bytes(&plan->weights[i]);
+        weights += (double)plan_weight_size(&plan->weights[i]);
     }
     cJSON_AddNumberToObject(memory, "weights", weights);
     add_size(memory, "kv_cache_per_token_f16", full * HALF_BYTES);

@@ -118,8 +118,10 @@ static bool shape_as_first(struct interpret_call *call) {
 }
 
 static bool shape_of_linear(struct interpret_call *call) {
-    return call->inputs[1]->rank == 2
-               ? like_first(call, call->inputs[0]->type, last_dim(call->inputs[1]))
+    const struct tensor *weight = call->inputs[1];
+    size_t outputs = graph_attribute_int(call->node, "transposed", 0) != 0 ? 1 : 0;
+    return weight->rank == 2
+               ? like_first(call, call->inputs[0]->type, (int64_t)weight->dims[outputs])
                : wrong(call, "the weight is not a matrix");
 }
 
@@ -153,7 +155,8 @@ static bool shape_of_rows(struct interpret_call *call) {
     for (size_t d = 0; d < ids->rank; d++) {
         dims[d] = (int64_t)ids->dims[d];
     }
-    dims[ids->rank] = (int64_t)table->dims[transposed ? 0 : 1] * (packed ? 8 / bits : 1);
+    dims[ids->rank] = graph_attribute_int(
+        call->node, "columns", (int64_t)table->dims[transposed ? 0 : 1] * (packed ? 8 / bits : 1));
     return interpret_output(call, TENSOR_F32, ids->rank + 1, dims);
 }
 

@@ -98,6 +98,11 @@ static enum lower_result append_scale(struct lowering *lowering, const struct gr
     return append_like(lowering, node, 0, input, &instruction, &instruction.scale.output);
 }
 
+enum lower_result scale_output(struct lowering *lowering, const struct graph_node *node, int reg,
+                               float factor) {
+    return append_scale(lowering, node, reg, factor, 0);
+}
+
 /* Mul and Div: by a constant, or the product of two rows. */
 enum lower_result lower_factor(struct lowering *lowering, const struct graph_node *node) {
     bool divides = strcmp(node->op, "Div") == 0;

@@ -78,7 +78,8 @@ static enum lower_result read_shape(struct lowering *lowering, const struct grap
     fc->name = input_name(lowering, node, slot);
     fc->experts = tensor->dims[0];
     fc->weight.rows = tensor->dims[1];
-    fc->weight.data = tensor->bytes;
+    fc->weight.data =
+        (struct plan_part){.bytes = tensor->bytes, .row = fc->weight.columns, .step = 1};
     return LOWER_DONE;
 }
 
@@ -97,7 +98,7 @@ static enum lower_result read_block_size(struct lowering *lowering, const struct
                                          struct plan_weight *weight) {
     int64_t block_size = graph_attribute_int(node, "block_size", 0);
     if (block_size == 0) {
-        weight->block_size = (weight->columns + 31) / 32 * 32;
+        weight->block_size = weight->columns;
         return LOWER_DONE;
     }
     if (block_size < 16 || block_size > 1 << 20 || (block_size & (block_size - 1)) != 0) {
@@ -118,13 +119,14 @@ static enum lower_result unpack_zero_points(struct lowering *lowering, const str
     if (bytes == NULL) {
         return out_of_memory(lowering);
     }
+    const unsigned bits = fc->weight.bits;
     for (size_t e = 0; e < fc->experts; e++) {
         for (size_t n = 0; n < rows; n++) {
-            uint8_t pair = packed->bytes[e * expert_bytes + n / 2];
-            bytes[e * rows + n] = n % 2 == 1 ? pair >> 4 : pair & 15;
+            unsigned several = packed->bytes[e * expert_bytes + n * bits / 8];
+            bytes[e * rows + n] = (uint8_t)((several >> (n * bits % 8)) & ((1u << bits) - 1));
         }
     }
-    fc->weight.zero_points = bytes;
+    fc->weight.zero_points.bytes = bytes;
     return LOWER_DONE;
 }
 
@@ -143,11 +145,9 @@ static enum lower_result read_zero_points(struct lowering *lowering, const struc
         return refuse(lowering, node, "input %zu must be %zu bytes of constant zero points", slot,
                       expected);
     }
-    if (whole_rows && bits == 4) {
-        return unpack_zero_points(lowering, tensor, fc);
-    }
-    fc->weight.zero_points = tensor->bytes;
-    return LOWER_DONE;
+    fc->weight.zero_points = (struct plan_part){
+        .bytes = tensor->bytes, .row = (blocks * bits + 7) / 8 * (8 / bits), .step = 1};
+    return whole_rows && bits < 8 ? unpack_zero_points(lowering, tensor, fc) : LOWER_DONE;
 }
 
 static enum lower_result read_codes(struct lowering *lowering, const struct graph_node *node,
@@ -156,8 +156,8 @@ static enum lower_result read_codes(struct lowering *lowering, const struct grap
     const struct tensor *scales = constant_input(lowering, node, slots->scales);
     int64_t bits =
         graph_attribute_int(node, slots->bits, graph_attribute_int(node, "expert_weight_bits", 4));
-    if (bits != 4 && bits != 8) {
-        return refuse(lowering, node, "weights of %lld bits (only 4 and 8 have kernels)",
+    if (bits != 2 && bits != 4 && bits != 8) {
+        return refuse(lowering, node, "weights of %lld bits (only 2, 4 and 8 have kernels)",
                       (long long)bits);
     }
     if (columns % (size_t)(8 / bits) != 0) {
@@ -166,7 +166,7 @@ static enum lower_result read_codes(struct lowering *lowering, const struct grap
     }
     fc->weight.bits = (unsigned)bits;
     fc->weight.columns = columns;
-    fc->weight.unpadded = true;
+    fc->weight.zero_point = 1 << (bits - 1);
     enum lower_result result = read_block_size(lowering, node, &fc->weight);
     if (result == LOWER_DONE) {
         result = read_shape(lowering, node, slots->weight, columns * (size_t)bits / 8, fc);
@@ -184,7 +184,7 @@ static enum lower_result read_codes(struct lowering *lowering, const struct grap
                       "input %zu must be u8 codes, and input %zu %zu x %zu x %zu constant scales",
                       slots->weight, slots->scales, fc->experts, fc->weight.rows, blocks);
     }
-    fc->weight.scales = scales->bytes;
+    fc->weight.scales = (struct plan_part){.bytes = scales->bytes, .row = blocks, .step = 1};
     return read_zero_points(lowering, node, slots->zero_points, blocks, fc);
 }
 
@@ -244,21 +244,20 @@ static enum lower_result add_bias(struct lowering *lowering, const struct fc *fc
 static enum lower_result add_projection(struct lowering *lowering, const struct fc *fc,
                                         struct fc_part part,
                                         struct plan_expert_matrix *projection) {
-    const struct plan_weight_rows in_file = plan_weight_rows(&fc->weight);
     struct plan_weight weight = fc->weight;
     char name[256];
     weight.name = name;
     weight.rows = part.count;
-    weight.row_skip = part.step - 1;
+    weight.data.row *= part.step;
+    weight.scales.row *= part.step;
+    weight.zero_points.row *= part.step;
     for (size_t e = 0; e < fc->experts; e++) {
         size_t row = e * fc->weight.rows + part.first;
-        weight.data = fc->weight.data + row * in_file.data.row;
-        if (weight.bits != 0) {
-            weight.scales = fc->weight.scales + row * in_file.scales.row;
-        }
-        if (fc->weight.zero_points != NULL) {
-            weight.zero_points = fc->weight.zero_points + row * in_file.zero_points.row;
-        }
+        weight.data.bytes = plan_weight_bytes(&fc->weight, PLAN_WEIGHT_DATA, row, row + 1).bytes;
+        weight.scales.bytes =
+            plan_weight_bytes(&fc->weight, PLAN_WEIGHT_SCALES, row, row + 1).bytes;
+        weight.zero_points.bytes =
+            plan_weight_bytes(&fc->weight, PLAN_WEIGHT_ZERO_POINTS, row, row + 1).bytes;
         snprintf(name, sizeof name, "%.220s[%zu]", fc->name, e);
         int index = plan_add_weight(lowering->plan, &weight);
         if (index == PLAN_NONE) {

@@ -1,6 +1,7 @@
 /* Linear layers. Those that read one register become one instruction, so that they share its
  * quantized rows: query, key and value; gate and up. */
 #include "importer/lowering.h"
+#include "importer/passes/passes.h"
 
 #include <string.h>
 
@@ -16,10 +17,9 @@ static struct plan_linear *with_room(struct lowering *lowering, int reg) {
 }
 
 static enum lower_result append_linear(struct lowering *lowering, const struct graph_node *node,
-                                       int input, int weight, int bias) {
+                                       int input, int weight, int bias, int *output) {
     size_t rows = lowering->plan->weights[weight].rows;
-    int output;
-    enum lower_result result = new_row(lowering, node, 0, rows, rows, &output);
+    enum lower_result result = new_row(lowering, node, 0, rows, rows, output);
     if (result != LOWER_DONE) {
         return result;
     }
@@ -36,7 +36,7 @@ static enum lower_result append_linear(struct lowering *lowering, const struct g
     }
     linear->outputs[linear->count].weight = weight;
     linear->outputs[linear->count].bias = bias;
-    linear->outputs[linear->count].output = output;
+    linear->outputs[linear->count].output = *output;
     linear->count++;
     return LOWER_DONE;
 }
@@ -52,35 +52,47 @@ static enum lower_result lower_with_weight(struct lowering *lowering, const stru
         return refuse_rows(lowering, node, "a weight of %zu inputs meets a row of %zu",
                            matrix->columns, row->width);
     }
+    const int input = row->reg;
     int bias;
-    enum lower_result result = lower_vector(lowering, node, bias_slot, matrix->rows, &bias);
-    return result != LOWER_DONE ? result : append_linear(lowering, node, row->reg, weight, bias);
+    int output;
+    float bias_factor = graph_attribute_float(node, "bias_factor", 1);
+    enum lower_result result =
+        lower_scaled_vector(lowering, node, bias_slot, matrix->rows, bias_factor, &bias);
+    result =
+        result != LOWER_DONE ? result : append_linear(lowering, node, input, weight, bias, &output);
+    float factor = graph_attribute_float(node, "factor", 1);
+    return result != LOWER_DONE || factor == 1 ? result
+                                               : scale_output(lowering, node, output, factor);
 }
 
 enum lower_result lower_linear(struct lowering *lowering, const struct graph_node *node) {
+    static const struct quantized_slots slots = {
+        .data = LINEAR_WEIGHT, .scales = LINEAR_SCALES, .zero_points = LINEAR_ZERO_POINTS};
+    bool transposed = graph_attribute_int(node, "transposed", 0) != 0;
     int weight;
-    enum lower_result result = lower_matrix(lowering, node, 1, true, &weight);
-    return result != LOWER_DONE ? result : lower_with_weight(lowering, node, weight, 2);
+    enum lower_result result =
+        graph_input(lowering->graph, node, LINEAR_SCALES) == GRAPH_NONE
+            ? lower_matrix(lowering, node, LINEAR_WEIGHT, transposed, &weight)
+            : lower_dequantized(lowering, node, &slots, &weight);
+    return result != LOWER_DONE ? result : lower_with_weight(lowering, node, weight, LINEAR_BIAS);
 }
 
 enum lower_result lower_matmul_nbits(struct lowering *lowering, const struct graph_node *node) {
-    enum { SLOT_GROUP_INDEX = 4, SLOT_BIAS = 5 };
-    static const struct quantized_slots slots = {.data = 1, .scales = 2, .zero_points = 3};
+    enum { SLOT_BIAS = 5 };
+    static const struct quantized_slots slots = {
+        .data = 1, .scales = 2, .zero_points = 3, .group_index = 4};
     int64_t outputs = graph_attribute_int(node, "N", 0);
     int64_t inputs = graph_attribute_int(node, "K", 0);
     if (outputs < 1 || inputs < 1 || outputs > INT32_MAX || inputs > INT32_MAX) {
         return refuse(lowering, node, "N is %lld and K is %lld", (long long)outputs,
                       (long long)inputs);
     }
-    if (graph_input(lowering->graph, node, SLOT_GROUP_INDEX) != GRAPH_NONE) {
-        return refuse(lowering, node, "g_idx (reordered groups) has no kernel");
-    }
     if (graph_attribute_int(node, "weight_prepacked", 0) != 0) {
         return refuse(lowering, node, "weights that are packed for another runtime");
     }
     int weight;
     enum lower_result result =
-        lower_quantized(lowering, node, &slots, (size_t)outputs, (size_t)inputs, &weight);
+        lower_quantized(lowering, node, &slots, (size_t)outputs, (size_t)inputs, 0, &weight);
     if (result != LOWER_DONE) {
         return result;
     }

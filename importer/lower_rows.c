@@ -1,28 +1,38 @@
 /* The embedding, norms, and the operators that only change how a row is seen. */
 #include "importer/lowering.h"
+#include "importer/passes/passes.h"
 
 #include <string.h>
 
+static enum lower_result lower_table(struct lowering *lowering, const struct graph_node *node,
+                                     int *weight) {
+    static const struct quantized_slots slots = {
+        .data = EMBED_TABLE, .scales = EMBED_SCALES, .zero_points = EMBED_ZERO_POINTS};
+    const struct tensor *table =
+        graph_constant(lowering->graph, graph_input(lowering->graph, node, EMBED_TABLE));
+    int64_t bits = graph_attribute_int(node, "bits", 0);
+    if (bits != 0) {
+        size_t codes = table->dims[1] * (bits == 2 ? 4 : bits == 4 ? 2 : 1);
+        size_t columns = (size_t)graph_attribute_int(node, "columns", (int64_t)codes);
+        return lower_quantized(lowering, node, &slots, table->dims[0], columns, codes, weight);
+    }
+    if (graph_input(lowering->graph, node, EMBED_SCALES) != GRAPH_NONE) {
+        return lower_dequantized(lowering, node, &slots, weight);
+    }
+    bool transposed = graph_attribute_int(node, "transposed", 0) != 0;
+    return lower_matrix(lowering, node, EMBED_TABLE, transposed, weight);
+}
+
 enum lower_result lower_embed(struct lowering *lowering, const struct graph_node *node) {
-    static const struct quantized_slots slots = {.data = 0, .scales = 2, .zero_points = 3};
-    const struct graph_value *ids = &lowering->graph->values[graph_input(lowering->graph, node, 1)];
+    const struct graph_value *ids =
+        &lowering->graph->values[graph_input(lowering->graph, node, EMBED_IDS)];
     if (strcmp(ids->name, lowering->config->input_ids) != 0 || ids->rank != 2) {
         return refuse(lowering, node,
                       "looks up \"%.100s\" of rank %zu, expected \"%.100s\" (batch, sequence)",
                       ids->name, ids->rank, lowering->config->input_ids);
     }
-    int64_t bits = graph_attribute_int(node, "bits", 0);
     struct plan_embed embed = {.scale = graph_attribute_float(node, "scale", 1)};
-    enum lower_result result;
-    if (bits == 0) {
-        bool transposed = graph_attribute_int(node, "transposed", 0) != 0;
-        result = lower_matrix(lowering, node, 0, transposed, &embed.table);
-    } else {
-        const struct tensor *table =
-            graph_constant(lowering->graph, graph_input(lowering->graph, node, 0));
-        size_t columns = bits == 4 ? table->dims[1] * 2 : table->dims[1];
-        result = lower_quantized(lowering, node, &slots, table->dims[0], columns, &embed.table);
-    }
+    enum lower_result result = lower_table(lowering, node, &embed.table);
     if (result != LOWER_DONE) {
         return result;
     }

@@ -109,6 +109,10 @@ enum lower_result append(struct lowering *lowering, const struct plan_instructio
 enum lower_result add_vector(struct lowering *lowering, const struct graph_node *node, int reg,
                              size_t slot, int *sum);
 
+/* Makes the node's output the rows of `reg` times a factor. (lower_elementwise.c) */
+enum lower_result scale_output(struct lowering *lowering, const struct graph_node *node, int reg,
+                               float factor);
+
 /* ---- lower_weights.c: constants to weights, vectors and tables of the plan ---- */
 
 /* The constant that input `slot` is, or NULL if it is absent or no constant; its name. */
@@ -119,21 +123,31 @@ const char *input_name(const struct lowering *lowering, const struct graph_node 
 /* A vector of `length` elements from input `slot`; an absent input is PLAN_NONE. */
 enum lower_result lower_vector(struct lowering *lowering, const struct graph_node *node,
                                size_t slot, size_t length, int *vector);
+enum lower_result lower_scaled_vector(struct lowering *lowering, const struct graph_node *node,
+                                      size_t slot, size_t length, float factor, int *vector);
 
 /* A matrix of floats, stored (outputs, inputs) or, if transposed, (inputs, outputs). A tensor that
  * the plan has already is shared. */
 enum lower_result lower_matrix(struct lowering *lowering, const struct graph_node *node,
                                size_t slot, bool transposed, int *weight);
 
-/* A quantized matrix of rows x columns, as MatMulNBits packs it. */
+/* The inputs that make up a quantized matrix. */
 struct quantized_slots {
     size_t data;
     size_t scales;
     size_t zero_points;
+    size_t group_index; /* 0: there is none */
 };
+
+/* One of rows x columns, as MatMulNBits packs it, in rows of `codes`, 0: of as many as whole blocks
+ * have. */
 enum lower_result lower_quantized(struct lowering *lowering, const struct graph_node *node,
                                   const struct quantized_slots *slots, size_t rows, size_t columns,
-                                  int *weight);
+                                  size_t codes, int *weight);
+
+/* One with scales as DequantizeLinear has them: attributes transposed, axis, block_size. */
+enum lower_result lower_dequantized(struct lowering *lowering, const struct graph_node *node,
+                                    const struct quantized_slots *slots, int *weight);
 
 /* How the engine calls numbers of that type; false for those that it does not read. */
 bool lower_float_element(enum tensor_type type, enum element_type *element);

@@ -73,6 +73,7 @@ static enum typed_field field_of(enum tensor_type type) {
         [TENSOR_I16] = FIELD_INT32,  [TENSOR_U16] = FIELD_INT32,  [TENSOR_I8] = FIELD_INT32,
         [TENSOR_U8] = FIELD_INT32,   [TENSOR_BOOL] = FIELD_INT32, [TENSOR_F16] = FIELD_INT32,
         [TENSOR_BF16] = FIELD_INT32, [TENSOR_U4] = FIELD_INT32,   [TENSOR_I4] = FIELD_INT32,
+        [TENSOR_U2] = FIELD_INT32,   [TENSOR_I2] = FIELD_INT32,
     };
     return (enum typed_field)fields[type];
 }
@@ -80,7 +81,7 @@ static enum typed_field field_of(enum tensor_type type) {
 /* Takes the low bytes of each entry; types below a byte have one byte of elements an entry. */
 static bool copy_typed(struct tensor *tensor, const void *entries, size_t count, size_t entry_bytes,
                        struct arena *arena, struct error *err) {
-    bool packed = tensor->type == TENSOR_U4 || tensor->type == TENSOR_I4;
+    bool packed = tensor->size < tensor->count;
     size_t expected = packed ? tensor->size : tensor->count;
     if (count != expected) {
         return error_set(err, ERROR_BAD_FILE, "has %zu entries, but type and shape need %zu", count,

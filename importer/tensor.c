@@ -21,6 +21,7 @@ static const struct type_facts types[] = {
     [TENSOR_F64] = {"f64", 64, true},      [TENSOR_U32] = {"u32", 32, false},
     [TENSOR_U64] = {"u64", 64, false},     [TENSOR_BF16] = {"bf16", 16, true},
     [TENSOR_U4] = {"u4", 4, false},        [TENSOR_I4] = {"i4", 4, false},
+    [TENSOR_U2] = {"u2", 2, false},        [TENSOR_I2] = {"i2", 2, false},
 };
 
 enum tensor_type tensor_type_of(int number) {
@@ -103,8 +104,9 @@ static double bfloat_to_number(uint16_t bfloat) {
         element_;                                                                                  \
     })
 
-static unsigned load_nibble(const struct tensor *tensor, size_t i) {
-    return ((unsigned)tensor->bytes[i / 2] >> (i % 2 * 4)) & 15u;
+static unsigned load_bits(const struct tensor *tensor, size_t i, unsigned bits) {
+    size_t bit = i * bits;
+    return ((unsigned)tensor->bytes[bit / 8] >> (bit % 8)) & ((1u << bits) - 1);
 }
 
 double tensor_number(const struct tensor *tensor, size_t i) {
@@ -157,9 +159,13 @@ int64_t tensor_integer(const struct tensor *tensor, size_t i) {
         return number > (uint64_t)INT64_MAX ? INT64_MAX : (int64_t)number;
     }
     case TENSOR_U4:
-        return load_nibble(tensor, i);
+        return load_bits(tensor, i, 4);
     case TENSOR_I4:
-        return (int64_t)(load_nibble(tensor, i) ^ 8u) - 8;
+        return (int64_t)(load_bits(tensor, i, 4) ^ 8u) - 8;
+    case TENSOR_U2:
+        return load_bits(tensor, i, 2);
+    case TENSOR_I2:
+        return (int64_t)(load_bits(tensor, i, 2) ^ 2u) - 2;
     case TENSOR_F32:
     case TENSOR_F64:
     case TENSOR_F16:

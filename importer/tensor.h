@@ -33,6 +33,8 @@ enum tensor_type {
     TENSOR_BF16 = 16,
     TENSOR_U4 = 21,
     TENSOR_I4 = 22,
+    TENSOR_U2 = 25,
+    TENSOR_I2 = 26,
 };
 
 struct tensor {

@@ -10,10 +10,12 @@
  * MatMulNBits takes it as input 5. Only if nothing else reads the sum's first term. */
 #include "importer/passes/passes.h"
 
-/* The input slot of a linear layer that is its bias, or 0 if the node is none. */
+/* The input slot of a linear layer that is its bias, or 0 if the node is none or multiplies its sum. */
 static size_t bias_slot(const struct graph_node *node) {
     if (graph_node_is(node, QUERN_DOMAIN, "Linear")) {
-        return 2;
+        bool multiplies = graph_attribute_float(node, "factor", 1) != 1 ||
+                          graph_attribute_float(node, "bias_factor", 1) != 1;
+        return multiplies ? 0 : LINEAR_BIAS;
     }
     return graph_node_is(node, MICROSOFT_DOMAIN, "MatMulNBits") ? 5 : 0;
 }

@@ -11,6 +11,7 @@ static const struct {
     {"drop float casts", pass_drop_casts, NULL},
     {"recognize the embedding", pass_embedding, NULL},
     {"recognize linears", pass_linear, NULL},
+    {"recognize linears of quantized activations", pass_dynamic_int8, NULL},
     {"recognize RMS norms", pass_rms_norm, NULL},
     {"recognize activations", pass_activation, NULL},
     {"recognize gates", pass_gate, NULL},

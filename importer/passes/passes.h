@@ -5,10 +5,16 @@
  * and com.microsoft they leave these, of domain "quern":
  *
  *   Embed (table, ids, [scales], [zero_points])   rows of a table, times a constant
+ *       bits, block_size  as GatherBlockQuantized has packed bytes; bits 0: as Linear has its weight
+ *       columns  fewer than there are, where the last block is padded
  *       transposed  1: the table is (hidden, vocabulary)
- *       bits, block_size  as GatherBlockQuantized; bits 0: the table holds numbers
  *       scale  float
- *   Linear (x, weight, [bias])                    MatMul with a constant of rank 2, plus a vector
+ *   Linear (x, weight, [bias], [scales], [zero_points])
+ *                                                 factor * (x times a constant matrix + a vector)
+ *       transposed  1: the matrix is (inputs, outputs)
+ *       axis, block_size  of the scales, as DequantizeLinear has them; without scales, the matrix
+ *                         holds numbers
+ *       factor, bias_factor  floats, 1 unless given; the latter multiplies the vector before
  *   Gate (gate, [up], [bias])                     activation(gate + bias) * up
  *       activation  an enum plan_activation
  *   Scale (x)                                     softcap * tanh(factor * x / softcap)
@@ -35,7 +41,17 @@
 #define QUERN_DOMAIN     "quern"
 #define MICROSOFT_DOMAIN "com.microsoft"
 
-enum { GATE_GATE = 0, GATE_UP = 1, GATE_BIAS = 2, GATE_INPUTS = 3 }; /* input slots of Gate */
+/* Input slots. */
+enum { EMBED_TABLE = 0, EMBED_IDS = 1, EMBED_SCALES = 2, EMBED_ZERO_POINTS = 3, EMBED_INPUTS = 4 };
+enum {
+    LINEAR_X = 0,
+    LINEAR_WEIGHT = 1,
+    LINEAR_BIAS = 2,
+    LINEAR_SCALES = 3,
+    LINEAR_ZERO_POINTS = 4,
+    LINEAR_INPUTS = 5,
+};
+enum { GATE_GATE = 0, GATE_UP = 1, GATE_BIAS = 2, GATE_INPUTS = 3 };
 
 /* One pass over the graph; adds to *changes what it rewrote. False only when memory is out. */
 typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err);
@@ -49,6 +65,7 @@ graph_pass pass_drop_casts;
 graph_pass pass_embedding;
 graph_pass pass_embedding_scale;
 graph_pass pass_linear;
+graph_pass pass_dynamic_int8;
 graph_pass pass_rms_norm;
 graph_pass pass_activation;
 graph_pass pass_gate;

@@ -5,16 +5,27 @@
 
 #include "engine/plan.h"
 
+enum zero_point_form {
+    ZERO_POINTS_NONE, /* as MatMulNBits has it: the middle of unsigned codes, 0 of signed ones */
+    ZERO_POINTS_CODES,
+    ZERO_POINTS_WHOLE,    /* numbers of the scales' type */
+    ZERO_POINTS_FRACTION, /* with fractions */
+};
+
 struct weight_form {
     size_t rows;
     size_t columns;
     unsigned bits;
     enum element_type type; /* of numbers, or of scales */
-    bool transposed;
+    bool transposed;        /* all parts */
+    bool is_signed;
+    bool shared;   /* one scale and zero point for all; block_size is then to be the columns */
+    bool shuffled; /* with a group index */
     size_t block_size;
-    bool zero_points;
-    bool unpadded;
-    size_t row_skip;
+    enum zero_point_form zero_points;
+    bool
+        unpadded; /* rows of codes end with the last column, those of zero points with the last block */
+    size_t row_skip; /* other rows between one row and the next */
 };
 
 /* Its bytes begin at odd addresses; free them with random_weight_free. Scales are normal f16. */

@@ -120,7 +120,7 @@ static struct setup *set_up(const struct mixture *mixture) {
     router.linear.outputs[0].bias = PLAN_NONE;
     router.linear.outputs[0].output = 1;
     if (mixture->router != ROUTER_RANDOM) {
-        uint8_t *bytes = (uint8_t *)(uintptr_t)s->sources[1].data;
+        uint8_t *bytes = (uint8_t *)(uintptr_t)s->sources[1].data.bytes;
         memset(bytes, 0, EXPERTS * WIDTH * sizeof(float));
     }
     if (mixture->router == ROUTER_INFINITE) {

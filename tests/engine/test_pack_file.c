@@ -26,7 +26,7 @@ static void set_up(struct setup *s) {
                                                        .bits = 4,
                                                        .type = ELEMENT_F16,
                                                        .block_size = 32,
-                                                       .zero_points = true},
+                                                       .zero_points = ZERO_POINTS_CODES},
                                   1);
     s->sources[1] =
         random_weight((struct weight_form){.rows = 33, .columns = 7, .type = ELEMENT_F32}, 2);

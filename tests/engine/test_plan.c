@@ -15,8 +15,11 @@ enum { HIDDEN = 8, HEAD = 4, VOCABULARY = 32 };
 static const uint8_t bytes[VOCABULARY * HIDDEN * 4];
 
 static int add_weight(struct plan *plan, size_t rows, size_t columns) {
-    struct plan_weight weight = {
-        .name = "weight", .rows = rows, .columns = columns, .type = ELEMENT_F32, .data = bytes};
+    struct plan_weight weight = {.name = "weight",
+                                 .rows = rows,
+                                 .columns = columns,
+                                 .type = ELEMENT_F32,
+                                 .data = {.bytes = bytes, .row = columns, .step = 1}};
     return plan_add_weight(plan, &weight);
 }
 
@@ -160,8 +163,8 @@ static void spoil_logits(struct plan *plan) {
 }
 static void spoil_block_size(struct plan *plan) {
     plan->weights[1].bits = 4;
-    plan->weights[1].block_size = 24;
-    plan->weights[1].scales = bytes;
+    plan->weights[1].block_size = 0;
+    plan->weights[1].scales.bytes = bytes;
 }
 static void spoil_activation(struct plan *plan) {
     plan->instructions[6].gate.activation = PLAN_ACTIVATION_COUNT;
@@ -202,7 +205,7 @@ Test(plan, verify_names_what_is_wrong) {
         {spoil_long_rope, "14 positions for 16"},
         {spoil_table_rows, "31 rows for a vocabulary of 32"},
         {spoil_logits, "does not write logits"},
-        {spoil_block_size, "4 bits in blocks of 24"},
+        {spoil_block_size, "4 bits in blocks of 0"},
         {spoil_order, "a second select_rows"},
         {spoil_activation, "activation 8 does not exist"},
         {spoil_sum, "adds neither or both of a register and a vector"},

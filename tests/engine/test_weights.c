@@ -19,13 +19,13 @@ static const struct weight_form forms[] = {
      .bits = 4,
      .type = ELEMENT_BF16,
      .block_size = 32,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 5,
      .columns = 300,
      .bits = 4,
      .type = ELEMENT_F32,
      .block_size = 64,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 1100, .columns = 129, .bits = 4, .type = ELEMENT_F16, .block_size = 128},
     {.rows = 33, .columns = 1, .bits = 8, .type = ELEMENT_F32, .block_size = 32},
     {.rows = 1,
@@ -33,7 +33,7 @@ static const struct weight_form forms[] = {
      .bits = 8,
      .type = ELEMENT_F16,
      .block_size = 16,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 40, .columns = 256, .bits = 8, .type = ELEMENT_F32, .block_size = 256},
     {.rows = 17, .columns = 50, .bits = 4, .type = ELEMENT_F32, .block_size = 32, .unpadded = true},
     {.rows = 100,
@@ -41,7 +41,7 @@ static const struct weight_form forms[] = {
      .bits = 8,
      .type = ELEMENT_F16,
      .block_size = 32,
-     .zero_points = true,
+     .zero_points = ZERO_POINTS_CODES,
      .unpadded = true,
      .row_skip = 1},
     {.rows = 33,
@@ -49,7 +49,7 @@ static const struct weight_form forms[] = {
      .bits = 4,
      .type = ELEMENT_F16,
      .block_size = 96,
-     .zero_points = true,
+     .zero_points = ZERO_POINTS_CODES,
      .row_skip = 1},
     {.rows = 17, .columns = 33, .type = ELEMENT_F32},
     {.rows = 40, .columns = 33, .type = ELEMENT_F32, .row_skip = 1},
@@ -59,6 +59,62 @@ static const struct weight_form forms[] = {
     {.rows = 1100, .columns = 9, .type = ELEMENT_F32, .transposed = true},
     {.rows = 20, .columns = 50, .type = ELEMENT_F16, .transposed = true},
     {.rows = 3, .columns = 5, .type = ELEMENT_BF16, .transposed = true},
+    /* 2 bits are packed as 4. */
+    {.rows = 17, .columns = 40, .bits = 2, .type = ELEMENT_F32, .block_size = 16},
+    {.rows = 5, .columns = 70, .bits = 2, .type = ELEMENT_F32, .is_signed = true, .block_size = 32},
+    {.rows = 20,
+     .columns = 100,
+     .bits = 2,
+     .type = ELEMENT_F16,
+     .block_size = 32,
+     .zero_points = ZERO_POINTS_CODES},
+    /* As DequantizeLinear has them. */
+    {.rows = 33,
+     .columns = 70,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .transposed = true,
+     .is_signed = true,
+     .block_size = 32,
+     .unpadded = true},
+    {.rows = 34,
+     .columns = 70,
+     .bits = 4,
+     .type = ELEMENT_F16,
+     .transposed = true,
+     .block_size = 64,
+     .zero_points = ZERO_POINTS_CODES,
+     .unpadded = true},
+    {.rows = 19,
+     .columns = 96,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .is_signed = true,
+     .block_size = 32,
+     .zero_points = ZERO_POINTS_CODES,
+     .unpadded = true},
+    {.rows = 40,
+     .columns = 100,
+     .bits = 8,
+     .type = ELEMENT_F32,
+     .transposed = true,
+     .is_signed = true,
+     .block_size = 100},
+    {.rows = 40,
+     .columns = 100,
+     .bits = 8,
+     .type = ELEMENT_F32,
+     .shared = true,
+     .block_size = 100,
+     .zero_points = ZERO_POINTS_CODES},
+    /* Blocks of several times 16, zero points that are whole numbers. */
+    {.rows = 17, .columns = 100, .bits = 4, .type = ELEMENT_F32, .block_size = 48},
+    {.rows = 17,
+     .columns = 70,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .block_size = 32,
+     .zero_points = ZERO_POINTS_WHOLE},
 };
 
 enum { FORM_COUNT = sizeof forms / sizeof forms[0] };
@@ -109,6 +165,54 @@ Test(weights, packed_rows_read_back_as_the_file_has_them) {
     rows_are_those_of_the_file(true, true, NULL);
 }
 
+/* Forms that no kernel has: they become numbers, exact ones in exact mode. */
+static const struct weight_form decoded_forms[] = {
+    {.rows = 17,
+     .columns = 70,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .block_size = 32,
+     .zero_points = ZERO_POINTS_FRACTION},
+    {.rows = 20,
+     .columns = 40,
+     .bits = 2,
+     .type = ELEMENT_F16,
+     .block_size = 16,
+     .zero_points = ZERO_POINTS_FRACTION},
+    {.rows = 9, .columns = 100, .bits = 4, .type = ELEMENT_F32, .shuffled = true, .block_size = 32},
+    {.rows = 9, .columns = 50, .bits = 8, .type = ELEMENT_F32, .is_signed = true, .block_size = 1},
+};
+
+Test(weights, what_no_kernel_has_is_decoded) {
+    for (size_t i = 0; i < 2 * sizeof decoded_forms / sizeof decoded_forms[0]; i++) {
+        const struct weight_form *form = &decoded_forms[i / 2];
+        const bool exact = i % 2 == 0;
+        struct plan_weight weight = random_weight(*form, 7);
+        struct plan plan;
+        struct weights *weights;
+        struct error err = {0};
+        plan_of(&plan, &weight, true);
+        cr_assert(
+            weights_open(&weights, &plan, &(struct weights_options){.exact = exact}, NULL, &err),
+            "%s", err.text);
+        cr_assert_eq(weights_matrix(weights, 0)->format, exact ? WEIGHT_F32 : WEIGHT_F16);
+        float output[128];
+        for (size_t row = 0; row < weight.rows; row++) {
+            weights_embed_row(weights, 0, row, 1.0f, output);
+            for (size_t k = 0; k < weight.columns; k++) {
+                float want = weight_at(&weight, row, k);
+                float tolerance = exact ? 0 : fabsf(want) / 2048 + 1e-7f;
+                cr_assert_leq(fabsf(output[k] - want), tolerance,
+                              "%s at (%zu, %zu): %g, expected %g", weight_form_name(form), row, k,
+                              (double)output[k], (double)want);
+            }
+        }
+        weights_close(weights);
+        plan_deinit(&plan);
+        random_weight_free(&weight);
+    }
+}
+
 Test(weights, several_threads_pack_the_same) {
     struct workers *workers;
     struct error err = {0};
@@ -127,7 +231,7 @@ static bool open_with_scale(size_t index, float scale, bool exact, struct packed
     struct weight_form form = {
         .rows = 2000, .columns = 64, .bits = 4, .type = ELEMENT_F32, .block_size = 32};
     struct plan_weight weight = random_weight(form, 8);
-    memcpy((void *)(uintptr_t)(weight.scales + index * sizeof scale), &scale, sizeof scale);
+    memcpy((void *)(uintptr_t)(weight.scales.bytes + index * sizeof scale), &scale, sizeof scale);
     struct plan plan;
     plan_of(&plan, &weight, true);
     struct weights *weights = NULL;
@@ -147,7 +251,8 @@ Test(weights, a_scale_that_is_not_finite_is_refused_by_name) {
     struct error err = {0};
     cr_assert(!open_with_scale(3210, INFINITY, false, &matrix, &err));
     cr_assert_eq(err.code, ERROR_BAD_FILE);
-    cr_assert_str_eq(err.text, "weight random: scale 3210 is inf, expected a finite number");
+    cr_assert_str_eq(
+        err.text, "weight random: the scale of row 1605, block 0 is inf, expected a finite number");
 }
 
 Test(weights, scales_are_f16_unless_that_would_lose_one) {
@@ -174,27 +279,27 @@ Test(weights, pages_of_a_mapped_file_are_given_back_and_other_memory_is_kept) {
     struct plan_weight weight = random_weight(form, 9);
     size_t bytes = form.rows * form.columns * sizeof(float);
     uint8_t *copy = malloc(bytes);
-    memcpy(copy, weight.data, bytes);
+    memcpy(copy, weight.data.bytes, bytes);
 
     int file = memfd_create("weights", 0);
-    cr_assert_eq(write(file, weight.data, bytes), (ssize_t)bytes);
+    cr_assert_eq(write(file, weight.data.bytes, bytes), (ssize_t)bytes);
     struct plan_weight mapped = weight;
-    mapped.data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
+    mapped.data.bytes = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
     const struct plan_weight *sources[] = {&weight, &mapped};
     for (size_t i = 0; i < 2; i++) {
         struct plan plan;
         plan_of(&plan, sources[i], true);
-        cr_assert(
-            plan_add_mapping(&plan, &(struct plan_mapping){.bytes = mapped.data, .size = bytes}));
+        cr_assert(plan_add_mapping(
+            &plan, &(struct plan_mapping){.bytes = mapped.data.bytes, .size = bytes}));
         struct weights *weights;
         cr_assert(weights_open(&weights, &plan, &(struct weights_options){0}, NULL, NULL));
         weights_close(weights);
         plan_deinit(&plan);
     }
-    cr_assert(!page_is_present(mapped.data + bytes / 2));
-    cr_assert_eq(memcmp(weight.data, copy, bytes), 0);
-    cr_assert_eq(memcmp(mapped.data, copy, bytes), 0);
-    munmap((void *)(uintptr_t)mapped.data, bytes);
+    cr_assert(!page_is_present(mapped.data.bytes + bytes / 2));
+    cr_assert_eq(memcmp(weight.data.bytes, copy, bytes), 0);
+    cr_assert_eq(memcmp(mapped.data.bytes, copy, bytes), 0);
+    munmap((void *)(uintptr_t)mapped.data.bytes, bytes);
     close(file);
     free(copy);
     random_weight_free(&weight);

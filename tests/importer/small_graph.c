@@ -31,8 +31,8 @@ void add_output(struct graph *graph, const char *name) {
     graph->outputs[graph->output_count++] = graph_value_named(graph, name);
 }
 
-static int add_constant(struct graph *graph, const char *name, enum tensor_type type, size_t rank,
-                        const int64_t *dims, const void *values) {
+int add_elements(struct graph *graph, const char *name, enum tensor_type type, size_t rank,
+                 const int64_t *dims, const void *values) {
     struct error err = {0};
     struct tensor *tensor = arena_allocate(graph->arena, 1, sizeof *tensor);
     uint8_t *bytes = tensor_allocate(tensor, graph->arena, type, rank, dims, &err);
@@ -45,17 +45,12 @@ static int add_constant(struct graph *graph, const char *name, enum tensor_type 
 
 int add_integers(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
                  const int64_t *values) {
-    return add_constant(graph, name, TENSOR_I64, rank, dims, values);
+    return add_elements(graph, name, TENSOR_I64, rank, dims, values);
 }
 
 int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
                const float *values) {
-    return add_constant(graph, name, TENSOR_F32, rank, dims, values);
-}
-
-int add_bytes(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
-              const uint8_t *values) {
-    return add_constant(graph, name, TENSOR_U8, rank, dims, values);
+    return add_elements(graph, name, TENSOR_F32, rank, dims, values);
 }
 
 static size_t count_names(const char *names) {

@@ -20,8 +20,8 @@ int add_integers(struct graph *graph, const char *name, size_t rank, const int64
                  const int64_t *values);
 int add_floats(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
                const float *values);
-int add_bytes(struct graph *graph, const char *name, size_t rank, const int64_t *dims,
-              const uint8_t *values);
+int add_elements(struct graph *graph, const char *name, enum tensor_type type, size_t rank,
+                 const int64_t *dims, const void *values);
 
 /* A node; inputs and outputs are names with commas between, "" for an absent one. It has room for
  * ATTRIBUTES_MAX attributes (graph_set_int, graph_set_float, set_text). */

@@ -133,8 +133,8 @@ static void add_fc(struct graph *graph, const struct variant *variant, const str
         add_floats(graph, text, 3, (const int64_t[]){EXPERTS, rows, columns}, fc->numbers);
     } else {
         pack(fc->codes, EXPERTS * fc->rows * fc->columns, fc->columns, variant->bits, bytes);
-        add_bytes(graph, name, 3, (const int64_t[]){EXPERTS, rows, columns * variant->bits / 8},
-                  bytes);
+        add_elements(graph, name, TENSOR_U8, 3,
+                     (const int64_t[]){EXPERTS, rows, columns * variant->bits / 8}, bytes);
         snprintf(text, sizeof text, "%s_scales", name);
         add_floats(graph, text, variant->block_size > 0 ? 3 : 2,
                    (const int64_t[]){EXPERTS, rows, blocks}, fc->scales);
@@ -143,7 +143,8 @@ static void add_fc(struct graph *graph, const struct variant *variant, const str
         pack(fc->zero_points, count, run, variant->bits, bytes);
         int64_t packed = (int64_t)(count / run * ((run * variant->bits + 7) / 8));
         snprintf(text, sizeof text, "%s_zeros", name);
-        add_bytes(graph, text, 2, (const int64_t[]){EXPERTS, packed / EXPERTS}, bytes);
+        add_elements(graph, text, TENSOR_U8, 2, (const int64_t[]){EXPERTS, packed / EXPERTS},
+                     bytes);
     }
     snprintf(text, sizeof text, "%s_bias", name);
     add_floats(graph, text, 2, (const int64_t[]){EXPERTS, rows}, fc->bias);

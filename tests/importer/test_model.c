@@ -99,7 +99,7 @@ Test(model, an_untied_embedding_is_a_weight_of_its_own) {
     const struct plan_weight *table = &plan->weights[plan->instructions[0].embed.table];
     cr_assert_eq(table->bits, 0);
     cr_assert_eq(table->type, ELEMENT_F32);
-    cr_assert_not(table->transposed);
+    cr_assert_eq(table->data.step, 1);
     model_close(model);
 }
 
@@ -110,7 +110,7 @@ Test(model, a_transposed_float_embedding_is_tied_too) {
     const struct plan_instruction *head = &plan->instructions[plan->instruction_count - 1];
     cr_assert_eq(plan->instructions[0].embed.table, head->linear.outputs[0].weight);
     const struct plan_weight *table = &plan->weights[plan->instructions[0].embed.table];
-    cr_assert(table->transposed);
+    cr_assert_eq(table->data.row, 1, "its rows are columns of the file's matrix");
     cr_assert_eq(table->rows, 512);
     cr_assert_eq(table->columns, 96);
     model_close(model);
@@ -203,10 +203,10 @@ Test(model, all_reasons_are_collected_each_with_its_node) {
     struct spoiled spoiled;
     read_fixture(&spoiled);
     set_int(spoiled.graph, first_node(spoiled.graph, "GroupQueryAttention"), "causal", 0);
-    set_int(spoiled.graph, first_node(spoiled.graph, "MatMulNBits"), "bits", 2);
+    set_int(spoiled.graph, first_node(spoiled.graph, "MatMulNBits"), "bits", 3);
     first_node(spoiled.graph, "Gelu")->op = "Swish";
     expect_reasons(&spoiled, (const char *const[]){
-                                 "q_proj/MatMul_Q4 (com.microsoft::MatMulNBits): weights of 2 bits",
+                                 "q_proj/MatMul_Q4 (com.microsoft::MatMulNBits): weights of 3 bits",
                                  "act_fn/FastGelu (Swish): this operator has no instruction",
                                  "causal = 0 has no instruction",
                                  NULL,

@@ -396,3 +396,38 @@ Test(passes, a_vector_that_an_activation_or_a_norm_adds_becomes_the_bias_of_a_li
         graph_close(graph);
     }
 }
+
+Test(passes, bytes_that_are_dequantized_behind_their_gather_are_an_embedding) {
+    struct graph *graph = small_graph();
+    add_input(graph, "input_ids", TENSOR_I64, 2);
+    int table = add_elements(graph, "table", TENSOR_U8, 2, (const int64_t[]){4, 2}, numbers);
+    add_elements(graph, "zero", TENSOR_U8, 0, NULL, numbers);
+    int scale = add_floats(graph, "scale", 0, NULL, numbers);
+    add_node(graph, "", "Gather", "table,input_ids", "codes");
+    add_node(graph, "", "DequantizeLinear", "codes,scale,zero", "y");
+    cr_assert_eq(run_pass(graph, pass_embedding), 1);
+    const struct graph_node *embed = producer_of_y(graph);
+    cr_assert_str_eq(embed->op, "Embed");
+    cr_assert_eq(graph_input(graph, embed, EMBED_TABLE), table);
+    cr_assert_eq(graph_input(graph, embed, EMBED_SCALES), scale);
+    graph_close(graph);
+}
+
+Test(passes, columns_that_are_sliced_off_a_packed_table_are_padding) {
+    struct graph *graph = small_graph();
+    add_input(graph, "input_ids", TENSOR_I64, 2);
+    add_elements(graph, "table", TENSOR_U8, 2, (const int64_t[]){4, 8}, numbers);
+    add_floats(graph, "scales", 2, (const int64_t[]){4, 1}, numbers);
+    add_integers(graph, "start", 1, &one, (const int64_t[]){0});
+    add_integers(graph, "end", 1, &one, (const int64_t[]){12});
+    add_integers(graph, "axis", 1, &one, (const int64_t[]){-1});
+    struct graph_node *gather = add_node(graph, MICROSOFT_DOMAIN, "GatherBlockQuantized",
+                                         "table,input_ids,scales", "padded");
+    graph_set_int(gather, "block_size", 16);
+    add_node(graph, "", "Slice", "padded,start,end,axis", "y");
+    cr_assert_eq(run_pass(graph, pass_embedding), 2);
+    const struct graph_node *embed = producer_of_y(graph);
+    cr_assert_str_eq(embed->op, "Embed");
+    cr_assert_eq(graph_attribute_int(embed, "columns", 0), 12);
+    graph_close(graph);
+}

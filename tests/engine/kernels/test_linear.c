@@ -19,33 +19,33 @@ static const struct weight_form forms[] = {
      .bits = 4,
      .type = ELEMENT_F32,
      .block_size = 16,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 1, .columns = 100, .bits = 4, .type = ELEMENT_F16, .block_size = 64},
     {.rows = 48,
      .columns = 300,
      .bits = 4,
      .type = ELEMENT_F32,
      .block_size = 128,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 17,
      .columns = 40,
      .bits = 4,
      .type = ELEMENT_F16,
      .block_size = 256,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 100, .columns = 1152, .bits = 8, .type = ELEMENT_F32, .block_size = 32},
     {.rows = 17,
      .columns = 100,
      .bits = 8,
      .type = ELEMENT_F16,
      .block_size = 16,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 5,
      .columns = 300,
      .bits = 8,
      .type = ELEMENT_F16,
      .block_size = 64,
-     .zero_points = true},
+     .zero_points = ZERO_POINTS_CODES},
     {.rows = 33, .columns = 40, .bits = 8, .type = ELEMENT_F32, .block_size = 128},
     {.rows = 20, .columns = 90, .bits = 4, .type = ELEMENT_F16, .block_size = 96, .unpadded = true},
     {.rows = 20, .columns = 90, .bits = 8, .type = ELEMENT_F32, .block_size = 96, .unpadded = true},
@@ -268,10 +268,10 @@ Test(linear, extreme_codes_do_not_overflow) {
                                    .bits = bits,
                                    .type = ELEMENT_F16,
                                    .block_size = 64,
-                                   .zero_points = true};
+                                   .zero_points = ZERO_POINTS_CODES};
         struct setup *s = set_up(form, false);
-        memset((void *)(uintptr_t)s->source.data, 0xff, 16 * 64 * bits / 8);
-        memset((void *)(uintptr_t)s->source.zero_points, 0, 16);
+        memset((void *)(uintptr_t)s->source.data.bytes, 0xff, 16 * 64 * bits / 8);
+        memset((void *)(uintptr_t)s->source.zero_points.bytes, 0, 16);
         struct weights *weights;
         cr_assert(weights_open(&weights, &s->plan, &(struct weights_options){0}, NULL, NULL));
         float x[64];
