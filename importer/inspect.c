@@ -303,6 +303,17 @@ static void add_tokenizer(cJSON *root, const struct model *model) {
     cJSON_AddStringToObject(root, "tokenizer", text);
 }
 
+static void add_chat_template(cJSON *root, const struct model *model) {
+    char text[320];
+    if (model->chat_template == NULL) {
+        snprintf(text, sizeof text, "none: %.250s", model->chat_template_error.text);
+    } else {
+        snprintf(text, sizeof text, "one%s",
+                 model->chat_template->with_tools != NULL ? ", and another one for tools" : "");
+    }
+    cJSON_AddStringToObject(root, "chat_template", text);
+}
+
 /* ---- For people ---- */
 
 static void print_scalar(const cJSON *item, FILE *out) {
@@ -380,6 +391,7 @@ static cJSON *describe(const struct model *model) {
     add_files(root, model);
     bool complete = root != NULL && add_graph(root, model->graph);
     add_tokenizer(root, model);
+    add_chat_template(root, model);
     if (runs) {
         complete = complete && add_plan(root, &model->plan);
         add_runs(root, model);

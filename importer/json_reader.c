@@ -268,6 +268,44 @@ bool json_integer(struct json_reader *json, int64_t *number) {
     return true;
 }
 
+/* Passes digits; how many? */
+static size_t skip_digits(struct json_reader *json) {
+    const char *begin = json->at;
+    while (json->at < json->end && *json->at >= '0' && *json->at <= '9') {
+        json->at++;
+    }
+    return (size_t)(json->at - begin);
+}
+
+static bool skip_one_of(struct json_reader *json, const char *characters) {
+    bool found = json->at < json->end && *json->at != '\0' && strchr(characters, *json->at) != NULL;
+    json->at += found;
+    return found;
+}
+
+bool json_number(struct json_reader *json, struct token_text *digits) {
+    if (json_peek(json) != JSON_NUMBER) {
+        return fail(json, "a number");
+    }
+    const char *begin = json->at;
+    skip_one_of(json, "-");
+    bool zero = skip_one_of(json, "0");
+    if (!zero && skip_digits(json) == 0) {
+        return fail(json, "a digit");
+    }
+    if (skip_one_of(json, ".") && skip_digits(json) == 0) {
+        return fail(json, "a digit");
+    }
+    if (skip_one_of(json, "eE")) {
+        skip_one_of(json, "+-");
+        if (skip_digits(json) == 0) {
+            return fail(json, "a digit");
+        }
+    }
+    *digits = (struct token_text){begin, (size_t)(json->at - begin)};
+    return true;
+}
+
 static bool word(struct json_reader *json, const char *expected) {
     size_t length = strlen(expected);
     skip_space(json);

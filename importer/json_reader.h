@@ -66,6 +66,7 @@ bool json_next_element(struct json_reader *json);
 bool json_string(struct json_reader *json, struct token_text *text);
 bool json_integer(struct json_reader *json,
                   int64_t *number); /* also of a number written 1.0 or 1e3 */
+bool json_number(struct json_reader *json, struct token_text *digits); /* any, as it is written */
 bool json_boolean(struct json_reader *json, bool *truth);
 
 /* Passes over a value of any type; and says where its bytes are, which another reader may read. */

@@ -86,6 +86,14 @@ static bool open_tokenizer(struct model *model, struct error *err) {
            error_set(err, failure.code, "%s", failure.text);
 }
 
+/* Without a chat template a model can still do everything but chat. */
+static bool open_chat_template(struct model *model, struct error *err) {
+    struct error *failure = &model->chat_template_error;
+    return chat_template_open(&model->chat_template, model->directory, failure) ||
+           failure->code != ERROR_OUT_OF_MEMORY ||
+           error_set(err, failure->code, "%s", failure->text);
+}
+
 bool model_examine(struct model **out, const char *path, struct error *err) {
     struct model_config config;
     struct model *model = calloc(1, sizeof *model);
@@ -99,7 +107,7 @@ bool model_examine(struct model **out, const char *path, struct error *err) {
         return false;
     }
     bool sound = keep_configuration(model, &config, err) && read_graph(model, &config, err) &&
-                 open_tokenizer(model, err);
+                 open_tokenizer(model, err) && open_chat_template(model, err);
     model_config_deinit(&config);
     if (!sound) {
         model_close(model);
@@ -137,6 +145,7 @@ void model_close(struct model *model) {
     plan_deinit(&model->plan);
     graph_close(model->graph);
     tokenizer_close(model->tokenizer);
+    chat_template_close(model->chat_template);
     model_dir_close(model->directory);
     free(model->reasons);
     free(model->stop_tokens);

@@ -11,6 +11,7 @@
 #include "engine/error.h"
 #include "engine/plan.h"
 #include "engine/text/tokenizer.h"
+#include "importer/chat_template.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +27,9 @@ struct model {
     struct plan plan;
     struct tokenizer *tokenizer;  /* NULL: see tokenizer_error */
     struct error tokenizer_error; /* why there is none: no tokenizer.json, or not a supported one */
-    int32_t *stop_tokens;         /* eos_token_id, one or several */
+    struct chat_template *chat_template; /* NULL: see chat_template_error */
+    struct error chat_template_error;    /* why there is none: no template, or a broken one */
+    int32_t *stop_tokens;                /* eos_token_id, one or several */
     size_t stop_token_count;
     struct model_dir *directory;
     struct graph *graph;     /* as the passes left it, for inspect */

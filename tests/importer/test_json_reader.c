@@ -34,6 +34,24 @@ Test(json_reader, walks_nested_values_and_skips_what_nobody_wants) {
     json_reader_deinit(&json);
 }
 
+Test(json_reader, keeps_numbers_as_they_are_written) {
+    static const char *const numbers[] = {
+        "0", "-1", "1.0", "1e5", "-0.5E-10", "123", "12345678901234567890123456789"};
+    static const char *const others[] = {"-", "1.", ".5", "1e", "1e+", "+1", "-a", "\"1\"", ""};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct json_reader json = reader(numbers[i]);
+        struct token_text digits;
+        cr_assert(json_number(&json, &digits) && json_end(&json), "%s: %s", numbers[i],
+                  json.error.text);
+        cr_assert(token_text_is(digits, numbers[i]));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct json_reader json = reader(others[i]);
+        struct token_text digits;
+        cr_assert_not(json_number(&json, &digits), "accepted %s", others[i]);
+    }
+}
+
 Test(json_reader, unescapes_strings) {
     static const struct {
         const char *json;

@@ -1,0 +1,238 @@
+#include "importer/chat_template.h"
+
+#include "importer/json_reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char template_file[] = "chat_template.jinja";
+static const char config_file[] = "tokenizer_config.json";
+static const char tokens_file[] = "special_tokens_map.json";
+
+/* ---- Special tokens ---- */
+
+static bool no_memory(struct json_reader *json) {
+    return error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for a chat template");
+}
+
+/* A copy, of what stays only until the next string is read. */
+static bool copy_text(struct json_reader *json, struct arena *arena, struct token_text text,
+                      struct template_value *value) {
+    char *bytes = arena_copy_text(arena, text.bytes, text.length);
+    if (bytes == NULL) {
+        return no_memory(json);
+    }
+    *value = template_from_text(bytes, text.length);
+    return true;
+}
+
+/* A token: its text, or an object with that as its "content". Absent where it is neither. */
+static bool read_token(struct json_reader *json, struct arena *arena,
+                       struct template_value *token) {
+    struct token_text text;
+    *token = (struct template_value){.type = TEMPLATE_ABSENT};
+    if (json_peek(json) == JSON_STRING) {
+        return json_string(json, &text) && copy_text(json, arena, text, token);
+    }
+    if (json_peek(json) != JSON_OBJECT) {
+        return json_skip(json);
+    }
+    json_begin_object(json);
+    while (json_next_key(json, &text)) {
+        bool is_content = token_text_is(text, "content") && json_peek(json) == JSON_STRING;
+        if (is_content ? !json_string(json, &text) || !copy_text(json, arena, text, token)
+                       : !json_skip(json)) {
+            return false;
+        }
+    }
+    return json->error.code == ERROR_NONE;
+}
+
+/* The first file that names a token decides. */
+static bool add_token(struct json_reader *json, struct chat_template *chat,
+                      struct template_value name) {
+    struct template_value token = {.type = TEMPLATE_ABSENT};
+    if (!read_token(json, &chat->arena, &token)) {
+        return false;
+    }
+    bool wanted = token.type != TEMPLATE_ABSENT && template_dict_find(chat->tokens, name) == NULL;
+    return !wanted || template_dict_set(&chat->arena, chat->tokens, name, token) || no_memory(json);
+}
+
+/* {"image_token": …}, or a list, whose tokens have no names. */
+static bool add_extra_tokens(struct json_reader *json, struct chat_template *chat) {
+    struct token_text key;
+    struct template_value name = {.type = TEMPLATE_ABSENT};
+    if (json_peek(json) != JSON_OBJECT) {
+        return json_skip(json);
+    }
+    json_begin_object(json);
+    while (json_next_key(json, &key)) {
+        if (!copy_text(json, &chat->arena, key, &name) || !add_token(json, chat, name)) {
+            return false;
+        }
+    }
+    return json->error.code == ERROR_NONE;
+}
+
+static bool is_token_name(struct token_text key) {
+    static const char ending[] = "_token";
+    size_t length = sizeof ending - 1;
+    return key.length > length && memcmp(key.bytes + key.length - length, ending, length) == 0;
+}
+
+/* ---- Templates ---- */
+
+static bool parse(struct json_reader *json, struct template **out, struct token_text source) {
+    struct error failure = {0};
+    if (*out != NULL) { /* of two of the same name the last counts, as in Python */
+        template_close(*out);
+        *out = NULL;
+    }
+    return template_parse(out, source.bytes, source.length, &failure) ||
+           error_set(&json->error, failure.code, "chat_template: %s", failure.text);
+}
+
+/* {"name": …, "template": …}, in any order. */
+static bool read_named_template(struct json_reader *json, struct chat_template *chat) {
+    struct token_text key;
+    struct token_text text;
+    struct text_buffer name = {0};
+    struct text_buffer source = {0};
+    json_begin_object(json);
+    while (json_next_key(json, &key)) {
+        struct text_buffer *kept = token_text_is(key, "name")       ? &name
+                                   : token_text_is(key, "template") ? &source
+                                                                    : NULL;
+        if (kept == NULL || json_peek(json) != JSON_STRING) {
+            json_skip(json);
+            continue;
+        }
+        kept->length = 0;
+        if (json_string(json, &text) && !text_buffer_append(kept, text.bytes, text.length)) {
+            no_memory(json);
+        }
+    }
+    struct token_text named = {name.length > 0 ? name.bytes : "", name.length};
+    struct template **place = token_text_is(named, "default")    ? &chat->usual
+                              : token_text_is(named, "tool_use") ? &chat->with_tools
+                                                                 : NULL;
+    bool fine = json->error.code == ERROR_NONE &&
+                (place == NULL || source.bytes == NULL ||
+                 parse(json, place, (struct token_text){source.bytes, source.length}));
+    text_buffer_deinit(&name);
+    text_buffer_deinit(&source);
+    return fine;
+}
+
+static bool read_templates(struct json_reader *json, struct chat_template *chat) {
+    struct token_text source;
+    switch (json_peek(json)) {
+    case JSON_STRING:
+        return json_string(json, &source) && parse(json, &chat->usual, source);
+    case JSON_ARRAY:
+        json_begin_array(json);
+        while (json_next_element(json)) {
+            if (!read_named_template(json, chat)) {
+                return false;
+            }
+        }
+        return json->error.code == ERROR_NONE;
+    default:
+        return json_skip(json);
+    }
+}
+
+/* ---- Files ---- */
+
+static void read_members(struct json_reader *json, struct chat_template *chat) {
+    struct token_text key;
+    struct template_value name = {.type = TEMPLATE_ABSENT};
+    bool has_template = chat->usual != NULL;
+    json_begin_object(json);
+    while (json_next_key(json, &key)) {
+        if (token_text_is(key, "chat_template") && !has_template) {
+            read_templates(json, chat);
+        } else if (token_text_is(key, "extra_special_tokens")) {
+            add_extra_tokens(json, chat);
+        } else if (is_token_name(key)) {
+            if (copy_text(json, &chat->arena, key, &name)) {
+                add_token(json, chat, name);
+            }
+        } else {
+            json_skip(json);
+        }
+    }
+    json_end(json);
+}
+
+/* A file that is not there says nothing. */
+static bool read_config(struct chat_template *chat, struct model_dir *directory, const char *name,
+                        struct error *err) {
+    if (!model_dir_has(directory, name)) {
+        return true;
+    }
+    const struct model_file *file = model_dir_map(directory, name, err);
+    if (file == NULL) {
+        return false;
+    }
+    struct json_reader json;
+    json_reader_init(&json, (const char *)file->bytes, file->size);
+    read_members(&json, chat);
+    struct error failure = json.error;
+    json_reader_deinit(&json);
+    model_dir_release_pages(file);
+    return failure.code == ERROR_NONE || error_set(err, failure.code, "%s: %s", name, failure.text);
+}
+
+static bool read_template_file(struct chat_template *chat, struct model_dir *directory,
+                               struct error *err) {
+    if (!model_dir_has(directory, template_file)) {
+        return true;
+    }
+    const struct model_file *file = model_dir_map(directory, template_file, err);
+    return file != NULL &&
+           (template_parse(&chat->usual, (const char *)file->bytes, file->size, err) ||
+            error_prefix(err, "%s", template_file));
+}
+
+static bool read_all(struct chat_template *chat, struct model_dir *directory, struct error *err) {
+    chat->tokens = template_dict_new(&chat->arena);
+    if (chat->tokens == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a chat template");
+    }
+    if (!read_template_file(chat, directory, err) ||
+        !read_config(chat, directory, config_file, err) ||
+        !read_config(chat, directory, tokens_file, err)) {
+        return false;
+    }
+    return chat->usual != NULL ||
+           error_set(err, ERROR_UNSUPPORTED,
+                     "the folder has no chat template, neither %s nor chat_template in %s",
+                     template_file, config_file);
+}
+
+bool chat_template_open(struct chat_template **out, struct model_dir *directory,
+                        struct error *err) {
+    struct chat_template *chat = calloc(1, sizeof *chat);
+    if (chat == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a chat template");
+    }
+    arena_init(&chat->arena);
+    if (!read_all(chat, directory, err)) {
+        chat_template_close(chat);
+        return false;
+    }
+    *out = chat;
+    return true;
+}
+
+void chat_template_close(struct chat_template *chat) {
+    if (chat == NULL) {
+        return;
+    }
+    template_close(chat->usual);
+    template_close(chat->with_tools);
+    arena_deinit(&chat->arena);
+    free(chat);
+}
