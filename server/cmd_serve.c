@@ -132,6 +132,10 @@ static bool open_model(struct server *server, struct error *err) {
         return error_set(err, ERROR_UNSUPPORTED, "The model \"%s\" cannot serve text: %s",
                          server->model->id, server->model->tokenizer_error.text);
     }
+    if (server->model->chat_template == NULL) {
+        fprintf(stderr, "quern: chat is not available with %s: %s\n", server->model->id,
+                server->model->chat_template_error.text);
+    }
     server->index.tokenizer = server->model->tokenizer;
     server->service.index = &server->index;
     server->service.model = server->model;

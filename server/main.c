@@ -19,6 +19,7 @@ static const struct {
     {"pack", "write the pack file of a model, from which the others start in no time", cmd_pack},
     {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
+    {"template", "make prompts of conversations, one JSON line each", cmd_template},
     {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
 };
 

@@ -26,7 +26,7 @@ expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
-for command in serve run inspect pack bench logits tokenize; do
+for command in serve run inspect pack bench logits template tokenize; do
     expect 0 "usage: quern $command" "$command" --help
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
@@ -94,6 +94,27 @@ expect 1 'nowhere' run nowhere hello
 "$quern" run - 'Once' --seed 7 --temperature 1 --max-tokens 16 >"$scratch/first"
 printf 'Once' | "$quern" run - --seed 7 --temperature 1 --max-tokens 16 >"$scratch/second"
 cmp -s "$scratch/first" "$scratch/second" || fail 'run says something else with the same seed'
+
+# ---- template ----
+# answers INPUT EXPECTED ARGUMENT...: quern template prints these lines for those.
+answers() {
+    input=$1 want=$2
+    shift 2
+    said=$(printf '%s\n' "$input" | "$quern" template "$@") || fail "quern template $*: $said"
+    [ "$said" = "$want" ] || fail "quern template $*: $said, not $want"
+}
+answers '{"messages": [{"role": "user", "content": "Hi "}], "add_generation_prompt": true}' \
+    '{"text": "<bos><start_of_turn>user\u000aHi<end_of_turn>\u000a<start_of_turn>model\u000a"}'
+answers '{"messages": [{"role": "user", "content": "a\u0000\u2028\"\u00e9"}]}' \
+    '{"text": "<|im_start|>user\u000aa\u0000\u2028\"é<|im_end|>\u000a"}' chat_templates/bytelevel
+answers '{"messages": [{"role": "tool", "content": ""}]}
+
+[1' '{"error": "chat template: line 16: this template knows the roles system, user and assistant, not tool"}
+{"error": "expected a comma or the closing bracket at byte 3, found the end"}'
+expect 1 'the folder has no chat template' template models
+mkdir "$scratch/broken"
+echo '{% if %}' >"$scratch/broken/chat_template.jinja"
+expect 1 'chat_template.jinja: line 1: expected an expression' template "$scratch/broken"
 
 [ "$failures" = 0 ] || exit 1
 echo 'all commands behave'
