@@ -87,8 +87,23 @@ static bool only_read_by(const struct plan *plan, const struct plan_instruction 
     return count.readers == 0 && reg != plan->logits;
 }
 
-/* Whether instruction `index` is a pair of matrices that only feed the gate which follows, or a
- * matrix that only feeds the activation which does. */
+/* Is the operand a whole register? */
+static bool is_whole(const struct plan *plan, const struct plan_gate *gate,
+                     const struct plan_operand *operand) {
+    return operand->first == 0 &&
+           plan->registers[operand->reg].width == plan->registers[gate->output].width;
+}
+
+/* Are gate and up the halves of one register, each of whole tiles? */
+static bool are_halves(const struct plan *plan, const struct plan_gate *gate) {
+    size_t width = plan->registers[gate->output].width;
+    size_t firsts = gate->gate.first + gate->up.first;
+    return gate->gate.reg == gate->up.reg && firsts == width &&
+           (gate->gate.first == 0 || gate->up.first == 0) && width % TILE_ROWS == 0 &&
+           plan->registers[gate->gate.reg].width == 2 * width;
+}
+
+/* Whether instruction `index` is a matrix, or two, that only feed the gate which follows. */
 static bool feeds_gate(const struct plan *plan, size_t index) {
     if (index + 1 >= plan->instruction_count || plan->instructions[index].kind != PLAN_LINEAR ||
         plan->instructions[index + 1].kind != PLAN_GATE) {
@@ -96,15 +111,20 @@ static bool feeds_gate(const struct plan *plan, size_t index) {
     }
     const struct plan_linear *linear = &plan->instructions[index].linear;
     const struct plan_instruction *next = &plan->instructions[index + 1];
+    const struct plan_gate *gate = &next->gate;
     int first = linear->outputs[0].output;
-    if (linear->count == 1 && next->gate.up == PLAN_NONE) {
-        return first == next->gate.gate && only_read_by(plan, next, first);
-    }
     int second = linear->count == 2 ? linear->outputs[1].output : PLAN_NONE;
-    bool feeds = (first == next->gate.gate && second == next->gate.up) ||
-                 (first == next->gate.up && second == next->gate.gate);
-    return feeds && first != second && only_read_by(plan, next, first) &&
-           only_read_by(plan, next, second);
+    if (linear->count > 2 || !only_read_by(plan, next, first)) {
+        return false;
+    }
+    if (linear->count == 1) {
+        bool alone = gate->up.reg == PLAN_NONE && is_whole(plan, gate, &gate->gate);
+        return first == gate->gate.reg && (alone || are_halves(plan, gate));
+    }
+    bool both = (first == gate->gate.reg && second == gate->up.reg) ||
+                (first == gate->up.reg && second == gate->gate.reg);
+    return both && first != second && only_read_by(plan, next, second) &&
+           is_whole(plan, gate, &gate->gate) && is_whole(plan, gate, &gate->up);
 }
 
 /* What they give stays in scratch. */

@@ -127,8 +127,8 @@ static void norm_row(struct executor *x, const struct op *op, size_t thread, siz
 static void gate_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
     const struct plan_gate *gate = &op->instruction->gate;
     float *output = row_to_write(x, gate->output, thread, row);
-    const float *up = gate->up == PLAN_NONE ? NULL : row_to_read(x, gate->up, row);
-    x->parts.kernels->gate[gate->activation](row_to_read(x, gate->gate, row), up,
+    const float *up = gate->up.reg == PLAN_NONE ? NULL : operand(x, &gate->up, row);
+    x->parts.kernels->gate[gate->activation](operand(x, &gate->gate, row), up,
                                              x->parts.plan->registers[gate->output].width, output);
     row_written(x, gate->output, output, row);
 }
@@ -225,20 +225,35 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
                    output->stride);
 }
 
-/* ---- Linear and gate in one: items are runs of tiles of both matrices ----
+/* ---- Linear and gate in one: items are runs of tiles of both matrices, or halves of one ----
  *
  *     gate tiles  ->  scratch \
  *                               activation(gate) * up  ->  output, its codes
  *     up tiles    ->  scratch /      (or without up)
  *
- * What the two matrices give is consumed while the first cache holds it, and never written to
+ * What they give is consumed while the first cache holds it, and never written to
  * memory; an item's outputs are whole activation blocks, so that it can quantize them, too. */
 
+/* Tiles that the output of the gate has. */
+static size_t gated_tiles(const struct executor *x, const struct op *op) {
+    size_t width = x->parts.plan->registers[op->instruction[1].gate.output].width;
+    return (width + TILE_ROWS - 1) / TILE_ROWS;
+}
+
 static size_t gated_items(const struct executor *x, const struct op *op, size_t rows) {
-    const struct plan_linear *linear = &op->instruction->linear;
-    return rows > 0
-               ? executor_matrix_items(weights_matrix(x->parts.weights, linear->outputs[0].weight))
-               : 0;
+    return rows > 0 ? (gated_tiles(x, op) + EXECUTOR_ITEM_TILES - 1) / EXECUTOR_ITEM_TILES : 0;
+}
+
+/* Tiles [first, end) of the gate's output, as the linear's output that `operand` is part of has
+ * them. */
+static void multiply_operand(const struct executor *x, const struct op *op,
+                             const struct plan_operand *operand, size_t first, size_t end,
+                             size_t first_row, size_t rows, float *y) {
+    const struct plan_linear *linear = &op->instruction[0].linear;
+    size_t index = linear->outputs[0].output == operand->reg ? 0 : 1;
+    size_t skip = operand->first / TILE_ROWS;
+    multiply_tiles(x, linear, index, skip + first, skip + end, first_row, rows, y,
+                   EXECUTOR_ITEM_OUTPUTS);
 }
 
 /* Outputs [first, first + count) of one row, from what the matrices gave; ups may be NULL. */
@@ -257,25 +272,20 @@ static void gate_outputs(struct executor *x, const struct plan_gate *gate, size_
 
 static void gated_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
                        size_t item) {
-    const struct plan_linear *linear = &op->instruction[0].linear;
     const struct plan_gate *gate = &op->instruction[1].gate;
-    const struct packed_matrix *matrix =
-        weights_matrix(x->parts.weights, linear->outputs[0].weight);
-    size_t gate_index = linear->outputs[0].output == gate->gate ? 0 : 1;
+    size_t width = x->parts.plan->registers[gate->output].width;
     size_t first_tile = item * EXECUTOR_ITEM_TILES;
-    size_t end_tile = smaller(first_tile + EXECUTOR_ITEM_TILES, matrix->tiles);
+    size_t end_tile = smaller(first_tile + EXECUTOR_ITEM_TILES, gated_tiles(x, op));
     size_t first = first_tile * TILE_ROWS;
-    size_t count = smaller(EXECUTOR_ITEM_OUTPUTS, matrix->rows - first);
+    size_t count = smaller(EXECUTOR_ITEM_OUTPUTS, width - first);
     float *gates = x->scratch[thread].gated;
     float *ups = gates + EXECUTOR_GATED_ROWS * EXECUTOR_ITEM_OUTPUTS;
-    const bool gated = gate->up != PLAN_NONE;
+    const bool gated = gate->up.reg != PLAN_NONE;
     for (size_t row = 0; row < rows; row += EXECUTOR_GATED_ROWS) {
         size_t some = smaller(EXECUTOR_GATED_ROWS, rows - row);
-        multiply_tiles(x, linear, gate_index, first_tile, end_tile, row, some, gates,
-                       EXECUTOR_ITEM_OUTPUTS);
+        multiply_operand(x, op, &gate->gate, first_tile, end_tile, row, some, gates);
         if (gated) {
-            multiply_tiles(x, linear, 1 - gate_index, first_tile, end_tile, row, some, ups,
-                           EXECUTOR_ITEM_OUTPUTS);
+            multiply_operand(x, op, &gate->up, first_tile, end_tile, row, some, ups);
         }
         for (size_t r = 0; r < some; r++) {
             gate_outputs(x, gate, row + r, first, count, gates + r * EXECUTOR_ITEM_OUTPUTS,

@@ -260,8 +260,8 @@ void plan_instruction_registers(const struct plan_instruction *instruction,
         visit(context, instruction->attention.output, true);
         break;
     case PLAN_GATE:
-        visit(context, instruction->gate.gate, false);
-        visit_present(visit, context, instruction->gate.up, false);
+        visit(context, instruction->gate.gate.reg, false);
+        visit_present(visit, context, instruction->gate.up.reg, false);
         visit(context, instruction->gate.output, true);
         break;
     case PLAN_ADD:

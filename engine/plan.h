@@ -241,8 +241,8 @@ enum plan_activation {
 /* output = activation(gate) * up, or activation(gate) where there is no up */
 struct plan_gate {
     enum plan_activation activation;
-    int gate;
-    int up; /* register, or PLAN_NONE */
+    struct plan_operand gate; /* as many columns as output */
+    struct plan_operand up;   /* likewise; its register may be PLAN_NONE */
     int output;
 };
 

@@ -96,12 +96,19 @@ static void print_attention(const struct plan *plan, const struct plan_attention
     }
 }
 
+static void print_operand(const struct plan *plan, struct plan_operand operand, FILE *out) {
+    print_register(plan, operand.reg, out);
+    if (operand.first > 0) {
+        fprintf(out, "@%zu", operand.first);
+    }
+}
+
 static void print_gate(const struct plan *plan, const struct plan_gate *gate, FILE *out) {
     fprintf(out, "gate        ");
-    print_register(plan, gate->gate, out);
-    if (gate->up != PLAN_NONE) {
+    print_operand(plan, gate->gate, out);
+    if (gate->up.reg != PLAN_NONE) {
         fprintf(out, " * ");
-        print_register(plan, gate->up, out);
+        print_operand(plan, gate->up, out);
     }
     fprintf(out, " -> ");
     print_register(plan, gate->output, out);

@@ -249,12 +249,12 @@ static bool check_attention(struct check *check, const struct plan_attention *at
 }
 
 static bool check_gate(struct check *check, const struct plan_gate *gate) {
-    size_t width = width_of(check, gate->gate);
+    size_t width = width_of(check, gate->output);
     if ((unsigned)gate->activation >= PLAN_ACTIVATION_COUNT) {
         return reject(check, "activation %d does not exist", (int)gate->activation);
     }
-    return check_read(check, gate->gate, width) &&
-           (gate->up == PLAN_NONE || check_read(check, gate->up, width)) &&
+    return check_operand(check, "gate", gate->gate, width) &&
+           (gate->up.reg == PLAN_NONE || check_operand(check, "up", gate->up, width)) &&
            check_write(check, gate->output, width);
 }
 

@@ -164,9 +164,13 @@ static bool shape_of_attention(struct interpret_call *call) {
     const struct tensor *query = call->inputs[0];
     int64_t heads = graph_attribute_int(call->node, "num_heads", 0);
     int64_t kv_heads = graph_attribute_int(call->node, "kv_num_heads", 0);
+    int64_t head_dim = graph_attribute_int(call->node, "head_dim", 0); /* quern Attention has it */
     bool packed = interpret_input(call, 1) == NULL;
     if (call->slot != 0 || heads < 1 || kv_heads < 0 || heads > INT16_MAX || kv_heads > INT16_MAX) {
         return wrong(call, "output is not evaluated");
+    }
+    if (head_dim > 0 && head_dim <= INT16_MAX) {
+        return like_first(call, query->type, heads * head_dim);
     }
     int64_t parts = packed ? heads + 2 * kv_heads : heads;
     return like_first(call, query->type, last_dim(query) / parts * heads);
@@ -188,6 +192,7 @@ const struct interpret_entry interpret_layers[] = {
     {MICROSOFT_DOMAIN, "BiasGelu", 2, shape_as_first, ONLY_SHAPES},
     {"", "DequantizeLinear", 2, shape_of_dequantized, ONLY_SHAPES},
     {"", "DynamicQuantizeLinear", 1, shape_of_quantized, ONLY_SHAPES | MANY_OUTPUTS},
+    {QUERN_DOMAIN, "Attention", 1, shape_of_attention, ONLY_SHAPES | MANY_OUTPUTS},
     {QUERN_DOMAIN, "Embed", 2, shape_of_rows, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "FastGelu", 1, shape_as_first, ONLY_SHAPES},
     {QUERN_DOMAIN, "Gate", 1, shape_as_first, ONLY_SHAPES},

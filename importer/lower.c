@@ -29,6 +29,7 @@ static const struct {
     {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
     {"", "Reshape", 5, INT64_MAX, lower_reshape},
     {"", "SimplifiedLayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
+    {"", "Slice", 10, INT64_MAX, lower_slice},
     {"", "Split", 13, INT64_MAX, lower_split},
     {"", "Unsqueeze", 13, INT64_MAX, lower_unsqueeze},
     {MICROSOFT_DOMAIN, "GroupQueryAttention", 1, 1, lower_attention},

@@ -47,26 +47,40 @@ enum lower_result add_vector(struct lowering *lowering, const struct graph_node 
 /* ---- Gates ---- */
 
 static enum lower_result append_gate(struct lowering *lowering, const struct graph_node *node,
-                                     enum plan_activation activation, int gate, int up) {
+                                     enum plan_activation activation, struct plan_operand gate,
+                                     struct plan_operand up, size_t width) {
     struct plan_instruction instruction = {
-        .kind = PLAN_GATE, .gate = {.activation = activation, .gate = gate, .up = up}};
-    return append_like(lowering, node, 0, gate, &instruction, &instruction.gate.output);
+        .kind = PLAN_GATE,
+        .name = node->name,
+        .gate = {.activation = activation, .gate = gate, .up = up}};
+    enum lower_result result = new_row(lowering, node, 0, width, width, &instruction.gate.output);
+    return result != LOWER_DONE ? result : append(lowering, &instruction);
+}
+
+/* Columns of rows, seen as they are. */
+static const struct row_value *columns_input(const struct lowering *lowering,
+                                             const struct graph_node *node, size_t slot) {
+    const struct row_value *row = row_input(lowering, node, slot);
+    return row != NULL && row->view == row->width ? row : NULL;
 }
 
 enum lower_result lower_gate(struct lowering *lowering, const struct graph_node *node) {
     bool has_up = graph_input(lowering->graph, node, GATE_UP) != GRAPH_NONE;
-    const struct row_value *gate = whole_input(lowering, node, GATE_GATE);
-    const struct row_value *up = whole_input(lowering, node, GATE_UP);
-    if (gate == NULL || (has_up && (up == NULL || gate->width != up->width))) {
-        return refuse_rows(lowering, node, "its inputs are not whole rows of one width");
+    bool has_bias = graph_input(lowering->graph, node, GATE_BIAS) != GRAPH_NONE;
+    const struct row_value *gate = columns_input(lowering, node, GATE_GATE);
+    const struct row_value *up = columns_input(lowering, node, GATE_UP);
+    if (gate == NULL || (has_up && (up == NULL || gate->width != up->width)) ||
+        (has_bias && !is_whole(lowering, gate))) {
+        return refuse_rows(lowering, node, "its inputs are not rows of one width");
     }
-    int up_register = up != NULL ? up->reg : PLAN_NONE;
-    int biased;
-    enum lower_result result = add_vector(lowering, node, gate->reg, GATE_BIAS, &biased);
+    struct plan_operand columns = {gate->reg, gate->first};
+    struct plan_operand factor = {up != NULL ? up->reg : PLAN_NONE, up != NULL ? up->first : 0};
+    size_t width = gate->width;
     enum plan_activation activation =
         (enum plan_activation)graph_attribute_int(node, "activation", 0);
+    enum lower_result result = add_vector(lowering, node, gate->reg, GATE_BIAS, &columns.reg);
     return result != LOWER_DONE ? result
-                                : append_gate(lowering, node, activation, biased, up_register);
+                                : append_gate(lowering, node, activation, columns, factor, width);
 }
 
 /* ---- Sums ---- */
@@ -121,7 +135,9 @@ enum lower_result lower_factor(struct lowering *lowering, const struct graph_nod
         return refuse_rows(lowering, node, "rows have a factor that is no constant number%s",
                            divides ? "" : " and no other row of their width");
     }
-    return append_gate(lowering, node, PLAN_ACTIVATION_IDENTITY, first->reg, second->reg);
+    return append_gate(lowering, node, PLAN_ACTIVATION_IDENTITY,
+                       (struct plan_operand){first->reg, 0}, (struct plan_operand){second->reg, 0},
+                       first->width);
 }
 
 enum lower_result lower_scale(struct lowering *lowering, const struct graph_node *node) {

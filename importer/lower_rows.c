@@ -200,6 +200,55 @@ enum lower_result lower_split(struct lowering *lowering, const struct graph_node
     return LOWER_DONE;
 }
 
+/* Argument `slot` of a Slice of one axis: a constant, or `absent` where it is not given. */
+static bool slice_argument(const struct lowering *lowering, const struct graph_node *node,
+                           size_t slot, int64_t absent, int64_t *value) {
+    int input = graph_input(lowering->graph, node, slot);
+    const struct tensor *tensor = graph_constant(lowering->graph, input);
+    *value = tensor != NULL && tensor->count == 1 ? tensor_integer(tensor, 0) : absent;
+    return input == GRAPH_NONE || (tensor != NULL && tensor->count == 1);
+}
+
+/* A bound within `width` columns, counted from the end if negative. */
+static size_t bound_of(int64_t bound, size_t width) {
+    int64_t wrapped = bound < 0 ? bound + (int64_t)width : bound;
+    return wrapped < 0 ? 0 : (uint64_t)wrapped > width ? width : (size_t)wrapped;
+}
+
+/* Columns of a row, all positions, or the last position alone (see lower_gather). */
+enum lower_result lower_slice(struct lowering *lowering, const struct graph_node *node) {
+    const struct row_value *row = row_input(lowering, node, 0);
+    int64_t start;
+    int64_t end;
+    int64_t axis;
+    int64_t step;
+    if (row == NULL || row->view != row->width || row->last_row ||
+        !slice_argument(lowering, node, 1, 0, &start) ||
+        !slice_argument(lowering, node, 2, INT64_MAX, &end) ||
+        !slice_argument(lowering, node, 3, 0, &axis) ||
+        !slice_argument(lowering, node, 4, 1, &step) || step != 1) {
+        return refuse_rows(lowering, node, "of rows, only neighbouring columns can be taken");
+    }
+    bool to_end = end == INT64_MAX || end == INT32_MAX;
+    if ((axis == 1 || axis == -2) && to_end && (start == 0 || start == -1)) {
+        *set_view(lowering, node, 0, row) = *row;
+        lowering->last_row_chosen |= start == -1;
+        return LOWER_DONE;
+    }
+    size_t first = bound_of(start, row->width);
+    size_t behind = bound_of(end, row->width);
+    if ((axis != 2 && axis != -1) || behind <= first) {
+        return refuse_rows(lowering, node,
+                           "takes elements %lld to %lld of axis %lld of rows of %zu columns",
+                           (long long)start, (long long)end, (long long)axis, row->width);
+    }
+    struct row_value *part = set_view(lowering, node, 0, row);
+    part->first = row->first + first;
+    part->width = behind - first;
+    part->view = part->width;
+    return LOWER_DONE;
+}
+
 /* Some exports compute the logits of the last position only: Gather (axis 1, index -1), then
  * Unsqueeze (axis 1). Behind the last attention all is row by row, and the engine chooses the wanted
  * rows itself (select_rows), so the pair changes nothing for the rows that remain. */

@@ -68,6 +68,7 @@ lower_operator lower_embed; /* lower_rows.c */
 lower_operator lower_norm;
 lower_operator lower_reshape;
 lower_operator lower_split;
+lower_operator lower_slice;
 lower_operator lower_gather;
 lower_operator lower_unsqueeze;
 lower_operator lower_gate; /* lower_elementwise.c */

@@ -1,15 +1,9 @@
 #include "importer/probe_attention.h"
 
 #include "engine/kernels/kernels.h"
-#include "importer/probe.h"
 
 #include <math.h>
 #include <string.h>
-
-enum {
-    LONGEST = INTERPRET_ELEMENTS_MAX - 1, /* positions that a mask can be looked at */
-    LONG_DEFAULT = 8192, /* where no configuration says how long a context may be */
-};
 
 /* What a masked score has added at least: f16 exports have -10000 for minus infinity. */
 static const double masked = -9999;
@@ -18,58 +12,13 @@ static bool unlike(struct error *err, const char *what) {
     return error_set(err, ERROR_UNSUPPORTED, "%s", what);
 }
 
-/* ---- The runs that all attentions start from ---- */
-
-static bool begin_run(struct attention_probes *probes, enum probe_run which, struct error *err) {
-    struct interpretation *run = &probes->runs[which];
-    struct probe_batch batch = {
-        .size = 1, .past = probes->past[which], .fresh = probes->fresh[which]};
-    batch.lengths[0] = batch.past + batch.fresh;
-    if (!interpretation_init(run, probes->graph, err) ||
-        !probe_feed(run, &batch, probes->config, err)) {
-        return false;
-    }
-    interpretation_run(run);
-    return true;
-}
-
 /* Does the graph contradict itself where several tokens are new behind a past? Some exports cannot be
  * asked for that; a mask and angles that are right at every position leave no doubt what it would be. */
-static bool cannot_run(struct attention_probes *probes, enum probe_run which, int value) {
+static bool cannot_run(struct probe_runs *probes, enum probe_run which, int value) {
     struct error why = {0};
     return which == PROBE_CHUNK &&
            interpretation_shape(&probes->runs[which], value, &why) == NULL &&
            why.code == ERROR_BAD_FILE;
-}
-
-bool attention_probes_open(struct attention_probes *probes, const struct graph *graph,
-                           const struct model_config *config, struct error *err) {
-    size_t context = config->context_length;
-    size_t longest = context == 0 ? LONG_DEFAULT : context > LONGEST ? LONGEST : context;
-    *probes = (struct attention_probes){
-        .graph = graph,
-        .config = config,
-        .past = {[PROBE_PROMPT] = 0,
-                 [PROBE_CHUNK] = 3,
-                 [PROBE_FAR] = longest > 302 ? 300 : longest / 2,
-                 [PROBE_LONG] = longest - 1},
-        .fresh = {[PROBE_PROMPT] = 5, [PROBE_CHUNK] = 4, [PROBE_FAR] = 1, [PROBE_LONG] = 1},
-    };
-    for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
-        if (!begin_run(probes, which, err)) {
-            attention_probes_close(probes);
-            return false;
-        }
-    }
-    return true;
-}
-
-void attention_probes_close(struct attention_probes *probes) {
-    for (size_t i = 0; i < PROBE_RUNS; i++) {
-        if (probes->runs[i].graph != NULL) {
-            interpretation_deinit(&probes->runs[i]);
-        }
-    }
 }
 
 /* ---- One experiment: numbers in, numbers out ---- */
@@ -81,7 +30,7 @@ struct experiment {
     struct error *err;
 };
 
-static bool experiment_begin(struct experiment *experiment, struct attention_probes *probes,
+static bool experiment_begin(struct experiment *experiment, struct probe_runs *probes,
                              enum probe_run which, struct error *err) {
     experiment->past = probes->past[which];
     experiment->fresh = probes->fresh[which];
@@ -119,8 +68,8 @@ static bool feed_numbers(struct experiment *experiment, int value, size_t rank, 
 }
 
 /* The shape of a value, as the run that this one began with found it. */
-static const struct tensor *shape_of(struct attention_probes *probes, enum probe_run which,
-                                     int value, struct error *err) {
+static const struct tensor *shape_of(struct probe_runs *probes, enum probe_run which, int value,
+                                     struct error *err) {
     return interpretation_shape(&probes->runs[which], value, err);
 }
 
@@ -165,7 +114,7 @@ static size_t at_head(const struct head_shape *shape, size_t head, size_t row, s
     return (head * shape->fresh + row) * shape->head_dim + dim;
 }
 
-static bool projection_shape(struct attention_probes *probes, enum probe_run which,
+static bool projection_shape(struct probe_runs *probes, enum probe_run which,
                              const struct projection *projection, struct head_shape *shape,
                              struct error *err) {
     const struct tensor *rows = shape_of(probes, which, projection->rows, err);
@@ -212,7 +161,7 @@ static double column_number(const void *context, size_t index) {
 
 /* What a projection does at position 0, where every rotation is by nothing: the column where head 0
  * begins, and the factor of each dimension. */
-static bool probe_columns(struct attention_probes *probes, const struct projection *projection,
+static bool probe_columns(struct probe_runs *probes, const struct projection *projection,
                           size_t *first, double *factors, struct error *err) {
     struct head_shape shape;
     struct experiment ones;
@@ -263,7 +212,7 @@ struct rotation {
 };
 
 /* Dimensions from the last one that stays the same at a later position are not rotated. */
-static bool count_rotated(struct attention_probes *probes, const struct projection *projection,
+static bool count_rotated(struct probe_runs *probes, const struct projection *projection,
                           const double *factors, size_t *rotated, struct error *err) {
     struct head_shape shape;
     struct experiment experiment;
@@ -312,7 +261,7 @@ static double first_of_pair(const void *context, size_t index) {
 
 /* At position 1 the angle of a pair is its frequency: the first dimension becomes its cosine, the
  * second its sine. */
-static bool find_frequencies(struct attention_probes *probes, const struct projection *projection,
+static bool find_frequencies(struct probe_runs *probes, const struct projection *projection,
                              size_t first, struct rotation *rotation, struct error *err) {
     struct head_shape shape;
     struct experiment experiment;
@@ -374,7 +323,7 @@ static void rotate(const struct rotation *rotation, const double *head, size_t h
 }
 
 /* Does the projection of scattered numbers agree with the rotation, in every head and row of a run? */
-static bool confirm_rotation(struct attention_probes *probes, enum probe_run which,
+static bool confirm_rotation(struct probe_runs *probes, enum probe_run which,
                              const struct projection *projection, size_t first,
                              const struct rotation *rotation, struct error *err) {
     struct head_shape shape;
@@ -405,7 +354,7 @@ static bool confirm_rotation(struct attention_probes *probes, enum probe_run whi
     return sound;
 }
 
-static bool confirm_everywhere(struct attention_probes *probes, const struct projection *projection,
+static bool confirm_everywhere(struct probe_runs *probes, const struct projection *projection,
                                size_t first, const struct rotation *rotation, struct error *err) {
     for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
         if (!cannot_run(probes, which, projection->value) &&
@@ -431,7 +380,7 @@ static bool split_factors(const double *factors, size_t rotated_dims, size_t hea
 }
 
 /* Finds out by which angles the heads of a projection are rotated. */
-static bool probe_rotation(struct attention_probes *probes, const struct projection *projection,
+static bool probe_rotation(struct probe_runs *probes, const struct projection *projection,
                            size_t first, const double *factors, size_t head_dim,
                            struct rotation *rotation, struct error *err) {
     size_t rotated_dims;
@@ -455,7 +404,7 @@ static bool probe_rotation(struct attention_probes *probes, const struct project
 
 /* ---- Queries, keys and values ---- */
 
-static bool probe_heads(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_heads(struct probe_runs *probes, const struct attention_parts *parts,
                         struct attention_meaning *meaning, struct error *err) {
     struct head_shape query;
     struct head_shape key;
@@ -477,7 +426,7 @@ static bool probe_heads(struct attention_probes *probes, const struct attention_
     return true;
 }
 
-static bool keep_rotation(struct attention_probes *probes, const struct rotation *rotation,
+static bool keep_rotation(struct probe_runs *probes, const struct rotation *rotation,
                           struct attention_meaning *meaning, struct error *err) {
     meaning->rope_half = rotation->half;
     meaning->rope_interleaved = rotation->interleaved && rotation->half > 0;
@@ -493,7 +442,7 @@ static bool keep_rotation(struct attention_probes *probes, const struct rotation
 }
 
 /* Keys are rotated as queries are, but may have another factor. */
-static bool probe_projections(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_projections(struct probe_runs *probes, const struct attention_parts *parts,
                               struct attention_meaning *meaning, struct error *err) {
     double factors[HEAD_DIM_MAX];
     struct rotation rotation = {0};
@@ -530,8 +479,8 @@ static size_t at_operand(const struct attention_meaning *meaning, size_t total, 
 }
 
 /* *factor is what the operand has been multiplied with. */
-static bool probe_operand(struct attention_probes *probes, int present, int operand,
-                          bool transposed, const struct attention_meaning *meaning, double *factor,
+static bool probe_operand(struct probe_runs *probes, int present, int operand, bool transposed,
+                          const struct attention_meaning *meaning, double *factor,
                           struct error *err) {
     struct experiment experiment;
     if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
@@ -562,7 +511,7 @@ static bool probe_operand(struct attention_probes *probes, int present, int oper
     return sound;
 }
 
-static bool probe_operands(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_operands(struct probe_runs *probes, const struct attention_parts *parts,
                            struct attention_meaning *meaning, struct error *err) {
     double key_factor;
     double value_factor;
@@ -624,23 +573,21 @@ static bool check_mask(struct experiment *experiment, const struct tensor *mask,
 
 /* A mask that repeats itself for each head may be too large at the end of the longest context: then the
  * long run ends earlier, for this attention and all that follow. */
-static bool shorten_long_run(struct attention_probes *probes, const struct attention_parts *parts,
+static bool shorten_long_run(struct probe_runs *probes, const struct attention_parts *parts,
                              size_t heads, struct error *err) {
     const struct tensor *shape = shape_of(probes, PROBE_LONG, parts->softmax_input, err);
     if (shape == NULL) {
         return false;
     }
-    size_t longest = LONGEST / (heads > 0 ? heads : 1);
+    size_t longest = PROBE_POSITIONS_MAX / (heads > 0 ? heads : 1);
     if (shape->rank != 4 || shape->dims[1] == 1 || probes->past[PROBE_LONG] < longest) {
         return true;
     }
-    interpretation_deinit(&probes->runs[PROBE_LONG]);
-    probes->past[PROBE_LONG] = longest - 1;
-    return begin_run(probes, PROBE_LONG, err);
+    return probe_runs_shorten(probes, longest, err);
 }
 
 /* At the end of the longest context a window shows where it begins. */
-static bool probe_window(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_window(struct probe_runs *probes, const struct attention_parts *parts,
                          size_t heads, size_t *window, struct error *err) {
     struct experiment experiment;
     if (!shorten_long_run(probes, parts, heads, err) ||
@@ -659,7 +606,7 @@ static bool probe_window(struct attention_probes *probes, const struct attention
     return sound;
 }
 
-static bool confirm_mask(struct attention_probes *probes, enum probe_run which,
+static bool confirm_mask(struct probe_runs *probes, enum probe_run which,
                          const struct attention_parts *parts, size_t window, struct error *err) {
     struct experiment experiment;
     if (cannot_run(probes, which, parts->softmax_input)) {
@@ -674,7 +621,7 @@ static bool confirm_mask(struct attention_probes *probes, enum probe_run which,
     return sound;
 }
 
-static bool probe_whole_mask(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_whole_mask(struct probe_runs *probes, const struct attention_parts *parts,
                              size_t heads, size_t *window, struct error *err) {
     return probe_window(probes, parts, heads, window, err) &&
            confirm_mask(probes, PROBE_PROMPT, parts, *window, err) &&
@@ -682,7 +629,7 @@ static bool probe_whole_mask(struct attention_probes *probes, const struct atten
            confirm_mask(probes, PROBE_FAR, parts, *window, err);
 }
 
-bool probe_mask(struct attention_probes *probes, int mask, size_t heads, size_t *window,
+bool probe_mask(struct probe_runs *probes, int mask, size_t heads, size_t *window,
                 struct error *err) {
     const struct attention_parts parts = {
         .scores = GRAPH_NONE, .softmax_input = mask, .causal = true};
@@ -690,7 +637,7 @@ bool probe_mask(struct attention_probes *probes, int mask, size_t heads, size_t 
 }
 
 /* What a score that is seen becomes. */
-static bool softened_score(struct attention_probes *probes, const struct attention_parts *parts,
+static bool softened_score(struct probe_runs *probes, const struct attention_parts *parts,
                            double score, double *result, struct error *err) {
     struct experiment experiment;
     if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
@@ -703,7 +650,7 @@ static bool softened_score(struct attention_probes *probes, const struct attenti
 }
 
 /* scale * x, or softcap * tanh(scale * x / softcap): the slope at 0 and the limit tell which. */
-static bool probe_scale(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_scale(struct probe_runs *probes, const struct attention_parts *parts,
                         struct attention_meaning *meaning, struct error *err) {
     static const double samples[] = {-70, -3, 0.5, 2, 11, 250};
     const double small = 0x1p-14; /* where a cap is not felt yet */
@@ -732,7 +679,7 @@ static bool probe_scale(struct attention_probes *probes, const struct attention_
 }
 
 /* The weights are the softmax's output, but for repairs of NaN. */
-static bool probe_weights(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_weights(struct probe_runs *probes, const struct attention_parts *parts,
                           size_t heads, struct error *err) {
     struct experiment experiment;
     if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
@@ -751,7 +698,7 @@ static bool probe_weights(struct attention_probes *probes, const struct attentio
     return sound;
 }
 
-static bool probe_scores(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_scores(struct probe_runs *probes, const struct attention_parts *parts,
                          struct attention_meaning *meaning, struct error *err) {
     return probe_whole_mask(probes, parts, meaning->heads, &meaning->window, err) &&
            probe_scale(probes, parts, meaning, err) &&
@@ -760,7 +707,7 @@ static bool probe_scores(struct attention_probes *probes, const struct attention
 
 /* ---- From the context to rows ---- */
 
-static bool probe_output(struct attention_probes *probes, const struct attention_parts *parts,
+static bool probe_output(struct probe_runs *probes, const struct attention_parts *parts,
                          const struct attention_meaning *meaning, struct error *err) {
     struct experiment experiment;
     if (!experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
@@ -783,7 +730,7 @@ static bool probe_output(struct attention_probes *probes, const struct attention
     return sound;
 }
 
-bool probe_attention(struct attention_probes *probes, const struct attention_parts *parts,
+bool probe_attention(struct probe_runs *probes, const struct attention_parts *parts,
                      struct attention_meaning *meaning, struct error *err) {
     return probe_heads(probes, parts, meaning, err) &&
            probe_projections(probes, parts, meaning, err) &&

@@ -15,33 +15,10 @@
 
 #include "engine/error.h"
 #include "importer/graph.h"
-#include "importer/interpret.h"
-#include "importer/model_config.h"
+#include "importer/probe_runs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-/* ---- The runs that all attentions of a graph start from ---- */
-
-enum probe_run {
-    PROBE_PROMPT, /* positions 0 to 4 */
-    PROBE_CHUNK,  /* four tokens behind three */
-    PROBE_FAR,    /* one token behind 300 */
-    PROBE_LONG,   /* the last token of the longest context */
-    PROBE_RUNS,
-};
-
-struct attention_probes {
-    const struct graph *graph;
-    const struct model_config *config;
-    size_t past[PROBE_RUNS];
-    size_t fresh[PROBE_RUNS];
-    struct interpretation runs[PROBE_RUNS];
-};
-
-bool attention_probes_open(struct attention_probes *probes, const struct graph *graph,
-                           const struct model_config *config, struct error *err);
-void attention_probes_close(struct attention_probes *probes);
 
 /* ---- One attention ---- */
 
@@ -88,12 +65,12 @@ struct attention_meaning {
 };
 
 /* ERROR_UNSUPPORTED says what is not as an ordinary decoder has it. */
-bool probe_attention(struct attention_probes *probes, const struct attention_parts *parts,
+bool probe_attention(struct probe_runs *probes, const struct attention_parts *parts,
                      struct attention_meaning *meaning, struct error *err);
 
 /* Is a value that an operator adds to its causal scores a mask for a window, (1, 1 or heads, sequence,
  * total)? *window is 0 where it hides nothing else than later positions. */
-bool probe_mask(struct attention_probes *probes, int mask, size_t heads, size_t *window,
+bool probe_mask(struct probe_runs *probes, int mask, size_t heads, size_t *window,
                 struct error *err);
 
 #endif

@@ -27,7 +27,7 @@ enum {
 struct search {
     struct graph *graph;
     const struct model_config *config;
-    struct attention_probes *probes;
+    struct probe_runs *probes;
     struct error *err;
 };
 
@@ -380,11 +380,11 @@ static bool has_softmax(const struct graph *graph) {
 
 bool pass_attention(struct graph *graph, const struct model_config *config, size_t *changes,
                     struct error *err) {
-    struct attention_probes probes;
+    struct probe_runs probes;
     if (!has_softmax(graph)) {
         return true;
     }
-    if (!attention_probes_open(&probes, graph, config, err)) {
+    if (!probe_runs_open(&probes, graph, config, err)) {
         return false;
     }
     struct error why = {0};
@@ -401,6 +401,6 @@ bool pass_attention(struct graph *graph, const struct model_config *config, size
         *changes += sound && recognized;
         failures += sound && !recognized;
     }
-    attention_probes_close(&probes);
+    probe_runs_close(&probes);
     return sound || error_set(err, ERROR_OUT_OF_MEMORY, "%s", why.text);
 }

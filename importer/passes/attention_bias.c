@@ -20,8 +20,8 @@ static bool has_bias(const struct graph *graph, const struct graph_node *node) {
 }
 
 /* False only when memory is out. */
-static bool replace_bias(struct graph *graph, struct graph_node *node,
-                         struct attention_probes *probes, size_t *changes, struct error *err) {
+static bool replace_bias(struct graph *graph, struct graph_node *node, struct probe_runs *probes,
+                         size_t *changes, struct error *err) {
     struct error why = {0};
     size_t window;
     int64_t heads = graph_attribute_int(node, "num_heads", 1);
@@ -49,11 +49,11 @@ bool pass_attention_bias(struct graph *graph, const struct model_config *config,
     while (first < graph->node_count && !has_bias(graph, &graph->nodes[first])) {
         first++;
     }
-    struct attention_probes probes;
+    struct probe_runs probes;
     if (first == graph->node_count) {
         return true;
     }
-    if (!attention_probes_open(&probes, graph, config, err)) {
+    if (!probe_runs_open(&probes, graph, config, err)) {
         return false;
     }
     bool sound = true;
@@ -61,6 +61,6 @@ bool pass_attention_bias(struct graph *graph, const struct model_config *config,
         sound = !has_bias(graph, &graph->nodes[n]) ||
                 replace_bias(graph, &graph->nodes[n], &probes, changes, err);
     }
-    attention_probes_close(&probes);
+    probe_runs_close(&probes);
     return sound;
 }

@@ -19,6 +19,7 @@ static const struct {
     {"write out attention operators", NULL, pass_write_out},
     {"recognize attention", NULL, pass_attention},
     {"recognize masks added to attention", NULL, pass_attention_bias},
+    {"settle shapes that never change", NULL, pass_constant_shapes},
     {"fold the embedding's scale", pass_embedding_scale, NULL},
     {"recognize soft caps", pass_softcap, NULL},
     {"fold rotary embeddings into attention", pass_rotary, NULL},

@@ -78,6 +78,7 @@ graph_pass pass_skip_norm;
 graph_probing_pass pass_write_out;
 graph_probing_pass pass_attention;
 graph_probing_pass pass_attention_bias;
+graph_probing_pass pass_constant_shapes;
 
 /* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
 bool passes_run(struct graph *graph, const struct model_config *config, struct error *err);

@@ -62,11 +62,11 @@ static void build(struct plan *plan, struct plan_weight *weights) {
     append(plan, (struct plan_instruction){.kind = PLAN_SCALE,
                                            .scale = {.input = 1, .factor = factor, .output = 2}});
     append_linear(plan, 2, UP, 3);
-    append(
-        plan,
-        (struct plan_instruction){
-            .kind = PLAN_GATE,
-            .gate = {.activation = PLAN_ACTIVATION_RELU, .gate = 3, .up = PLAN_NONE, .output = 4}});
+    append(plan, (struct plan_instruction){.kind = PLAN_GATE,
+                                           .gate = {.activation = PLAN_ACTIVATION_RELU,
+                                                    .gate = {3, 0},
+                                                    .up = {PLAN_NONE, 0},
+                                                    .output = 4}});
     append_linear(plan, 4, DOWN, 5);
     append(plan, (struct plan_instruction){
                      .kind = PLAN_ADD,

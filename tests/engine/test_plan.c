@@ -88,7 +88,7 @@ static void build(struct plan *plan) {
     struct plan_instruction gate = {
         .kind = PLAN_GATE,
         .name = "gate",
-        .gate = {.activation = PLAN_ACTIVATION_SILU, .gate = 7, .up = 8, .output = 9}};
+        .gate = {.activation = PLAN_ACTIVATION_SILU, .gate = {7, 0}, .up = {8, 0}, .output = 9}};
     cr_assert(plan_append(plan, &embed) && plan_append(plan, &normalize));
     append_linear(plan, 1, HIDDEN, 3, (const size_t[]){HEAD, HEAD, HEAD}, 2);
     cr_assert(plan_append(plan, &attend));
@@ -127,7 +127,7 @@ static void spoil_twice_written(struct plan *plan) {
     plan->instructions[1].norm.output = 0;
 }
 static void spoil_register_index(struct plan *plan) {
-    plan->instructions[6].gate.up = 99;
+    plan->instructions[6].gate.up.reg = 99;
 }
 static void spoil_gate_width(struct plan *plan) {
     plan->registers[8].width = 13;

@@ -76,7 +76,7 @@ Test(lower, parallel_branches_are_added) {
                  (const enum plan_kind[]){PLAN_ATTENTION, PLAN_LINEAR, PLAN_GATE, PLAN_LINEAR,
                                           PLAN_ADD, PLAN_NORM, PLAN_LINEAR});
     cr_assert_eq(plan.instructions[2].linear.count, 2, "qkv and h1 share the rows of x");
-    cr_assert_eq(plan.instructions[5].gate.up, PLAN_NONE);
+    cr_assert_eq(plan.instructions[5].gate.up.reg, PLAN_NONE);
     cr_assert_eq(plan.instructions[8].norm.residual, plan.instructions[7].add.output);
     plan_deinit(&plan);
     graph_close(graph);
@@ -107,6 +107,43 @@ Test(lower, constant_factors_and_vectors_of_rows_have_instructions) {
     cr_assert_eq(plan.instructions[8].add.first, plan.instructions[7].gate.output,
                  "a norm's bias is added to what it skips");
     cr_assert_eq(plan.instructions[11].scale.factor, 0.25f);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
+/* Gate and up are the halves of one matrix, cut by bounds that are computed from the rows' shape. */
+Test(lower, halves_of_a_row_are_gated_where_they_are) {
+    struct graph *graph = begin_decoder();
+    struct plan plan;
+    const int64_t single = 1;
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    add_attention(graph, PACKED);
+    add_integers(graph, "zero_list", 1, &single, (const int64_t[]){0});
+    add_integers(graph, "two_list", 1, &single, (const int64_t[]){2});
+    add_integers(graph, "half_list", 1, &single, (const int64_t[]){HIDDEN / 2});
+    add_integers(graph, "greatest_list", 1, &single, (const int64_t[]){INT64_MAX});
+    constant_matrix(graph, "w_half", HIDDEN / 2, HIDDEN);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "Shape", "o", "o_shape");
+    add_node(graph, "", "Gather", "o_shape,two_list", "o_width");
+    add_node(graph, "", "Div", "o_width,two_list", "middle");
+    add_node(graph, "", "Slice", "o,zero_list,middle,two_list", "gate");
+    add_node(graph, "", "Slice", "o,middle,greatest_list,two_list", "up");
+    add_node(graph, "", "Sigmoid", "gate", "s");
+    add_node(graph, "", "Mul", "gate,s", "activated");
+    add_node(graph, "", "Mul", "activated,up", "product");
+    add_node(graph, "", "MatMul", "product,w_half", "h");
+    add_node(graph, "", "MatMul", "h,w_head", "logits");
+    char *reasons = finish_decoder(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    const struct plan_gate *gate = NULL;
+    for (size_t i = 0; i < plan.instruction_count; i++) {
+        gate = plan.instructions[i].kind == PLAN_GATE ? &plan.instructions[i].gate : gate;
+    }
+    cr_assert(gate != NULL);
+    cr_assert_eq(gate->gate.reg, gate->up.reg);
+    cr_assert_eq(gate->gate.first, 0);
+    cr_assert_eq(gate->up.first, HIDDEN / 2);
     plan_deinit(&plan);
     graph_close(graph);
 }
