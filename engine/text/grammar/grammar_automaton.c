@@ -24,8 +24,8 @@ enum {
 
 enum { STACK_NONE, STACK_BOTTOM }; /* the first two stacks */
 
-/* Somewhere to return to: behind a CALL; a LOOP, of which `times` times have been before this one; or
- * ACCEPT. */
+/* Somewhere to return to: a CALL, behind which the text goes on; a LOOP, of which `times` times have
+ * been before this one; or ACCEPT. */
 struct place {
     uint32_t instruction;
     uint32_t times;
@@ -174,8 +174,10 @@ static uint32_t cost_of_place(const struct grammar_automaton *automaton,
                               const struct place *place) {
     const struct grammar *grammar = automaton->grammar;
     const struct grammar_instruction *instruction = &grammar->program[place->instruction];
-    uint64_t cost = grammar->costs[place->instruction];
-    if (instruction->operation == GRAMMAR_LOOP) {
+    uint64_t cost = 0;
+    if (instruction->operation == GRAMMAR_CALL) {
+        cost = grammar->costs[place->instruction + 1];
+    } else if (instruction->operation == GRAMMAR_LOOP) {
         const struct grammar_loop *loop = &grammar->loops[instruction->operand];
         uint64_t done = (uint64_t)place->times + 1;
         cost = grammar->costs[loop->end] +
@@ -384,7 +386,7 @@ static void return_from(struct grammar_automaton *automaton, uint32_t index) {
             end_times(automaton, places + i, end - i);
             break;
         default:
-            reach(automaton, places[i].instruction, places[i].stack);
+            reach(automaton, places[i].instruction + 1, places[i].stack);
             break;
         }
         i = end;
@@ -407,7 +409,7 @@ static void follow(struct grammar_automaton *automaton, uint32_t instruction) {
         reach(automaton, at->operand, stack);
         break;
     case GRAMMAR_CALL:
-        reach(automaton, at->operand, push_place(automaton, instruction + 1, 0, stack));
+        reach(automaton, at->operand, push_place(automaton, instruction, 0, stack));
         break;
     case GRAMMAR_LOOP:
         enter_loop(automaton, instruction, stack);

@@ -544,6 +544,9 @@ static void measure(struct compiler *compiler, size_t index) {
         size = ascii ? 1 : add_sizes(16, (uint64_t)expression->count * 8);
     } else if (expression->kind == EXPRESSION_RULE) {
         size = 1;
+    } else if (expression->kind == EXPRESSION_REPEAT &&
+               (expression->most == 0 || compiler->builder->costs[parts[0]] == COST_NONE)) {
+        size = 0; /* it can only be empty */
     } else if (expression->kind == EXPRESSION_REPEAT && size > 0) {
         bool unrolled = is_unrolled(size, expression->least, expression->most);
         uint32_t times =

@@ -67,8 +67,10 @@ static size_t make_node(struct random_grammar *g, size_t depth) {
                                              {0, 20},
                                              {3, 50},
                                              {0, 2},
-                                             {0, 0}};
-        const uint32_t *bound = bounds[draw(g, 10)];
+                                             {0, 0},
+                                             {1, 30},
+                                             {2, 30}};
+        const uint32_t *bound = bounds[draw(g, 12)];
         node.kind = REPEAT;
         node.least = bound[0];
         node.most = bound[1];
@@ -106,14 +108,11 @@ static unsigned ends_of_repeat(const struct random_grammar *g, const struct node
                                const char *text, size_t length, unsigned begins) {
     unsigned now = begins;
     unsigned ends = node->least == 0 ? begins : 0;
-    unsigned seen = begins; /* behind as many times, or fewer */
-    for (uint32_t times = 1; times <= node->most && now != 0; times++) {
+    /* Of more times, some would be empty, and might as well not be. */
+    uint32_t enough = node->least + TEXT_MAX + 1;
+    for (uint32_t times = 1; times <= node->most && times <= enough && now != 0; times++) {
         now = ends_of(g, node->parts[0], text, length, now);
         ends |= times >= node->least ? now : 0;
-        if (times > node->least && (now & ~seen) == 0) {
-            break;
-        }
-        seen |= now;
     }
     return ends;
 }

@@ -27,6 +27,12 @@ Test(grammar_gbnf, what_each_construct_matches) {
         {"root ::= ((\"a\" | \"\")* \"b\")?\r\n", {"", "aab"}, {"a"}},
         {"root ::= \"\u65e5\u672c\"", {"\u65e5\u672c"}, {"\u65e5"}},
         {"root ::= \"a\" | nothing\nnothing ::= [] \"b\"", {"a"}, {"b"}},
+        {"root ::= \"[\" i (\",\" \"  \"{0,20} i){2,3} \"]\"\ni ::= \"0\" | \"#\" i | [1-9] "
+         "[0-9]{0,30}",
+         {"[1,2,3]", "[0,  12,3,4]"},
+         {"[1,2]", "[1]", "[1,2,3,4,5]"}},
+        {"root ::= \"a\" ([a]{0}){3,50}", {"a"}, {"aa", "aaaa"}},
+        {"root ::= \"a\" ([]*){3,50} \"b\"", {"ab"}, {"a"}},
         {"root ::= \"a\" (\"b\" endless)?\nendless ::= \"c\" endless", {"a"}, {"ab", "abc"}},
     };
     struct vocabulary_fixture vocabulary = vocabulary_open(true, NULL, 0);
