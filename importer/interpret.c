@@ -135,6 +135,7 @@ void interpret_store_integer(struct interpret_call *call, size_t i, int64_t inte
 bool interpretation_init(struct interpretation *run, const struct graph *graph, struct error *err) {
     *run = (struct interpretation){
         .graph = graph,
+        .value_count = graph->value_count,
         .values = calloc(graph->value_count + 1, sizeof(const struct tensor *)),
         .needed = calloc(graph->node_count + 1, sizeof *run->needed),
     };
@@ -159,7 +160,8 @@ bool interpretation_init_from(struct interpretation *run, const struct interpret
     if (!interpretation_init(run, base->graph, err)) {
         return false;
     }
-    memcpy(run->values, base->values, base->graph->value_count * sizeof *run->values);
+    /* Constants may have been added to the graph since the base was opened; they need no place. */
+    memcpy(run->values, base->values, base->value_count * sizeof *run->values);
     return true;
 }
 

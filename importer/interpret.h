@@ -40,6 +40,7 @@ bool interpret_node(const struct graph_node *node, const struct tensor *const *i
 struct interpretation {
     const struct graph *graph;
     struct arena arena;
+    size_t value_count;           /* of the graph, when the run was opened */
     const struct tensor **values; /* of each value: fed or computed, else NULL */
     bool *needed;                 /* of each node, while a value is computed */
     size_t spent;                 /* elements read */

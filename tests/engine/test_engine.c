@@ -324,7 +324,9 @@ static void start_repeating(struct reply *reply, struct engine *engine, size_t i
     for (size_t p = 0; p < 60; p++) {
         prompt[p] = (int32_t)((p % 10 * (i + 1) * 37) % 512);
     }
-    memcpy(prompt + 60, tokens, (length - 60) * sizeof *tokens);
+    if (length > 60) {
+        memcpy(prompt + 60, tokens, (length - 60) * sizeof *tokens);
+    }
     struct session_request request = {.prompt = prompt,
                                       .prompt_length = length,
                                       .max_tokens = max_tokens,

@@ -36,7 +36,7 @@ static int peek(const struct parser *parser) {
 
 static bool skip(struct parser *parser, const char *text) {
     size_t length = strlen(text);
-    if (parser->length - parser->at < length ||
+    if (parser->at > parser->length || parser->length - parser->at < length ||
         memcmp(parser->text + parser->at, text, length) != 0) {
         return false;
     }
