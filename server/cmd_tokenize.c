@@ -4,6 +4,7 @@
 #include "importer/model_dir.h"
 #include "importer/tokenizer_file.h"
 #include "server/commands.h"
+#include "server/json_lines.h"
 #include "server/options.h"
 
 #include <stdint.h>
@@ -133,7 +134,8 @@ static bool answer(const struct tokenizer *tokenizer, const struct request *requ
     return ok;
 }
 
-static void answer_line(const struct tokenizer *tokenizer, const char *line, size_t length) {
+static void answer_line(void *context, const char *line, size_t length) {
+    const struct tokenizer *tokenizer = context;
     struct json_reader json;
     struct request request = {0};
     json_reader_init(&json, line, length);
@@ -146,22 +148,6 @@ static void answer_line(const struct tokenizer *tokenizer, const char *line, siz
     text_buffer_deinit(&request.text);
     token_list_deinit(&request.ids);
     json_reader_deinit(&json);
-}
-
-/* False where standard output is gone. */
-static bool answer_lines(const struct tokenizer *tokenizer) {
-    char *line = NULL;
-    size_t capacity = 0;
-    bool ok = true;
-    for (ssize_t length = getline(&line, &capacity, stdin); ok && length >= 0;
-         length = getline(&line, &capacity, stdin)) {
-        if (strspn(line, " \t\r\n") < (size_t)length) {
-            answer_line(tokenizer, line, (size_t)length);
-            ok = fflush(stdout) == 0;
-        }
-    }
-    free(line);
-    return ok;
 }
 
 int cmd_tokenize(int argc, char **argv) {
@@ -180,7 +166,7 @@ int cmd_tokenize(int argc, char **argv) {
     if (!ok) {
         status = options_report("tokenize", &err);
     } else {
-        status = answer_lines(tokenizer) ? EXIT_SUCCESS : EXIT_FAILURE;
+        status = json_lines_run(answer_line, tokenizer) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     tokenizer_close(tokenizer);
     model_dir_close(folder);
