@@ -8,15 +8,6 @@
 
 /* ---- Parameters with a shape of their own ---- */
 
-static bool refuse_suffix(const cJSON *value, void *target, struct api_error *error) {
-    (void)target;
-    if (cJSON_IsString(value) && value->valuestring[0] == '\0') {
-        return true;
-    }
-    return api_error_set(error, API_INVALID, "suffix",
-                         "suffix is not supported: completions only continue the prompt");
-}
-
 static bool read_logprobs(const cJSON *value, void *target, struct api_error *error) {
     struct completion_request *request = target;
     if (cJSON_IsFalse(value)) {
@@ -95,9 +86,6 @@ static bool add_prompt(struct completion_request *request, const cJSON *value,
 /* An array of numbers is one prompt, any other array is a list of prompts. */
 static bool read_prompts(struct completion_request *request, struct api_error *error) {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(request->json, "prompt");
-    if (value == NULL || cJSON_IsNull(value)) {
-        return api_error_set(error, API_INVALID, "prompt", "prompt is required");
-    }
     bool is_list = cJSON_IsArray(value) && value->child != NULL && !cJSON_IsNumber(value->child);
     size_t count = is_list ? (size_t)cJSON_GetArraySize(value) : 1;
     size_t limit = request->service->choices_max;
@@ -132,13 +120,35 @@ static bool read_prompts(struct completion_request *request, struct api_error *e
 
 #define FIELD(name) offsetof(struct completion_request, name)
 
+/* clang-format off */
 static const struct parameter parameters[] = {
-    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL},
-    {"best_of", PARAMETER_INTEGER, 1, CHOICES_OF_ONE_PROMPT_MAX, FIELD(best_of), NULL},
-    {"echo", PARAMETER_BOOLEAN, 0, 0, FIELD(echo), NULL},
-    {"logprobs", PARAMETER_OTHER, 0, 0, 0, read_logprobs},
-    {"suffix", PARAMETER_OTHER, 0, 0, 0, refuse_suffix},
+    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "The model that this server has.", NULL},
+    {"prompt", PARAMETER_REQUIRED, 0, 0, 0, NULL,
+     "A text, several, a list of token ids, or several such lists.",
+     JSON({"anyOf": [{"type": "string", "minLength": 1},
+          {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+          {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
+          {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1,
+          "items": {"type": "integer", "minimum": 0}}}]})},
+    {"best_of", PARAMETER_INTEGER, 1, CHOICES_OF_ONE_PROMPT_MAX, FIELD(best_of), NULL,
+     "Completions made for each prompt, of which the n best are told; not with stream.", NULL},
+    {"echo", PARAMETER_BOOLEAN, 0, 0, FIELD(echo), NULL,
+     "The prompt stands before the reply.", NULL},
+    {"logprobs", PARAMETER_OTHER, 0, 0, 0, read_logprobs,
+     "Each token's logprob, and those of so many of the most probable tokens.",
+     JSON({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 20},
+          {"enum": [false, null]}]})},
+    {"suffix", PARAMETER_REFUSED, 0, 0, 0, NULL, "completions only continue the prompt", NULL},
 };
+/* clang-format on */
+
+enum { PARAMETERS = sizeof parameters / sizeof *parameters };
+
+bool completion_request_describe(const struct service *service, cJSON *schema) {
+    struct completion_request defaults = {.service = service};
+    return parameters_describe(parameters, PARAMETERS, &defaults, schema) &&
+           generation_describe(service, schema);
+}
 
 static bool check_together(struct completion_request *request, struct api_error *error) {
     const struct generation *generation = &request->generation;
@@ -174,8 +184,7 @@ bool completion_request_read(struct completion_request *request, const struct se
         return api_error_set(error, API_INVALID, NULL, "The body must be a JSON object, but is %s",
                              parameters_kind(request->json));
     }
-    return parameters_read(request->json, parameters, sizeof parameters / sizeof *parameters,
-                           request, error) &&
+    return parameters_read(request->json, parameters, PARAMETERS, request, error) &&
            generation_read(&request->generation, service, request->json, error) &&
            check_together(request, error) && read_prompts(request, error);
 }

@@ -35,4 +35,7 @@ bool completion_request_read(struct completion_request *request, const struct se
                              const char *body, size_t length, struct api_error *error);
 void completion_request_deinit(struct completion_request *request);
 
+/* Adds the parameters to an object of JSON Schema; see parameters_describe. */
+bool completion_request_describe(const struct service *service, cJSON *schema);
+
 #endif

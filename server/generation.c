@@ -143,41 +143,86 @@ static bool read_stream_options(const cJSON *value, void *target, struct api_err
 
 /* ---- The table ---- */
 
-#define FIELD(name) offsetof(struct generation, name)
+#define FLOAT(name, least, greatest, field, help)                                                  \
+    { name, PARAMETER_FLOAT, least, greatest, offsetof(struct generation, field), NULL, help, NULL }
+#define INTEGER(name, least, greatest, field, help)                                                \
+    {                                                                                              \
+        name, PARAMETER_INTEGER, least, greatest, offsetof(struct generation, field), NULL, help,  \
+            NULL                                                                                   \
+    }
+#define BOOLEAN(name, field, help)                                                                 \
+    { name, PARAMETER_BOOLEAN, 0, 0, offsetof(struct generation, field), NULL, help, NULL }
+#define OTHER(name, read, help, schema)                                                            \
+    { name, PARAMETER_OTHER, 0, 0, 0, read, help, schema }
 
+/* clang-format off */
 static const struct parameter parameters[] = {
-    {"max_tokens", PARAMETER_INTEGER, 0, 1e9, FIELD(max_tokens), NULL},
-    {"n", PARAMETER_INTEGER, 1, CHOICES_OF_ONE_PROMPT_MAX, FIELD(n), NULL},
-    {"temperature", PARAMETER_FLOAT, 0, 2, FIELD(sampling.temperature), NULL},
-    {"dynatemp_range", PARAMETER_FLOAT, 0, 2, FIELD(sampling.dynatemp_range), NULL},
-    {"dynatemp_exponent", PARAMETER_FLOAT, 0, 100, FIELD(sampling.dynatemp_exponent), NULL},
-    {"top_k", PARAMETER_INTEGER, -1, 1e9, FIELD(top_k), NULL}, /* -1: off, as vLLM has it */
-    {"typical_p", PARAMETER_FLOAT, 0, 1, FIELD(sampling.typical_p), NULL},
-    {"top_p", PARAMETER_FLOAT, 0, 1, FIELD(sampling.top_p), NULL},
-    {"min_p", PARAMETER_FLOAT, 0, 1, FIELD(sampling.min_p), NULL},
-    {"xtc_probability", PARAMETER_FLOAT, 0, 1, FIELD(sampling.xtc_probability), NULL},
-    {"xtc_threshold", PARAMETER_FLOAT, 0, 1, FIELD(sampling.xtc_threshold), NULL},
-    {"mirostat", PARAMETER_OTHER, 0, 0, 0, read_mirostat},
-    {"mirostat_tau", PARAMETER_FLOAT, 0, 100, FIELD(sampling.mirostat_tau), NULL},
-    {"mirostat_eta", PARAMETER_FLOAT, 0, 100, FIELD(sampling.mirostat_eta), NULL},
-    {"presence_penalty", PARAMETER_FLOAT, -2, 2, FIELD(sampling.presence_penalty), NULL},
-    {"frequency_penalty", PARAMETER_FLOAT, -2, 2, FIELD(sampling.frequency_penalty), NULL},
-    {"repetition_penalty", PARAMETER_FLOAT, 0.01, 100, FIELD(sampling.repetition_penalty), NULL},
-    {"repeat_penalty", PARAMETER_FLOAT, 0.01, 100, FIELD(sampling.repetition_penalty), NULL},
-    {"repeat_last_n", PARAMETER_INTEGER, -1, 1e9, FIELD(repeat_last_n), NULL},
-    {"dry_multiplier", PARAMETER_FLOAT, 0, 100, FIELD(sampling.dry.multiplier), NULL},
-    {"dry_base", PARAMETER_FLOAT, 1, 100, FIELD(sampling.dry.base), NULL},
-    {"dry_allowed_length", PARAMETER_INTEGER, 0, 1e9, FIELD(dry_allowed_length), NULL},
-    {"dry_penalty_last_n", PARAMETER_INTEGER, -1, 1e9, FIELD(dry_penalty_last_n), NULL},
-    {"dry_sequence_breakers", PARAMETER_OTHER, 0, 0, 0, read_breakers},
-    {"logit_bias", PARAMETER_OTHER, 0, 0, 0, read_logit_bias},
-    {"seed", PARAMETER_OTHER, 0, 0, 0, read_seed},
-    {"stop", PARAMETER_OTHER, 0, 0, 0, read_stop},
-    {"ignore_eos", PARAMETER_BOOLEAN, 0, 0, FIELD(ignore_eos), NULL},
-    {"draft_tokens", PARAMETER_INTEGER, 0, DRAFTS_MAX, FIELD(draft_tokens), NULL},
-    {"stream", PARAMETER_BOOLEAN, 0, 0, FIELD(stream), NULL},
-    {"stream_options", PARAMETER_OTHER, 0, 0, 0, read_stream_options},
+    INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
+    INTEGER("n", 1, CHOICES_OF_ONE_PROMPT_MAX, n, "Choices for each prompt."),
+    FLOAT("temperature", 0, 2, sampling.temperature,
+          "How freely tokens are chosen; 0 always takes the most likely one."),
+    FLOAT("dynatemp_range", 0, 2, sampling.dynatemp_range,
+          "The temperature lies within this range around temperature, by the entropy."),
+    FLOAT("dynatemp_exponent", 0, 100, sampling.dynatemp_exponent,
+          "The power of the normalized entropy that dynatemp_range goes by."),
+    INTEGER("top_k", -1, 1e9, top_k, "Only the k most likely tokens; 0 or -1: all."),
+    FLOAT("typical_p", 0, 1, sampling.typical_p,
+          "Only the most typical tokens that together reach this probability."),
+    FLOAT("top_p", 0, 1, sampling.top_p,
+          "Only the most likely tokens that together reach this probability."),
+    FLOAT("min_p", 0, 1, sampling.min_p,
+          "Only tokens at least this times as likely as the most likely one."),
+    FLOAT("xtc_probability", 0, 1, sampling.xtc_probability,
+          "How often all but the least likely of the tokens at xtc_threshold are left out."),
+    FLOAT("xtc_threshold", 0, 1, sampling.xtc_threshold,
+          "The probability from which xtc_probability sees a token."),
+    OTHER("mirostat", read_mirostat, "2: Mirostat 2, instead of all cuts; 0: off.",
+          JSON({"enum": [0, 2, null], "default": 0})),
+    FLOAT("mirostat_tau", 0, 100, sampling.mirostat_tau, "The surprise aimed at, in bits."),
+    FLOAT("mirostat_eta", 0, 100, sampling.mirostat_eta, "How fast Mirostat 2 adapts."),
+    FLOAT("presence_penalty", -2, 2, sampling.presence_penalty,
+          "Subtracted from the logits of tokens that the reply has."),
+    FLOAT("frequency_penalty", -2, 2, sampling.frequency_penalty,
+          "Subtracted from the logits of tokens, as often as the reply has them."),
+    FLOAT("repetition_penalty", 0.01, 100, sampling.repetition_penalty,
+          "Above 1, tokens of prompt and reply become less likely."),
+    FLOAT("repeat_penalty", 0.01, 100, sampling.repetition_penalty,
+          "Another name of repetition_penalty."),
+    INTEGER("repeat_last_n", -1, 1e9, repeat_last_n,
+            "How many of the last tokens the penalties look back to; -1: all."),
+    FLOAT("dry_multiplier", 0, 100, sampling.dry.multiplier,
+          "DRY: what would prolong a repetition of n tokens loses "
+          "dry_multiplier * dry_base^(n - dry_allowed_length)."),
+    FLOAT("dry_base", 1, 100, sampling.dry.base, "See dry_multiplier."),
+    INTEGER("dry_allowed_length", 0, 1e9, dry_allowed_length,
+            "Repetitions shorter than this cost nothing; see dry_multiplier."),
+    INTEGER("dry_penalty_last_n", -1, 1e9, dry_penalty_last_n,
+            "How many of the last tokens DRY looks back to; -1: all."),
+    OTHER("dry_sequence_breakers", read_breakers, "Repetitions do not reach over these texts.",
+          JSON({"type": ["string", "array", "null"], "minLength": 1, "maxItems": 64,
+          "items": {"type": "string", "minLength": 1}})),
+    OTHER("logit_bias", read_logit_bias, "From token ids to what is added to their logits.",
+          JSON({"type": ["object", "null"], "maxProperties": 1024,
+          "propertyNames": {"pattern": "^[0-9]+$"},
+          "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}})),
+    OTHER("seed", read_seed, "The same seed gives the same text, whatever else the server does.",
+          JSON({"type": ["integer", "null"], "minimum": -9223372036854774784,
+          "maximum": 9223372036854774784})),
+    OTHER("stop", read_stop, "Texts before the first of which the reply ends.",
+          JSON({"type": ["string", "array", "null"], "minLength": 1, "maxItems": 16,
+          "items": {"type": "string", "minLength": 1}})),
+    BOOLEAN("ignore_eos", ignore_eos, "Go on where the model would stop."),
+    INTEGER("draft_tokens", 0, DRAFTS_MAX, draft_tokens,
+            "Tokens guessed ahead: changes the speed, not the reply."),
+    BOOLEAN("stream", stream, "Answer with server-sent events."),
+    OTHER("stream_options", read_stream_options,
+          "include_usage: the last event before the end has the usage.",
+          JSON({"type": ["object", "null"],
+          "properties": {"include_usage": {"type": ["boolean", "null"]}}})),
 };
+/* clang-format on */
+
+enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 
 /* ---- What follows from them ---- */
 
@@ -223,24 +268,33 @@ static bool find_breakers(struct generation *generation, struct api_error *error
     return true;
 }
 
-bool generation_read(struct generation *generation, const struct service *service,
-                     const cJSON *object, struct api_error *error) {
-    *generation = (struct generation){
+static struct generation defaults_of(const struct service *service) {
+    struct sampling sampling = sampling_default();
+    sampling.temperature = 1.0f;
+    return (struct generation){
         .service = service,
         .max_tokens = MAX_TOKENS_DEFAULT,
         .n = 1,
         .draft_tokens = (int64_t)service->draft_tokens,
-        .sampling = sampling_default(),
+        .sampling = sampling,
         .repeat_last_n = -1,
+        .dry_allowed_length = (int64_t)sampling.dry.allowed_length,
         .dry_penalty_last_n = -1,
         .breakers = {"\n", ":", "\"", "*"}, /* llama.cpp's */
         .breaker_count = 4,
     };
+}
+
+bool generation_describe(const struct service *service, cJSON *schema) {
+    struct generation defaults = defaults_of(service);
+    return parameters_describe(parameters, PARAMETERS, &defaults, schema);
+}
+
+bool generation_read(struct generation *generation, const struct service *service,
+                     const cJSON *object, struct api_error *error) {
+    *generation = defaults_of(service);
     struct sampling *sampling = &generation->sampling;
-    sampling->temperature = 1.0f;
-    generation->dry_allowed_length = (int64_t)sampling->dry.allowed_length;
-    if (!parameters_read(object, parameters, sizeof parameters / sizeof *parameters, generation,
-                         error)) {
+    if (!parameters_read(object, parameters, PARAMETERS, generation, error)) {
         return false;
     }
     sampling->top_k = generation->top_k > 0 ? (size_t)generation->top_k : 0;

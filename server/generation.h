@@ -54,6 +54,9 @@ bool generation_read(struct generation *generation, const struct service *servic
                      const cJSON *object, struct api_error *error);
 void generation_deinit(struct generation *generation);
 
+/* Adds the parameters to an object of JSON Schema; see parameters_describe. */
+bool generation_describe(const struct service *service, cJSON *schema);
+
 /* What session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
  * the request. */
 struct session_request generation_session(const struct generation *generation, size_t prompt,

@@ -2,6 +2,8 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 const char *parameters_kind(const cJSON *value) {
     static const struct {
@@ -70,6 +72,21 @@ static bool read_text(const struct parameter *parameter, const cJSON *value, voi
     return true;
 }
 
+/* What asks for nothing: null, false, an empty text, array or object. */
+static bool is_nothing(const cJSON *value) {
+    return cJSON_IsNull(value) || cJSON_IsFalse(value) ||
+           (cJSON_IsString(value) && value->valuestring[0] == '\0') ||
+           ((cJSON_IsArray(value) || cJSON_IsObject(value)) && value->child == NULL);
+}
+
+static bool refuse(const struct parameter *parameter, const cJSON *value, struct api_error *error) {
+    cJSON *accepted = parameter->schema != NULL ? cJSON_Parse(parameter->schema) : NULL;
+    bool fine = is_nothing(value) || cJSON_Compare(accepted, value, true);
+    cJSON_Delete(accepted);
+    return fine || api_error_set(error, API_INVALID, parameter->name, "%s is not supported: %s",
+                                 parameter->name, parameter->help);
+}
+
 static bool read_one(const struct parameter *parameter, const cJSON *value, void *target,
                      struct api_error *error) {
     void *field = (char *)target + parameter->offset;
@@ -83,6 +100,10 @@ static bool read_one(const struct parameter *parameter, const cJSON *value, void
         return read_text(parameter, value, field, error);
     case PARAMETER_OTHER:
         return parameter->read(value, target, error);
+    case PARAMETER_REQUIRED:
+        return true;
+    case PARAMETER_REFUSED:
+        return refuse(parameter, value, error);
     }
     return false;
 }
@@ -91,8 +112,110 @@ bool parameters_read(const cJSON *object, const struct parameter *table, size_t 
                      struct api_error *error) {
     for (size_t i = 0; i < count; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, table[i].name);
-        if (value != NULL && !cJSON_IsNull(value) && !read_one(&table[i], value, target, error)) {
+        bool given = value != NULL && !cJSON_IsNull(value);
+        if (given && !read_one(&table[i], value, target, error)) {
             return false;
+        }
+        if (!given && table[i].type == PARAMETER_REQUIRED) {
+            return api_error_set(error, API_INVALID, table[i].name, "%s is required",
+                                 table[i].name);
+        }
+    }
+    return true;
+}
+
+/* ---- As JSON Schema ---- */
+
+/* Everything may be null, which is as good as absent. */
+static bool add_type(cJSON *schema, const char *type) {
+    const char *types[] = {type, "null"};
+    return cJSON_AddItemToObject(schema, "type", cJSON_CreateStringArray(types, 2));
+}
+
+/* Defaults are floats: 0.1 rather than 0.10000000149. */
+static double shortest(float value) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.6g", (double)value);
+    return strtod(digits, NULL);
+}
+
+static bool describe_number(const struct parameter *parameter, const void *field, cJSON *schema) {
+    bool whole = parameter->type == PARAMETER_INTEGER;
+    double value = whole ? (double)*(const int64_t *)field : shortest(*(const float *)field);
+    bool in_range = value >= parameter->least && value <= parameter->greatest;
+    return add_type(schema, whole ? "integer" : "number") &&
+           cJSON_AddNumberToObject(schema, "minimum", parameter->least) &&
+           cJSON_AddNumberToObject(schema, "maximum", parameter->greatest) &&
+           (!in_range || cJSON_AddNumberToObject(schema, "default", value));
+}
+
+static bool describe_text(const char *fallback, cJSON *schema) {
+    return add_type(schema, "string") &&
+           (fallback == NULL || cJSON_AddStringToObject(schema, "default", fallback));
+}
+
+/* As JSON, {"enum": [null, false, "", [], {}, …]}. */
+static bool describe_refused(const struct parameter *parameter, cJSON *schema) {
+    char text[128];
+    bool more = parameter->schema != NULL;
+    snprintf(text, sizeof text, "[null, false, \"\", [], {}%s%s]", more ? ", " : "",
+             more ? parameter->schema : "");
+    return cJSON_AddItemToObject(schema, "enum", cJSON_Parse(text));
+}
+
+static cJSON *describe(const struct parameter *parameter, const void *defaults) {
+    const void *field = (const char *)defaults + parameter->offset;
+    bool apart = parameter->type == PARAMETER_OTHER || parameter->type == PARAMETER_REQUIRED;
+    cJSON *schema = apart ? cJSON_Parse(parameter->schema) : cJSON_CreateObject();
+    bool fine = schema != NULL;
+    switch (parameter->type) {
+    case PARAMETER_FLOAT:
+    case PARAMETER_INTEGER:
+        fine = fine && describe_number(parameter, field, schema);
+        break;
+    case PARAMETER_BOOLEAN:
+        fine = fine && add_type(schema, "boolean") &&
+               cJSON_AddBoolToObject(schema, "default", *(const bool *)field);
+        break;
+    case PARAMETER_TEXT:
+        fine = fine && describe_text(*(const char *const *)field, schema);
+        break;
+    case PARAMETER_REFUSED:
+        fine = fine && describe_refused(parameter, schema);
+        break;
+    case PARAMETER_OTHER:
+    case PARAMETER_REQUIRED:
+        break;
+    }
+    const char *lead = parameter->type == PARAMETER_REFUSED ? "Not supported: " : "";
+    char help[512];
+    snprintf(help, sizeof help, "%s%s", lead, parameter->help);
+    if (!fine || cJSON_AddStringToObject(schema, "description", help) == NULL) {
+        cJSON_Delete(schema);
+        return NULL;
+    }
+    return schema;
+}
+
+static cJSON *member(cJSON *object, const char *name, cJSON *(*add)(cJSON *, const char *)) {
+    cJSON *found = cJSON_GetObjectItemCaseSensitive(object, name);
+    return found != NULL ? found : add(object, name);
+}
+
+bool parameters_describe(const struct parameter *table, size_t count, const void *defaults,
+                         cJSON *schema) {
+    cJSON *properties = member(schema, "properties", cJSON_AddObjectToObject);
+    for (size_t i = 0; i < count; i++) {
+        cJSON *property = describe(&table[i], defaults);
+        if (!cJSON_AddItemToObject(properties, table[i].name, property)) {
+            cJSON_Delete(property);
+            return false;
+        }
+        if (table[i].type == PARAMETER_REQUIRED) {
+            cJSON *required = member(schema, "required", cJSON_AddArrayToObject);
+            if (!cJSON_AddItemToArray(required, cJSON_CreateString(table[i].name))) {
+                return false;
+            }
         }
     }
     return true;
