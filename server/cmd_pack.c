@@ -80,7 +80,7 @@ static bool pack(const struct pack_options *options, const struct plan *plan,
 }
 
 int cmd_pack(int argc, char **argv) {
-    struct pack_options options = {0};
+    struct pack_options options = {.cache = {.on = true}};
     int status;
     if (!options_start(&command_line, argc, argv, &options, &status)) {
         return status;

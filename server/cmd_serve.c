@@ -1,12 +1,16 @@
 /* The life of a server:
  *
- *     flags ─▶ listen ─▶ model ─▶ engine ─▶ serve ── SIGTERM ─▶ drain ─┬─ all answered ─▶ close
- *                                                                      ├─ drain timeout ─▶ cancel
- *                                                                      └─ second signal ─▶ _exit
+ *     settings ─▶ listen ─▶ model ─▶ engine ─▶ serve ─┬─ SIGHUP ─▶ settings again, go on
+ *                                                     │
+ *                                                     └─ SIGTERM ─▶ drain ─┬─ all answered ─▶ close
+ *                                                                          ├─ drain timeout ─▶ cancel
+ *                                                                          └─ second signal ─▶ _exit
  */
 #include "engine/engine.h"
 #include "importer/model.h"
 #include "server/commands.h"
+#include "server/config.h"
+#include "server/exit_status.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/options.h"
@@ -30,6 +34,9 @@ enum {
 };
 
 struct server {
+    int argc;
+    char **argv;
+    struct config config;
     struct serve_options options;
     struct service service;
     struct vocabulary_index index;
@@ -39,6 +46,7 @@ struct server {
     uv_async_t wake;
     uv_signal_t terminate;
     uv_signal_t interrupt;
+    uv_signal_t reload;
     uv_timer_t drain_timer;
     bool cancelled;
 };
@@ -87,6 +95,35 @@ static void on_signal(uv_signal_t *handle, int number) {
     http_server_drain(server->service.http, on_drained, server);
 }
 
+/* ---- Reloading ---- */
+
+static void tell_reloaded(const struct option *option, bool applied) {
+    fprintf(stderr, "quern: %s has changed%s\n", option->name,
+            applied ? "" : ", and needs a restart to take effect");
+}
+
+/* What handlers look at while the daemon runs. */
+static void apply_options(struct server *server) {
+    server->service.draft_tokens = server->options.draft_tokens;
+    server->service.body_max = server->options.max_body;
+}
+
+/* A configuration that is wrong changes nothing. */
+static void on_reload(uv_signal_t *handle, int number) {
+    (void)number;
+    struct server *server = handle->data;
+    struct serve_options fresh;
+    struct error err = {0};
+    if (!serve_options_resolve(&fresh, &server->config, server->argc, server->argv, &err)) {
+        fprintf(stderr, "quern: the configuration stays as it was: %s\n", err.text);
+        return;
+    }
+    serve_options_reload(&server->options, &fresh, tell_reloaded);
+    apply_options(server);
+    http_server_set_body_max(server->service.http, server->options.max_body);
+    fprintf(stderr, "quern: the configuration has been read again\n");
+}
+
 /* ---- Opening ---- */
 
 static bool open_loop(struct server *server, struct error *err) {
@@ -97,9 +134,10 @@ static bool open_loop(struct server *server, struct error *err) {
     if ((result = uv_async_init(&server->loop, &server->wake, on_wake)) == 0 &&
         (result = uv_signal_init(&server->loop, &server->terminate)) == 0 &&
         (result = uv_signal_init(&server->loop, &server->interrupt)) == 0 &&
+        (result = uv_signal_init(&server->loop, &server->reload)) == 0 &&
         (result = uv_timer_init(&server->loop, &server->drain_timer)) == 0) {
-        server->wake.data = server->terminate.data = server;
-        server->interrupt.data = server->drain_timer.data = server;
+        server->wake.data = server->terminate.data = server->interrupt.data = server;
+        server->reload.data = server->drain_timer.data = server;
         return true;
     }
     return error_set(err, ERROR_IO, "The event loop cannot start: %s", uv_strerror(result));
@@ -116,6 +154,10 @@ static void close_loop(struct server *server) {
     uv_walk(&server->loop, close_handle, NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);
+}
+
+static bool open_listener(struct server *server, struct error *err) {
+    return listener_open(&server->listener, server->options.listen, err);
 }
 
 static bool open_model(struct server *server, struct error *err) {
@@ -148,8 +190,6 @@ static bool open_engine(struct server *server, struct error *err) {
     options.wake = wake_loop;
     options.wake_context = &server->wake;
     server->service.started = time(NULL);
-    server->service.draft_tokens = server->options.draft_tokens;
-    server->service.body_max = server->options.max_body;
     server->service.choices_max = options.queue_max < CHOICES_MAX
                                       ? options.queue_max + (options.queue_max == 0)
                                       : CHOICES_MAX;
@@ -181,9 +221,26 @@ static bool open_http(struct server *server, struct error *err) {
 
 /* ---- Running ---- */
 
-static bool open_all(struct server *server, struct error *err) {
-    return listener_open(&server->listener, server->options.listen, err) &&
-           open_model(server, err) && open_engine(server, err) && open_http(server, err);
+static const struct {
+    bool (*open)(struct server *server, struct error *err);
+    int status; /* of the process, if it does not open */
+} parts[] = {
+    {open_listener, EXIT_LISTEN},
+    {open_model, EXIT_MODEL},
+    {open_engine, EXIT_FAILURE},
+    {open_http, EXIT_FAILURE},
+};
+
+static int open_parts(struct server *server) {
+    struct error err = {0};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!parts[i].open(server, &err)) {
+            options_report("serve", &err);
+            return parts[i].status;
+        }
+    }
+    apply_options(server);
+    return EXIT_SUCCESS;
 }
 
 static void serve(struct server *server, uint64_t started_ns) {
@@ -216,21 +273,23 @@ static void close_all(struct server *server) {
 
 int cmd_serve(int argc, char **argv) {
     uint64_t started_ns = uv_hrtime();
-    struct server server = {.listener.socket = -1};
+    struct server server = {.argc = argc, .argv = argv, .listener.socket = -1};
     struct error err = {0};
     int status = 0;
-    if (!serve_options_read(&server.options, argc, argv, &status)) {
+    if (!serve_options_read(&server.options, &server.config, argc, argv, &status)) {
         return status;
     }
     signal(SIGPIPE, SIG_IGN);
     if (!open_loop(&server, &err)) {
-        return options_report("serve", &err);
-    }
-    if (open_all(&server, &err)) {
-        serve(&server, started_ns);
-    } else {
         status = options_report("serve", &err);
+    } else {
+        uv_signal_start(&server.reload, on_reload, SIGHUP); /* waits until the loop runs */
+        status = open_parts(&server);
+        if (status == EXIT_SUCCESS) {
+            serve(&server, started_ns);
+        }
+        close_all(&server);
     }
-    close_all(&server);
+    config_close(&server.config);
     return status;
 }

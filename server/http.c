@@ -468,6 +468,10 @@ bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct ht
     return true;
 }
 
+void http_server_set_body_max(struct http_server *server, size_t body_max) {
+    server->options.body_max = body_max;
+}
+
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context) {
     if (server->draining) {
         return;

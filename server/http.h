@@ -38,6 +38,9 @@ struct http_options {
 bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_options *options,
                       struct error *err);
 
+/* For requests that begin from now on. */
+void http_server_set_body_max(struct http_server *server, size_t body_max);
+
 /* Stops listening; requests on open connections still arrive. `drained` is called once no exchange
  * is left. */
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);

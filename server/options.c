@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include "server/exit_status.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +9,7 @@
 
 enum {
     NAME_LENGTH_MAX = 64,
-    HELP_COLUMN = 26,
+    HELP_COLUMN = 32,
 };
 
 /* ---- Suggestions ---- */
@@ -67,80 +69,86 @@ static const char *range_text(const struct option *option, char text[64]) {
     return text;
 }
 
-static bool wrong_number(const struct option *option, const char *text, const char *kind,
+/* An argument on its way into a value. */
+struct argument {
+    const struct option *option;
+    const char *spelling; /* as the option was written: "--max-body", "QUERN_MAX_BODY" */
+    const char *text;
+};
+
+static bool wrong_number(const struct argument *argument, const char *text, const char *kind,
                          struct error *err) {
+    const struct option *option = argument->option;
     char range[64];
     const char *of = has_range(option) ? ", " : "";
-    return error_set(err, ERROR_INVALID, "--%s takes %s%s%s, not \"%.80s\"", option->name, kind, of,
-                     has_range(option) ? range_text(option, range) : "", text);
+    return error_set(err, ERROR_INVALID, "%s takes %s%s%s, not \"%.80s\"", argument->spelling, kind,
+                     of, has_range(option) ? range_text(option, range) : "", text);
 }
 
-static bool read_size(const struct option *option, const char *text, void *value,
-                      struct error *err) {
+static bool read_size(const struct argument *argument, void *value, struct error *err) {
+    const char *text = argument->text;
     char *end;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
     bool digits = text[0] >= '0' && text[0] <= '9' && *end == '\0';
-    if (!digits || errno != 0 || number > SIZE_MAX || !in_range(option, (double)number)) {
-        return wrong_number(option, text, "a whole number", err);
+    if (!digits || errno != 0 || number > SIZE_MAX || !in_range(argument->option, (double)number)) {
+        return wrong_number(argument, text, "a whole number", err);
     }
     *(size_t *)value = (size_t)number;
     return true;
 }
 
-static bool read_number(const struct option *option, const char *text, void *value,
-                        struct error *err) {
+static bool read_number(const struct argument *argument, void *value, struct error *err) {
     char *end;
-    double number = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(number) || !in_range(option, number)) {
-        return wrong_number(option, text, "a number", err);
+    double number = strtod(argument->text, &end);
+    if (end == argument->text || *end != '\0' || !isfinite(number) ||
+        !in_range(argument->option, number)) {
+        return wrong_number(argument, argument->text, "a number", err);
     }
     *(double *)value = number;
     return true;
 }
 
-static bool read_text(const struct option *option, const char *text, void *value,
-                      struct error *err) {
+static bool read_text(const struct argument *argument, void *value, struct error *err) {
+    const char *const *choices = argument->option->choices;
     char words[256] = "";
-    bool known = option->choices == NULL;
-    for (size_t i = 0; !known && option->choices[i] != NULL; i++) {
-        known = strcmp(text, option->choices[i]) == 0;
+    bool known = choices == NULL;
+    for (size_t i = 0; !known && choices[i] != NULL; i++) {
+        known = strcmp(argument->text, choices[i]) == 0;
         size_t length = strlen(words);
-        snprintf(words + length, sizeof words - length, "%s%s", i > 0 ? ", " : "",
-                 option->choices[i]);
+        snprintf(words + length, sizeof words - length, "%s%s", i > 0 ? ", " : "", choices[i]);
     }
     if (!known) {
-        return error_set(err, ERROR_INVALID, "--%s takes one of %s, not \"%.80s\"", option->name,
-                         words, text);
+        return error_set(err, ERROR_INVALID, "%s takes one of %s, not \"%.80s\"",
+                         argument->spelling, words, argument->text);
     }
-    *(const char **)value = text;
+    *(const char **)value = argument->text;
     return true;
 }
 
-static bool read_list(const struct option *option, const char *text, void *value,
-                      struct error *err) {
+static bool read_list(const struct argument *argument, void *value, struct error *err) {
     size_t count = 1;
-    for (const char *at = text; *at != '\0'; at++) {
+    for (const char *at = argument->text; *at != '\0'; at++) {
         count += *at == ',';
     }
     int32_t *items = calloc(count, sizeof *items);
     if (items == NULL) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the %zu items of --%s", count,
-                         option->name);
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the %zu items of %s", count,
+                         argument->spelling);
     }
     struct option_list *list = value;
     free(list->items); /* of an earlier --name or of the default */
     *list = (struct option_list){.items = items, .count = count};
-    const char *at = text;
+    const char *at = argument->text;
     for (size_t i = 0; i < count; i++) {
         char *end;
         errno = 0;
         long number = strtol(at, &end, 10);
         bool sound = end != at && *end == (i + 1 < count ? ',' : '\0') && errno == 0;
         if (!sound || number < INT32_MIN || number > INT32_MAX ||
-            !in_range(option, (double)number)) {
+            !in_range(argument->option, (double)number)) {
             const char *kind = "whole numbers separated by commas";
-            return wrong_number(option, sound ? at : text, kind, err);
+            return wrong_number(argument, sound ? at : argument->text, kind, err);
         }
         items[i] = (int32_t)number;
         at = end + 1;
@@ -148,26 +156,31 @@ static bool read_list(const struct option *option, const char *text, void *value
     return true;
 }
 
-static bool read_flag(const struct option *option, const char *text, void *value,
-                      struct error *err) {
-    (void)option;
-    (void)text;
-    (void)err;
-    *(bool *)value = true;
-    return true;
+static bool read_flag(const struct argument *argument, void *value, struct error *err) {
+    static const char *const words[][2] = {{"no", "yes"}, {"off", "on"}, {"false", "true"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        for (int on = 0; on <= 1; on++) {
+            if (strcmp(argument->text, words[i][on]) == 0) {
+                *(bool *)value = on != 0;
+                return true;
+            }
+        }
+    }
+    return error_set(err, ERROR_INVALID, "%s takes yes or no, not \"%.80s\"", argument->spelling,
+                     argument->text);
 }
 
-typedef bool read_argument(const struct option *option, const char *text, void *value,
-                           struct error *err);
+typedef bool read_argument(const struct argument *argument, void *value, struct error *err);
 
 static read_argument *const readers[] = {
     [OPTION_FLAG] = read_flag, [OPTION_SIZE] = read_size, [OPTION_NUMBER] = read_number,
     [OPTION_TEXT] = read_text, [OPTION_LIST] = read_list,
 };
 
-static bool read_value(const struct option *option, const char *text, void *values,
-                       struct error *err) {
-    return readers[option->type](option, text, (char *)values + option->offset, err);
+bool option_read(const struct option *option, const char *spelling, const char *text, void *values,
+                 struct error *err) {
+    struct argument argument = {.option = option, .spelling = spelling, .text = text};
+    return readers[option->type](&argument, (char *)values + option->offset, err);
 }
 
 /* ---- A whole command line ---- */
@@ -181,8 +194,7 @@ struct reading {
     size_t operands; /* read so far */
 };
 
-static const struct option *find_option(const struct command_line *line, const char *name,
-                                        size_t length) {
+const struct option *option_find(const struct command_line *line, const char *name, size_t length) {
     for (size_t i = 0; i < line->option_count; i++) {
         const char *candidate = line->options[i].name;
         if (strlen(candidate) == length && memcmp(candidate, name, length) == 0) {
@@ -190,6 +202,19 @@ static const struct option *find_option(const struct command_line *line, const c
         }
     }
     return NULL;
+}
+
+/* "exact", or "no-exact" for the flag "exact"; *off says which. */
+static const struct option *find_spelt(const struct command_line *line, const char *name,
+                                       size_t length, bool *off) {
+    const struct option *option = option_find(line, name, length);
+    *off = false;
+    if (option == NULL && length > 3 && memcmp(name, "no-", 3) == 0) {
+        option = option_find(line, name + 3, length - 3);
+        *off = option != NULL && option->type == OPTION_FLAG;
+        option = *off ? option : NULL;
+    }
+    return option;
 }
 
 static bool unknown_option(const struct command_line *line, const char *name, size_t length,
@@ -207,28 +232,34 @@ static bool unknown_option(const struct command_line *line, const char *name, si
     return error_set(err, ERROR_INVALID, "there is no option --%s", word);
 }
 
-/* "--name", "--name=argument", or "--name" with its argument behind it. */
+/* "--name", "--name=argument", "--name" with its argument behind it, or "--no-name". */
 static bool read_option(struct reading *reading, const char *text, struct error *err) {
     const char *name = text + 2;
     const char *equals = strchr(name, '=');
     size_t length = equals != NULL ? (size_t)(equals - name) : strlen(name);
-    const struct option *option = find_option(reading->line, name, length);
+    bool off;
+    const struct option *option = find_spelt(reading->line, name, length, &off);
     if (option == NULL) {
         return unknown_option(reading->line, name, length, err);
     }
+    char spelling[NAME_LENGTH_MAX];
+    snprintf(spelling, sizeof spelling, "--%s%s", off ? "no-" : "", option->name);
     const char *argument = equals != NULL ? equals + 1 : NULL;
-    if (option->type == OPTION_FLAG && argument != NULL) {
-        return error_set(err, ERROR_INVALID, "--%s takes no argument, found \"%.80s\"",
-                         option->name, argument);
+    if (off && argument != NULL) {
+        return error_set(err, ERROR_INVALID, "%s takes no argument, found \"%.80s\"", spelling,
+                         argument);
     }
-    if (option->type != OPTION_FLAG && argument == NULL) {
+    if (option->type == OPTION_FLAG && argument == NULL) {
+        argument = off ? "no" : "yes";
+    }
+    if (argument == NULL) {
         if (reading->next == reading->argc) {
-            return error_set(err, ERROR_INVALID, "--%s needs its argument %s", option->name,
+            return error_set(err, ERROR_INVALID, "%s needs its argument %s", spelling,
                              option->argument);
         }
         argument = reading->argv[reading->next++];
     }
-    return read_value(option, argument, reading->values, err);
+    return option_read(option, spelling, argument, reading->values, err);
 }
 
 static bool read_operand(struct reading *reading, const char *text, struct error *err) {
@@ -264,14 +295,19 @@ static bool check_complete(const struct reading *reading, struct error *err) {
     return true;
 }
 
-enum options_outcome options_read(const struct command_line *line, int argc, char **argv,
-                                  void *values, struct error *err) {
+bool options_read_defaults(const struct command_line *line, void *values, struct error *err) {
     for (size_t i = 0; i < line->option_count; i++) {
         const struct option *option = &line->options[i];
-        if (option->fallback != NULL && !read_value(option, option->fallback, values, err)) {
-            return OPTIONS_WRONG;
+        if (option->fallback != NULL &&
+            !option_read(option, option->name, option->fallback, values, err)) {
+            return false;
         }
     }
+    return true;
+}
+
+enum options_outcome options_read_arguments(const struct command_line *line, int argc, char **argv,
+                                            void *values, struct error *err) {
     struct reading reading = {
         .line = line, .argc = argc, .argv = argv, .next = 1, .values = values};
     bool operands_only = false;
@@ -292,6 +328,13 @@ enum options_outcome options_read(const struct command_line *line, int argc, cha
     return check_complete(&reading, err) ? OPTIONS_READ : OPTIONS_WRONG;
 }
 
+enum options_outcome options_read(const struct command_line *line, int argc, char **argv,
+                                  void *values, struct error *err) {
+    return options_read_defaults(line, values, err)
+               ? options_read_arguments(line, argc, argv, values, err)
+               : OPTIONS_WRONG;
+}
+
 void options_free(const struct command_line *line, void *values) {
     for (size_t i = 0; i < line->option_count; i++) {
         if (line->options[i].type == OPTION_LIST) {
@@ -305,19 +348,27 @@ void options_free(const struct command_line *line, void *values) {
 
 /* ---- Help ---- */
 
+void option_print_values(const struct option *option, FILE *out) {
+    char range[64];
+    for (size_t i = 0; option->choices != NULL && option->choices[i] != NULL; i++) {
+        fprintf(out, "%s%s", i == 0 ? "" : ", ", option->choices[i]);
+    }
+    if (has_range(option)) {
+        fputs(range_text(option, range), out);
+    }
+}
+
 /* What stands to the right of an option: its help, its words or range, its default. */
 static void print_option(const struct option *option, FILE *out) {
     char left[NAME_LENGTH_MAX];
-    char range[64];
-    snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument != NULL ? " " : "",
-             option->argument != NULL ? option->argument : "");
-    fprintf(out, "  %-*s%s", HELP_COLUMN, left, option->help);
-    for (size_t i = 0; option->choices != NULL && option->choices[i] != NULL; i++) {
-        fprintf(out, "%s%s", i == 0 ? ": " : ", ", option->choices[i]);
-    }
-    if (has_range(option)) {
-        fprintf(out, ", %s", range_text(option, range));
-    }
+    bool may_be_off = option->type == OPTION_FLAG && option->fallback != NULL;
+    snprintf(left, sizeof left, "--%s%s%s%s", may_be_off ? "[no-]" : "", option->name,
+             option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
+    fprintf(out, "  %-*s%s%s", HELP_COLUMN, left, option->help,
+            option->choices != NULL ? ": "
+            : has_range(option)     ? ", "
+                                    : "");
+    option_print_values(option, out);
     if (option->required) {
         fprintf(out, " (required)");
     } else if (option->fallback != NULL) {

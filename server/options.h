@@ -19,10 +19,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { EXIT_USAGE = 2 }; /* exit status where the command line is wrong */
-
 enum option_type {
-    OPTION_FLAG,   /* bool: true where the option is given */
+    OPTION_FLAG,   /* bool: --name, --no-name, or --name=yes */
     OPTION_SIZE,   /* size_t */
     OPTION_NUMBER, /* double */
     OPTION_TEXT,   /* const char * */
@@ -35,7 +33,7 @@ struct option_list {
     size_t count;
 };
 
-/* `--name ARGUMENT` or `--name=ARGUMENT`. */
+/* `--name ARGUMENT` or `--name=ARGUMENT`. One with a section is a setting, too (config.h). */
 struct option {
     const char *name; /* without the dashes */
     enum option_type type;
@@ -48,6 +46,8 @@ struct option {
         *choices;         /* OPTION_TEXT: the words it may be, ended by NULL; NULL: any text */
     const char *fallback; /* the default, read like an argument; NULL: zero, NULL or empty */
     const char *help;     /* the unit belongs here: "seconds to wait for ..." */
+    const char *section;  /* of the configuration file; NULL: none */
+    bool reload;          /* a setting that may change while the daemon runs */
 };
 
 /* An argument without dashes: a const char *. Required ones come first. */
@@ -74,7 +74,23 @@ enum options_outcome { OPTIONS_READ, OPTIONS_HELP, OPTIONS_WRONG };
  * fills err with the option, its value and what it may be. After any outcome, call options_free. */
 enum options_outcome options_read(const struct command_line *line, int argc, char **argv,
                                   void *values, struct error *err);
+
+/* The two halves of options_read, for one who puts something in between. */
+bool options_read_defaults(const struct command_line *line, void *values, struct error *err);
+enum options_outcome options_read_arguments(const struct command_line *line, int argc, char **argv,
+                                            void *values, struct error *err);
+
+/* Reads one option's argument into the values. Errors call it by its spelling ("--max-body"). */
+bool option_read(const struct option *option, const char *spelling, const char *text, void *values,
+                 struct error *err);
+
+/* NULL if no option has the name, which need not end with a zero. */
+const struct option *option_find(const struct command_line *line, const char *name, size_t length);
+
 void options_free(const struct command_line *line, void *values);
+
+/* "1 to 4096" or "f32, f16, int8"; nothing where any value will do. */
+void option_print_values(const struct option *option, FILE *out);
 
 void options_print_help(const struct command_line *line, FILE *out);
 

@@ -104,7 +104,7 @@ void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *
         packing->progress = show_progress;
         packing->context = cache;
     }
-    char *directory = options->off || model_dir == NULL ? NULL : directory_of(options);
+    char *directory = !options->on || model_dir == NULL ? NULL : directory_of(options);
     if (directory == NULL) {
         return;
     }

@@ -13,20 +13,22 @@
 /* What the command line says. */
 struct pack_cache_options {
     const char *directory; /* NULL: see above */
-    bool off;
+    bool on;
 };
 
 /* Rows of an option table for `field`, a struct pack_cache_options of struct `values`. */
 #define PACK_CACHE_OPTIONS(values, field)                                                          \
-    {.name = "cache-dir",                                                                          \
-     .type = OPTION_TEXT,                                                                          \
-     .offset = offsetof(values, field.directory),                                                  \
-     .argument = "DIR",                                                                            \
-     .help = "where packed weights are kept (default: $CACHE_DIRECTORY, $XDG_CACHE_HOME/quern or " \
-             "~/.cache/quern)"},                                                                   \
+    {.name = "cache",                                                                              \
+     .section = "model",                                                                           \
+     .type = OPTION_FLAG,                                                                          \
+     .offset = offsetof(values, field.on),                                                         \
+     .fallback = "yes",                                                                            \
+     .help = "keep packed weights in files; otherwise they are packed at every start"},            \
     {                                                                                              \
-        .name = "no-cache", .type = OPTION_FLAG, .offset = offsetof(values, field.off),            \
-        .help = "pack the weights into memory at every start"                                      \
+        .name = "cache-dir", .section = "model", .type = OPTION_TEXT,                              \
+        .offset = offsetof(values, field.directory), .argument = "DIR",                            \
+        .help = "where these files are, instead of $CACHE_DIRECTORY, $XDG_CACHE_HOME/quern or "    \
+                "~/.cache/quern"                                                                   \
     }
 
 struct pack_cache {

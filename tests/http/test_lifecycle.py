@@ -51,6 +51,23 @@ def test_a_unix_socket_is_served_and_removed(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("address, said", [
+    ("192.0.2.1:0", "Cannot listen on 192.0.2.1:0"),  # an address for documentation, of no machine
+    ("unix:/nowhere/at/all", "Cannot listen on unix:/nowhere/at/all"),
+    ("127.0.0.1:http", "must be HOST:PORT"),
+])
+def test_an_address_that_cannot_be_had_has_its_own_status(address, said):
+    ended = subprocess.run([BINARY, "serve", "--listen", address], capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 5 and said in ended.stderr, ended
+
+
+def test_a_port_in_use_is_not_taken_from_the_other(demo):
+    address = f"127.0.0.1:{demo.port}"
+    ended = subprocess.run([BINARY, "serve", "--listen", address], capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 5 and address in ended.stderr and "in use" in ended.stderr, ended
+    assert demo.request("GET", "/health")[0] == 200
+
+
 def copy_of_model(tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(os.path.join(MODELS, "gemma3-int4"), folder)
@@ -80,6 +97,6 @@ def test_a_damaged_model_is_refused_at_start_with_its_file(tmp_path, damage, nam
     damage(folder)
     ended = subprocess.run([BINARY, "serve", str(folder), "--listen", "127.0.0.1:0"], capture_output=True, text=True,
                            timeout=PATIENCE)
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == 4, ended.stderr
     assert named in ended.stderr and "Sanitizer" not in ended.stderr and "runtime error" not in ended.stderr
     assert len(ended.stderr.strip().splitlines()) <= 2, ended.stderr

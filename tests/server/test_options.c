@@ -98,6 +98,26 @@ Test(options, defaults_are_read_like_arguments_and_later_options_win) {
     options_free(&line, &values);
 }
 
+Test(options, a_flag_is_turned_on_and_off_again) {
+    static const struct {
+        const char *words;
+        bool loud;
+    } cases[] = {
+        {"m --ids 1 --loud", true},
+        {"m --ids 1 --no-loud", false},
+        {"m --ids 1 --loud=off", false},
+        {"m --ids 1 --no-loud --loud=true", true},
+        {"m --ids 1 --loud --no-loud", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct values values;
+        struct error err;
+        cr_expect_eq(read_words(cases[i].words, &values, &err), OPTIONS_READ, "%s", err.text);
+        cr_expect_eq(values.loud, cases[i].loud, "%s", cases[i].words);
+        options_free(&line, &values);
+    }
+}
+
 Test(options, two_dashes_end_the_options) {
     struct values values;
     struct error err;
@@ -133,7 +153,9 @@ Test(options, an_error_names_the_option_the_value_and_what_it_may_be) {
         {"m --ids 1 --chnk 2", "there is no option --chnk; did you mean --chunk?"},
         {"m --ids 1 --zebra", "there is no option --zebra"},
         {"m --ids", "--ids needs its argument LIST"},
-        {"m --loud=yes --ids 1", "--loud takes no argument, found \"yes\""},
+        {"m --loud=maybe --ids 1", "--loud takes yes or no, not \"maybe\""},
+        {"m --no-loud=yes --ids 1", "--no-loud takes no argument, found \"yes\""},
+        {"m --no-chunk --ids 1", "there is no option --no-chunk"},
         {"m", "--ids LIST is missing"},
         {"--ids 1", "MODEL_DIR is missing"},
         {"m p q --ids 1", "\"q\" is one argument too many"},

@@ -1,0 +1,127 @@
+/* quern config: is a configuration right, and what may stand in one? */
+#include "server/commands.h"
+#include "server/config.h"
+#include "server/config_print.h"
+#include "server/exit_status.h"
+#include "server/options.h"
+#include "server/serve_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct config_options {
+    const char *action;
+    const char *path;
+    const char *format;
+};
+
+static const char *const formats[] = {"conf", "man", "markdown", NULL};
+static config_printer *const printers[] = {config_print_file, config_print_man,
+                                           config_print_markdown};
+
+static const struct option options_table[] = {
+    {.name = "format",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct config_options, format),
+     .argument = "FORMAT",
+     .choices = formats,
+     .fallback = "conf",
+     .help = "of print"},
+};
+
+static const struct operand operands[] = {
+    {"ACTION", true, offsetof(struct config_options, action),
+     "check: read the settings of quern serve, and say which are not at their default;\n"
+     "                                  print: print all there are, with their defaults"},
+    {"FILE", false, offsetof(struct config_options, path),
+     "the configuration to check, otherwise $QUERN_CONFIG"},
+};
+
+static const struct command_line command_line = {
+    .command = "config",
+    .description = "Checks a configuration and the QUERN_... variables of the environment as quern "
+                   "serve\nwould read them, or prints all settings.",
+    .operands = operands,
+    .operand_count = sizeof operands / sizeof operands[0],
+    .options = options_table,
+    .option_count = sizeof options_table / sizeof options_table[0],
+};
+
+/* ---- Checking ---- */
+
+static void print_value(const struct option *option, const struct serve_options *options) {
+    const void *value = (const char *)options + option->offset;
+    switch (option->type) {
+    case OPTION_FLAG:
+        fputs(*(const bool *)value ? "yes" : "no", stdout);
+        break;
+    case OPTION_SIZE:
+        printf("%zu", *(const size_t *)value);
+        break;
+    case OPTION_NUMBER:
+        printf("%.10g", *(const double *)value);
+        break;
+    case OPTION_TEXT:
+        fputs(*(const char *const *)value != NULL ? *(const char *const *)value : "", stdout);
+        break;
+    case OPTION_LIST: /* no setting */
+        break;
+    }
+}
+
+static void print_settings(const struct config *config, const struct serve_options *options) {
+    for (size_t i = 0; i < config->line->option_count; i++) {
+        const struct option *option = &config->line->options[i];
+        char place[CONFIG_PLACE_BYTES];
+        if (config->origins[i].source != CONFIG_DEFAULT) {
+            printf("%s = ", option->name);
+            print_value(option, options);
+            printf("  ; %s\n", config_place(config, option, place));
+        }
+    }
+}
+
+static int check(const char *path) {
+    struct error err = {0};
+    struct serve_options options;
+    struct config config;
+    char name[] = "serve";
+    char *argv[] = {name, NULL};
+    bool right = config_open(&config, &serve_command_line,
+                             path != NULL ? path : getenv("QUERN_CONFIG"), &err) &&
+                 serve_options_resolve(&options, &config, 1, argv, &err);
+    if (right) {
+        print_settings(&config, &options);
+    } else {
+        options_report("config", &err);
+    }
+    config_close(&config);
+    return right ? EXIT_SUCCESS : EXIT_CONFIG;
+}
+
+/* ---- The command ---- */
+
+static int print(const char *format) {
+    for (size_t i = 0; formats[i] != NULL; i++) {
+        if (strcmp(format, formats[i]) == 0) {
+            printers[i](&serve_command_line, stdout);
+        }
+    }
+    return EXIT_SUCCESS;
+}
+
+int cmd_config(int argc, char **argv) {
+    struct config_options options = {0};
+    int status;
+    if (!options_start(&command_line, argc, argv, &options, &status)) {
+        return status;
+    }
+    if (strcmp(options.action, "check") == 0) {
+        return check(options.path);
+    }
+    if (strcmp(options.action, "print") == 0) {
+        return print(options.format);
+    }
+    fprintf(stderr, "quern config: the action is check or print, not \"%.80s\"\n", options.action);
+    return EXIT_USAGE;
+}

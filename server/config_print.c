@@ -1,0 +1,115 @@
+#include "server/config_print.h"
+
+#include "server/config.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* ---- Parts of an entry ---- */
+
+/* Calls `print` for each setting, in the order of the table; `first` of its section. */
+static void for_each(const struct command_line *line, FILE *out,
+                     void (*print)(const struct option *option, bool first, FILE *out)) {
+    const char *section = "";
+    for (size_t i = 0; i < line->option_count; i++) {
+        const struct option *option = &line->options[i];
+        if (option->section != NULL) {
+            print(option, strcmp(section, option->section) != 0, out);
+            section = option->section;
+        }
+    }
+}
+
+/* A sentence's first letter is large, unless it begins a name. */
+static void print_sentence(const struct option *option, FILE *out) {
+    fprintf(out, "%c%s.", toupper((unsigned char)option->help[0]), option->help + 1);
+}
+
+static const char *default_of(const struct option *option) {
+    const char *zero = option->type == OPTION_FLAG ? "no" : "";
+    return option->fallback != NULL ? option->fallback : zero;
+}
+
+static bool has_values(const struct option *option) {
+    return option->choices != NULL || option->minimum != 0 || option->maximum != 0;
+}
+
+/* "SECONDS, 0 to 86400", "NAME" or "yes or no". */
+static void print_kind(const struct option *option, FILE *out) {
+    fputs(option->type == OPTION_FLAG ? "yes or no" : option->argument, out);
+    if (has_values(option)) {
+        fputs(option->choices != NULL ? ": " : ", ", out);
+        option_print_values(option, out);
+    }
+}
+
+/* ---- quern.conf ---- */
+
+static void print_file_entry(const struct option *option, bool first, FILE *out) {
+    char variable[CONFIG_VARIABLE_BYTES];
+    if (first) {
+        fprintf(out, "\n[%s]\n", option->section);
+    }
+    fputs("\n# ", out);
+    print_sentence(option, out);
+    fputs("\n# ", out);
+    print_kind(option, out);
+    fprintf(out, ". --%s, %s.%s\n", option->name, config_variable(option, variable),
+            option->reload ? " A reload applies it." : "");
+    fprintf(out, "#%s =%s%s\n", option->name, default_of(option)[0] != '\0' ? " " : "",
+            default_of(option));
+}
+
+void config_print_file(const struct command_line *line, FILE *out) {
+    fprintf(
+        out,
+        "# Settings of quern %s, all at their defaults: see quern.conf(5). The environment wins\n"
+        "# over this file, the command line over both. 'quern config check FILE' finds mistakes.\n",
+        line->command);
+    for_each(line, out, print_file_entry);
+}
+
+/* ---- The man page ---- */
+
+static void print_man_entry(const struct option *option, bool first, FILE *out) {
+    char variable[CONFIG_VARIABLE_BYTES];
+    if (first) {
+        fprintf(out, ".SS [%s]\n", option->section);
+    }
+    fprintf(out, ".TP\n.BR %s \" (", option->name);
+    print_kind(option, out);
+    fputs(")\"\n", out);
+    print_sentence(option, out);
+    fprintf(out, "\n.BI --%s%s%s ,\n.BR %s ;\ndefault: %s.%s\n", option->name,
+            option->type == OPTION_FLAG ? "" : " \" \" ",
+            option->type == OPTION_FLAG ? " \"\"" : option->argument,
+            config_variable(option, variable),
+            default_of(option)[0] != '\0' ? default_of(option) : "none",
+            option->reload ? " A reload applies it." : "");
+}
+
+void config_print_man(const struct command_line *line, FILE *out) {
+    for_each(line, out, print_man_entry);
+}
+
+/* ---- Markdown ---- */
+
+static void print_markdown_entry(const struct option *option, bool first, FILE *out) {
+    char variable[CONFIG_VARIABLE_BYTES];
+    if (first) {
+        fprintf(
+            out,
+            "\n### [%s]\n\n| name, environment | value | default | meaning |\n|---|---|---|---|\n",
+            option->section);
+    }
+    fprintf(out, "| `%s`, `%s` | ", option->name, config_variable(option, variable));
+    print_kind(option, out);
+    fprintf(out, " | %s | ", default_of(option));
+    print_sentence(option, out);
+    fprintf(out, "%s |\n", option->reload ? " A reload applies it." : "");
+}
+
+void config_print_markdown(const struct command_line *line, FILE *out) {
+    for_each(line, out, print_markdown_entry);
+}
