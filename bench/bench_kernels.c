@@ -225,9 +225,11 @@ static struct plan_weight make_weight(const struct form *form, size_t outputs, s
                scale_bytes);
     }
     weight.data = (struct plan_part){.bytes = *data, .row = columns, .step = 1};
-    weight.scales =
-        (struct plan_part){.bytes = *scales, .row = columns / ACTIVATION_BLOCK, .step = 1};
-    weight.zero_point = form->bits != 0 ? 1 << (form->bits - 1) : 0;
+    if (form->bits != 0) {
+        weight.scales =
+            (struct plan_part){.bytes = *scales, .row = columns / ACTIVATION_BLOCK, .step = 1};
+        weight.zero_point = 1 << (form->bits - 1);
+    }
     return weight;
 }
 
@@ -245,8 +247,7 @@ static void measure_linear(const struct kernels *kernels, const struct form *for
         .linear = {.count = 1, .outputs = {{.weight = plan_add_weight(&plan, &weight)}}}};
     struct weights *weights = NULL;
     struct error err = {0};
-    bool ready = weight.data.bytes != NULL && weight.scales.bytes != NULL &&
-                 plan_append(&plan, &linear) &&
+    bool ready = data != NULL && scales != NULL && plan_append(&plan, &linear) &&
                  weights_open(&weights, &plan, &(struct weights_options){.exact = !form->int8},
                               workers, &err);
     size_t blocks = columns / ACTIVATION_BLOCK;

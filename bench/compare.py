@@ -135,6 +135,7 @@ def left_out(every: list[engines.Engine]) -> list[str]:
 
 
 def result(options: argparse.Namespace) -> dict:
+    kernel_lines = measure_kernels(options)  # the quickest first: what fails should fail early
     every = [make(options) for make in (engines.quern, engines.genai, engines.llama)]
     found, rounds = measure(every, options)
     if not found["alone"].get("Quern"):
@@ -153,7 +154,7 @@ def result(options: argparse.Namespace) -> dict:
         "step_bytes": figures.decoding(quern[0], 1, 512)["bytes_per_token"],
         "barrier_seconds": min(one["barrier_seconds"] for one in quern),
         "scaling": measure_scaling(options),
-        "kernel_lines": measure_kernels(options),
+        "kernel_lines": kernel_lines,
         "plots": figures.plots(found),
     }
 
