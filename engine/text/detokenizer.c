@@ -7,6 +7,8 @@
 struct detokenizer {
     const struct tokenizer *tokenizer;
     bool skip_special;
+    const int32_t *shown; /* special tokens that are not skipped */
+    size_t shown_count;
     struct decoder_stream *stream;
 };
 
@@ -38,17 +40,28 @@ void detokenizer_continue(struct detokenizer *detokenizer) {
     decoder_stream_continue(detokenizer->stream);
 }
 
+void detokenizer_show(struct detokenizer *detokenizer, const int32_t *ids, size_t count) {
+    detokenizer->shown = ids;
+    detokenizer->shown_count = count;
+}
+
 size_t detokenizer_waiting(const struct detokenizer *detokenizer) {
     return decoder_stream_waiting(detokenizer->stream);
 }
 
+static bool is_skipped(const struct detokenizer *detokenizer, int32_t id) {
+    bool skipped = detokenizer->skip_special && tokenizer_is_special(detokenizer->tokenizer, id);
+    for (size_t i = 0; skipped && i < detokenizer->shown_count; i++) {
+        skipped = detokenizer->shown[i] != id;
+    }
+    return skipped;
+}
+
 bool detokenizer_push(struct detokenizer *detokenizer, int32_t id, struct text_buffer *text,
                       struct error *err) {
-    const struct tokenizer *tokenizer = detokenizer->tokenizer;
-    struct token_text token = vocabulary_text(&tokenizer->vocabulary, id);
-    bool skips =
-        token.bytes == NULL || (detokenizer->skip_special && tokenizer_is_special(tokenizer, id));
-    return skips || decoder_stream_push(detokenizer->stream, token, text, err);
+    struct token_text token = vocabulary_text(&detokenizer->tokenizer->vocabulary, id);
+    return token.bytes == NULL || is_skipped(detokenizer, id) ||
+           decoder_stream_push(detokenizer->stream, token, text, err);
 }
 
 bool detokenizer_finish(struct detokenizer *detokenizer, struct text_buffer *text,

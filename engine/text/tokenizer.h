@@ -72,6 +72,9 @@ void detokenizer_close(struct detokenizer *detokenizer);
  * tokenizers drop the space with which a text begins; this one begins amid a text. */
 void detokenizer_continue(struct detokenizer *detokenizer);
 
+/* Special tokens that are part of the text, although others are skipped. Borrows the ids. */
+void detokenizer_show(struct detokenizer *detokenizer, const int32_t *ids, size_t count);
+
 /* Appends to `text` what token `id` lets be said now; the rest waits for the next token. A run of byte
  * tokens (<0x0A>) waits for its end: what it spells is not known before (token_decoder.h). */
 bool detokenizer_push(struct detokenizer *detokenizer, int32_t id, struct text_buffer *text,

@@ -202,3 +202,25 @@ Test(tokenizer_file, a_file_cut_or_changed_anywhere_never_crashes) {
     free(copy);
     free(bytes);
 }
+
+Test(tokenizer_file, a_stream_shows_the_special_tokens_that_it_is_told_to_show) {
+    struct tokenizer *tokenizer = load_tokenizer("tokenizers/metaspace/tokenizer.json");
+    struct token_list ids = {0};
+    struct detokenizer *detokenizer = NULL;
+    struct text_buffer text = {0};
+    int32_t shown = tokenizer_find(tokenizer, "<|user|>");
+    static const char written[] = "a<|user|>b<|end|>c";
+    cr_assert(tokenizer_encode(tokenizer, written, sizeof written - 1, false, &ids, NULL));
+    cr_assert(detokenizer_open(&detokenizer, tokenizer, true, NULL));
+    detokenizer_show(detokenizer, &shown, 1);
+    for (size_t i = 0; i < ids.length; i++) {
+        cr_assert(detokenizer_push(detokenizer, ids.ids[i], &text, NULL));
+    }
+    cr_assert(detokenizer_finish(detokenizer, &text, NULL));
+    cr_assert_not_null(strstr(text.bytes, "<|user|>"), "\"%s\"", text.bytes);
+    cr_assert_null(strstr(text.bytes, "<|end|>"), "\"%s\"", text.bytes);
+    detokenizer_close(detokenizer);
+    token_list_deinit(&ids);
+    text_buffer_deinit(&text);
+    tokenizer_close(tokenizer);
+}
