@@ -83,13 +83,30 @@ static bool is_token_name(struct token_text key) {
 
 /* ---- Templates ---- */
 
-static bool parse(struct json_reader *json, struct template **out, struct token_text source) {
-    struct error failure = {0};
+/* `out` is a member of chat. */
+static bool parse(struct chat_template *chat, struct template **out, struct token_text source,
+                  struct error *err) {
     if (*out != NULL) { /* of two of the same name the last counts, as in Python */
         template_close(*out);
         *out = NULL;
     }
-    return template_parse(out, source.bytes, source.length, &failure) ||
+    if (!template_parse(out, source.bytes, source.length, err)) {
+        return false;
+    }
+    if (out == &chat->with_tools || chat->with_tools == NULL) {
+        const char *copy = arena_copy_text(&chat->arena, source.bytes, source.length);
+        if (copy == NULL) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a chat template");
+        }
+        chat->source = (struct token_text){copy, source.length};
+    }
+    return true;
+}
+
+static bool parse_member(struct json_reader *json, struct chat_template *chat,
+                         struct template **out, struct token_text source) {
+    struct error failure = {0};
+    return parse(chat, out, source, &failure) ||
            error_set(&json->error, failure.code, "chat_template: %s", failure.text);
 }
 
@@ -119,7 +136,7 @@ static bool read_named_template(struct json_reader *json, struct chat_template *
                                                                  : NULL;
     bool fine = json->error.code == ERROR_NONE &&
                 (place == NULL || source.bytes == NULL ||
-                 parse(json, place, (struct token_text){source.bytes, source.length}));
+                 parse_member(json, chat, place, (struct token_text){source.bytes, source.length}));
     text_buffer_deinit(&name);
     text_buffer_deinit(&source);
     return fine;
@@ -129,7 +146,7 @@ static bool read_templates(struct json_reader *json, struct chat_template *chat)
     struct token_text source;
     switch (json_peek(json)) {
     case JSON_STRING:
-        return json_string(json, &source) && parse(json, &chat->usual, source);
+        return json_string(json, &source) && parse_member(json, chat, &chat->usual, source);
     case JSON_ARRAY:
         json_begin_array(json);
         while (json_next_element(json)) {
@@ -192,7 +209,8 @@ static bool read_template_file(struct chat_template *chat, struct model_dir *dir
     }
     const struct model_file *file = model_dir_map(directory, template_file, err);
     return file != NULL &&
-           (template_parse(&chat->usual, (const char *)file->bytes, file->size, err) ||
+           (parse(chat, &chat->usual, (struct token_text){(const char *)file->bytes, file->size},
+                  err) ||
             error_prefix(err, "%s", template_file));
 }
 

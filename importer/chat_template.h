@@ -5,7 +5,7 @@
  * one, for those with tools. The tokens (bos_token, eos_token, …) are those of
  * tokenizer_config.json and, where it has none of that name, special_tokens_map.json.
  *
- * Nothing of the files is kept. Constant once open; any thread may read. */
+ * Nothing of the files stays mapped. Constant once open; any thread may read. */
 #ifndef QUERN_IMPORTER_CHAT_TEMPLATE_H
 #define QUERN_IMPORTER_CHAT_TEMPLATE_H
 
@@ -13,6 +13,7 @@
 #include "engine/error.h"
 #include "engine/text/template/template.h"
 #include "engine/text/template/value.h"
+#include "engine/text/vocabulary.h"
 #include "importer/model_dir.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 struct chat_template {
     struct template *usual;
     struct template *with_tools;  /* NULL: the usual one serves */
+    struct token_text source;     /* of the one that serves with tools */
     struct template_dict *tokens; /* name to text */
     struct arena arena;
 };
