@@ -1,0 +1,50 @@
+/* How families of models write the calls of tools in their replies: one table. A model's family shows
+ * in its chat template, which tells the model how to call and writes earlier calls the same way.
+ *
+ *     OBJECT   <tool_call>{"name": "f", "arguments": {…}}</tool_call>
+ *     LIST     [TOOL_CALLS][{"name": "f", "arguments": {…}}, {…}]
+ *     NAMED    [TOOL_CALLS]f[ARGS]{…}
+ *
+ * The marks around a call are often special tokens, which the text of a reply leaves out; what reads
+ * calls (tool_calls.h) must be shown them. */
+#ifndef QUERN_SERVER_TOOL_FORMAT_H
+#define QUERN_SERVER_TOOL_FORMAT_H
+
+#include "engine/text/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tool_form {
+    TOOL_FORM_OBJECT,
+    TOOL_FORM_LIST,
+    TOOL_FORM_NAMED,
+};
+
+enum {
+    TOOL_BEGINNINGS_MAX = 2,
+    TOOL_MARKS_MAX = TOOL_BEGINNINGS_MAX + 3,
+};
+
+struct tool_format {
+    const char *name;
+    const char *signs[2]; /* a template of the family has one of them; none: any template */
+    const char *begins[TOOL_BEGINNINGS_MAX]; /* marks before calls, the usual one first */
+    bool bare;                               /* a reply may also begin with a call without a mark */
+    const char *end;            /* the mark behind calls, which may be missing; or NULL */
+    const char *arguments_mark; /* between name and arguments, of the form NAMED ... */
+    const char *id_mark;        /* ... and before an identifier that stands between them, too */
+    enum tool_form form;        /* of the calls that a model of the family is made to write */
+    const char *arguments_key;
+};
+
+/* The format of a chat template's source. */
+const struct tool_format *tool_format_of_template(const char *source, size_t length);
+
+/* Collects the ids of those marks that are special tokens; at most TOOL_MARKS_MAX. Returns how
+ * many. */
+size_t tool_format_tokens(const struct tool_format *format, const struct tokenizer *tokenizer,
+                          int32_t *ids);
+
+#endif
