@@ -185,9 +185,14 @@ bool session_allows(struct session *session, size_t length, const uint64_t **all
     }
     uint64_t *mask = grammar_matcher_mask(session->matcher, session->capacity - length);
     bool ends = grammar_matcher_accepts(session->matcher);
-    for (size_t i = 0; i < session->stop_token_count && ends; i++) {
+    for (size_t i = 0; i < session->stop_token_count; i++) {
         size_t token = (size_t)session->stop_tokens[i];
-        mask[token / 64] |= UINT64_C(1) << token % 64;
+        if (token >= session->vocabulary_size) {
+            continue; /* the model's settings may name tokens that it does not have */
+        }
+        uint64_t bit = UINT64_C(1) << token % 64;
+        /* A stop token may have a text, too, which would end the reply amid the grammar's. */
+        mask[token / 64] = ends ? mask[token / 64] | bit : mask[token / 64] & ~bit;
     }
     *allowed = mask;
     return !is_empty(mask, session->vocabulary_size);

@@ -40,6 +40,7 @@ struct server {
     struct serve_options options;
     struct service service;
     struct vocabulary_index index;
+    struct grammar_cache grammars;
     struct listener listener;
     struct model *model;
     uv_loop_t loop;
@@ -179,7 +180,9 @@ static bool open_model(struct server *server, struct error *err) {
                 server->model->chat_template_error.text);
     }
     server->index.tokenizer = server->model->tokenizer;
+    server->index.vocabulary_size = server->model->plan.vocabulary_size;
     server->service.index = &server->index;
+    server->service.grammars = &server->grammars;
     server->service.model = server->model;
     server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
     return true;
@@ -260,6 +263,7 @@ static void close_all(struct server *server) {
     if (server->service.engine != NULL) {
         engine_close(server->service.engine);
     }
+    grammar_cache_deinit(&server->grammars);
     vocabulary_index_deinit(&server->index);
     if (server->model != NULL) {
         model_close(server->model);

@@ -2,6 +2,7 @@
 
 #include "engine/text/token_search.h"
 #include "server/parameters.h"
+#include "server/structured_output.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -302,10 +303,12 @@ bool generation_read(struct generation *generation, const struct service *servic
     sampling->dry.allowed_length = (size_t)generation->dry_allowed_length;
     sampling->dry.window = window_of(generation->dry_penalty_last_n);
     sampling->seed = generation->has_seed ? (uint64_t)generation->seed : random_seed();
-    return find_breakers(generation, error);
+    return find_breakers(generation, error) &&
+           structured_output_read(&generation->grammar, service, object, error);
 }
 
 void generation_deinit(struct generation *generation) {
+    grammar_release(generation->grammar);
     free(generation->biases);
     free(generation->breaker_bits);
     token_list_deinit(&generation->breaker_runs);
@@ -319,6 +322,7 @@ struct session_request generation_session(const struct generation *generation, s
         .stop_tokens = model->stop_tokens,
         .stop_token_count = generation->ignore_eos ? 0 : model->stop_token_count,
         .sampling = generation->sampling,
+        .grammar = generation->grammar,
         .drafts_max = (size_t)generation->draft_tokens,
     };
     /* With a seed, a choice is what it would be if its prompt came alone; without one, equal

@@ -6,6 +6,7 @@
 #define QUERN_SERVER_GENERATION_H
 
 #include "engine/engine.h"
+#include "engine/text/grammar/grammar.h"
 #include "engine/text/tokenizer.h"
 #include "server/api_error.h"
 #include "server/service.h"
@@ -33,6 +34,7 @@ struct generation {
     const char *stops[STOP_STRINGS_MAX]; /* borrowed from the JSON */
     size_t stop_count;
     bool has_seed;
+    struct grammar *grammar;  /* that replies match; NULL: none */
     struct sampling sampling; /* its seed is that of choice 0 */
 
     /* What `sampling` is made of. */

@@ -1,10 +1,11 @@
 /* What the handlers serve from: one open model and its engine. Constant while the server runs, but for
- * what `index` points to. */
+ * what `index` and `grammars` point to. */
 #ifndef QUERN_SERVER_SERVICE_H
 #define QUERN_SERVER_SERVICE_H
 
 #include "engine/engine.h"
 #include "importer/model.h"
+#include "server/grammar_cache.h"
 #include "server/vocabulary_index.h"
 
 #include <stddef.h>
@@ -17,6 +18,7 @@ struct service {
     const char *model_id;
     struct engine *engine;
     struct vocabulary_index *index;
+    struct grammar_cache *grammars;
     struct http_server *http;
     size_t choices_max;  /* sessions that one request may start */
     size_t draft_tokens; /* guessed ahead, where a request does not say */

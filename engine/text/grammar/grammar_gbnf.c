@@ -36,12 +36,16 @@ static bool failed(const struct parser *parser) {
 
 static grammar_expression fail(struct parser *parser, size_t at, const char *what) {
     size_t line = 1;
+    size_t column = 1; /* in bytes, as editors and compilers count */
     for (size_t i = 0; i < at && i < parser->length; i++) {
-        line += parser->text[i] == '\n';
+        bool ends = parser->text[i] == '\n';
+        line += ends;
+        column = ends ? 1 : column + 1;
     }
-    return grammar_fail(
-        parser->builder, ERROR_INVALID, "the grammar is wrong in line %zu: %s, near \"%.*s\"", line,
-        what, parser->length - at < 30 ? (int)(parser->length - at) : 30, parser->text + at);
+    return grammar_fail(parser->builder, ERROR_INVALID,
+                        "the grammar is wrong in line %zu, column %zu: %s, near \"%.*s\"", line,
+                        column, what, parser->length - at < 30 ? (int)(parser->length - at) : 30,
+                        parser->text + at);
 }
 
 static int peek(const struct parser *parser) {

@@ -1,0 +1,77 @@
+#include "server/grammar_cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct grammar_cache_entry {
+    struct grammar_cache_entry *next; /* older */
+    struct grammar *grammar;
+    size_t bytes;
+    size_t length;
+    char key[];
+};
+
+static void free_entry(struct grammar_cache *cache, struct grammar_cache_entry *entry) {
+    cache->bytes -= entry->bytes;
+    grammar_release(entry->grammar);
+    free(entry);
+}
+
+void grammar_cache_deinit(struct grammar_cache *cache) {
+    while (cache->newest != NULL) {
+        struct grammar_cache_entry *entry = cache->newest;
+        cache->newest = entry->next;
+        free_entry(cache, entry);
+    }
+}
+
+static void prepend(struct grammar_cache *cache, struct grammar_cache_entry *entry) {
+    entry->next = cache->newest;
+    cache->newest = entry;
+}
+
+struct grammar *grammar_cache_find(struct grammar_cache *cache, const char *key, size_t length) {
+    for (struct grammar_cache_entry **link = &cache->newest; *link != NULL; link = &(*link)->next) {
+        struct grammar_cache_entry *entry = *link;
+        if (entry->length == length && memcmp(entry->key, key, length) == 0) {
+            *link = entry->next;
+            prepend(cache, entry);
+            return grammar_acquire(entry->grammar);
+        }
+    }
+    return NULL;
+}
+
+/* Forgets what is oldest, until there are no more bytes than may be. */
+static void shrink(struct grammar_cache *cache) {
+    size_t bytes = 0;
+    struct grammar_cache_entry **link = &cache->newest;
+    while (*link != NULL && bytes + (*link)->bytes <= GRAMMAR_CACHE_BYTES) {
+        bytes += (*link)->bytes;
+        link = &(*link)->next;
+    }
+    struct grammar_cache_entry *old = *link;
+    *link = NULL;
+    while (old != NULL) {
+        struct grammar_cache_entry *next = old->next;
+        free_entry(cache, old);
+        old = next;
+    }
+}
+
+void grammar_cache_keep(struct grammar_cache *cache, const char *key, size_t length,
+                        struct grammar *grammar) {
+    struct grammar_cache_entry *entry = malloc(sizeof *entry + length);
+    if (entry == NULL) {
+        return;
+    }
+    *entry = (struct grammar_cache_entry){
+        .grammar = grammar_acquire(grammar),
+        .bytes = sizeof *entry + length + grammar_bytes(grammar),
+        .length = length,
+    };
+    memcpy(entry->key, key, length);
+    prepend(cache, entry);
+    cache->bytes += entry->bytes;
+    shrink(cache);
+}
