@@ -178,6 +178,8 @@ static bool open_model(struct server *server, struct error *err) {
     if (server->model->chat_template == NULL) {
         fprintf(stderr, "quern: chat is not available with %s: %s\n", server->model->id,
                 server->model->chat_template_error.text);
+    } else {
+        server->service.chat_traits = chat_traits_find(server->model->chat_template);
     }
     server->index.tokenizer = server->model->tokenizer;
     server->index.vocabulary_size = server->model->plan.vocabulary_size;

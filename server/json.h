@@ -8,15 +8,14 @@
 #define QUERN_SERVER_JSON_H
 
 #include "engine/error.h"
+#include "importer/json_reader.h" /* JSON_DEPTH_MAX */
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-enum {
-    JSON_DEPTH_MAX = 64,
-    JSON_VALUES_MAX = 1 << 20, /* 64 bytes each in the tree; a prompt of ids is far below */
-};
+/* 64 bytes each in the tree; a prompt of ids is far below. */
+enum { JSON_VALUES_MAX = 1 << 20 };
 
 /* `text` must be followed by a zero byte that `length` does not count. Free *out with
  * cJSON_Delete. */

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "importer/model.h"
+#include "server/chat_traits.h"
 #include "server/grammar_cache.h"
 #include "server/vocabulary_index.h"
 
@@ -16,6 +17,7 @@ struct http_server;
 struct service {
     const struct model *model;
     const char *model_id;
+    struct chat_traits chat_traits; /* if the model has a chat template */
     struct engine *engine;
     struct vocabulary_index *index;
     struct grammar_cache *grammars;

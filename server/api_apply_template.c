@@ -1,0 +1,43 @@
+/* POST /apply-template: the prompt that a chat completion with the same body would have. */
+#include "server/conversation.h"
+#include "server/json.h"
+#include "server/routes.h"
+
+static bool answer(struct conversation *conversation, char **text, struct api_error *error) {
+    struct text_buffer prompt = {0};
+    bool fine =
+        conversation_read(conversation, error) && conversation_render(conversation, &prompt, error);
+    if (fine) {
+        cJSON *root = cJSON_CreateObject();
+        cJSON *string = json_create_text(prompt.bytes, prompt.length);
+        if (string != NULL && !cJSON_AddItemToObject(root, "prompt", string)) {
+            cJSON_Delete(string);
+        }
+        *text = cJSON_HasObjectItem(root, "prompt") ? cJSON_PrintUnformatted(root) : NULL;
+        cJSON_Delete(root);
+    }
+    text_buffer_deinit(&prompt);
+    return fine;
+}
+
+void api_apply_template(struct http_exchange *exchange, const struct service *service,
+                        const char *rest) {
+    (void)rest;
+    size_t length;
+    const char *body = http_body(exchange, &length);
+    struct conversation conversation = {0};
+    struct api_error error;
+    struct error err = {0};
+    cJSON *json = NULL;
+    char *text = NULL;
+    bool fine = json_parse(&json, body, length, &err) || api_error_from(&error, &err, NULL);
+    cJSON_Delete(json);
+    fine = fine && conversation_open(&conversation, service, body, length, &error) &&
+           answer(&conversation, &text, &error);
+    conversation_deinit(&conversation);
+    if (fine) {
+        http_respond_json(exchange, 200, text);
+    } else {
+        api_error_respond(exchange, &error);
+    }
+}
