@@ -1,5 +1,4 @@
 /* quern tokenize: JSON lines in, JSON lines out; text to ids and ids to text. */
-#include "engine/text/utf8.h"
 #include "importer/json_reader.h"
 #include "importer/model_dir.h"
 #include "importer/tokenizer_file.h"
@@ -78,28 +77,6 @@ static void read_request(struct json_reader *json, struct request *request) {
     }
 }
 
-/* Does JSON want this character escaped, or might a reader of lines take it for the end of one? */
-static bool needs_escape(uint32_t code) {
-    return code < 0x20 || code == 0x85 || code == 0x2028 || code == 0x2029;
-}
-
-static void print_text(const char *name, const char *text, size_t length) {
-    printf("{\"%s\": \"", name);
-    for (size_t at = 0; at < length;) {
-        size_t bytes = utf8_character(text + at, length - at);
-        uint32_t code = utf8_decode(text + at, bytes);
-        if (code == '"' || code == '\\') {
-            printf("\\%c", (char)code);
-        } else if (needs_escape(code)) {
-            printf("\\u%04x", code);
-        } else {
-            fwrite(text + at, 1, bytes, stdout);
-        }
-        at += bytes;
-    }
-    puts("\"}");
-}
-
 static void print_ids(const struct token_list *ids) {
     printf("{\"ids\": [");
     for (size_t i = 0; i < ids->length; i++) {
@@ -123,7 +100,7 @@ static bool answer(const struct tokenizer *tokenizer, const struct request *requ
         ok = tokenizer_decode(tokenizer, request->ids.ids, request->ids.length,
                               request->skip_special, &text, err);
         if (ok) {
-            print_text("text", text.bytes, text.length);
+            json_lines_print("text", text.bytes, text.length);
         }
     } else {
         ok = error_set(err, ERROR_INVALID,
@@ -143,7 +120,7 @@ static void answer_line(void *context, const char *line, size_t length) {
     json_end(&json);
     struct error err = json.error;
     if (err.code != ERROR_NONE || !answer(tokenizer, &request, &err)) {
-        print_text("error", err.text, strlen(err.text));
+        json_lines_print("error", err.text, strlen(err.text));
     }
     text_buffer_deinit(&request.text);
     token_list_deinit(&request.ids);

@@ -2,29 +2,71 @@
 
 #include "engine/text/utf8.h"
 
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Before cJSON: one pass over the bytes ---- */
+
+struct span {
+    size_t begin;
+    size_t length;
+};
 
 struct scan {
     const char *text;
     size_t length;
     size_t at;
     size_t depth;
-    size_t values; /* at least the number of values: separators and openings */
+    size_t values;      /* at least the number of values: separators and openings */
+    struct span string; /* the last one directly in the outermost object ... */
+    struct span member; /* ... and the name of its member that is being scanned; length 0: none */
 };
 
-/* An escape within a string, `at` on the backslash. Only what cJSON cannot represent is refused;
- * its own parser reports the rest. */
+/* " in "prompt"", for messages, or nothing. */
+struct place {
+    char text[48];
+};
+
+static struct place place_of(const struct scan *scan) {
+    struct place place = {""};
+    if (scan->member.length > 0 && scan->member.length < 40) {
+        snprintf(place.text, sizeof place.text, " in \"%.*s\"", (int)scan->member.length,
+                 scan->text + scan->member.begin);
+    }
+    return place;
+}
+
+/* The code unit of \uXXXX at a place, or -1: cJSON's parser reports what is no escape. */
+static int32_t code_unit(const struct scan *scan, size_t at) {
+    char digits[5] = "";
+    if (at + 6 > scan->length || scan->text[at] != '\\' || scan->text[at + 1] != 'u') {
+        return -1;
+    }
+    memcpy(digits, scan->text + at + 2, 4);
+    return strspn(digits, "0123456789abcdefABCDEF") == 4 ? (int32_t)strtol(digits, NULL, 16) : -1;
+}
+
+/* An escape within a string, `at` on the backslash. Only what cJSON cannot represent is refused. */
 static bool scan_escape(struct scan *scan, struct error *err) {
-    static const char nul_escape[] = "\\u0000";
-    size_t length = sizeof nul_escape - 1;
-    if (scan->length - scan->at >= length &&
-        memcmp(scan->text + scan->at, nul_escape, length) == 0) {
+    int32_t unit = code_unit(scan, scan->at);
+    bool high = unit >= 0xD800 && unit <= 0xDBFF;
+    int32_t next = high ? code_unit(scan, scan->at + 6) : -1;
+    if (unit == 0) {
         return error_set(err, ERROR_INVALID,
-                         "The string at byte %zu contains \\u0000, which is not accepted",
-                         scan->at);
+                         "The string at byte %zu%s contains \\u0000, which is not accepted",
+                         scan->at, place_of(scan).text);
+    }
+    if (high && next >= 0xDC00 && next <= 0xDFFF) {
+        scan->at += 12;
+        return true;
+    }
+    if (unit >= 0xD800 && unit <= 0xDFFF) {
+        return error_set(err, ERROR_INVALID,
+                         "The string at byte %zu%s contains a lone surrogate, \\u%04x: that is no "
+                         "character",
+                         scan->at, place_of(scan).text, (unsigned)unit);
     }
     scan->at += 2;
     return true;
@@ -35,6 +77,9 @@ static bool scan_string(struct scan *scan, struct error *err) {
     while (scan->at < scan->length) {
         char byte = scan->text[scan->at];
         if (byte == '"') {
+            if (scan->depth == 1) {
+                scan->string = (struct span){start + 1, scan->at - start - 1};
+            }
             scan->at++;
             return true;
         }
@@ -71,6 +116,9 @@ static bool scan_structure(struct scan *scan, struct error *err) {
         scan->depth -= scan->depth > 0;
     } else if (byte == ',') {
         scan->values++;
+        scan->member.length = scan->depth == 1 ? 0 : scan->member.length;
+    } else if (byte == ':' && scan->depth == 1) {
+        scan->member = scan->string;
     } else if (byte == '\0' || (unsigned char)byte >= 0x80) {
         return error_set(err, ERROR_INVALID, "Malformed JSON: unexpected byte 0x%02x at byte %zu",
                          (unsigned char)byte, scan->at);
@@ -93,6 +141,50 @@ static bool scan_text(const char *text, size_t length, struct error *err) {
     return true;
 }
 
+/* ---- After cJSON ---- */
+
+static int compare_names(const void *one, const void *other) {
+    const char *const *left = one;
+    const char *const *right = other;
+    return strcmp(*left, *right);
+}
+
+static bool check_names(const cJSON *object, struct error *err) {
+    size_t count = (size_t)cJSON_GetArraySize(object);
+    const char **names = count > 1 ? malloc(count * sizeof *names) : NULL;
+    if (names == NULL) {
+        return count < 2 || error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the body's names");
+    }
+    size_t filled = 0;
+    const cJSON *member;
+    cJSON_ArrayForEach(member, object) {
+        names[filled++] = member->string;
+    }
+    qsort(names, count, sizeof *names, compare_names);
+    bool fine = true;
+    for (size_t i = 1; i < count && fine; i++) {
+        fine = strcmp(names[i - 1], names[i]) != 0 ||
+               error_set(err, ERROR_INVALID, "The name \"%.100s\" is given twice in one object",
+                         names[i]);
+    }
+    free(names);
+    return fine;
+}
+
+/* Which of two equal names counts, readers of JSON do not agree upon. */
+static bool check_all_names(const cJSON *value, struct error *err) {
+    if (cJSON_IsObject(value) && !check_names(value, err)) {
+        return false;
+    }
+    const cJSON *child;
+    cJSON_ArrayForEach(child, value) {
+        if (child->child != NULL && !check_all_names(child, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- Public ---- */
 
 bool json_parse(cJSON **out, const char *text, size_t length, struct error *err) {
@@ -105,30 +197,47 @@ bool json_parse(cJSON **out, const char *text, size_t length, struct error *err)
         return error_set(err, ERROR_INVALID, "Malformed JSON at byte %zu of %zu",
                          (size_t)(end - text), length);
     }
-    return true;
+    return check_all_names(*out, err);
+}
+
+/* Writes the escape that the character needs; 0: it needs none. */
+static size_t escape(const char *text, size_t width, char escaped[8]) {
+    uint32_t code = utf8_decode(text, width);
+    if (code == '"' || code == '\\') {
+        return (size_t)snprintf(escaped, 8, "\\%c", (char)code);
+    }
+    if (code < 0x20 || code == 0x85 || code == 0x2028 || code == 0x2029) {
+        return (size_t)snprintf(escaped, 8, "\\u%04x", code);
+    }
+    return 0;
+}
+
+bool json_append_text(struct text_buffer *json, const char *bytes, size_t length) {
+    size_t plain = 0; /* where the stretch begins that needs no escape */
+    bool fine = text_buffer_append(json, "\"", 1);
+    for (size_t at = 0; fine && at < length;) {
+        char escaped[8];
+        size_t width = utf8_character(bytes + at, length - at);
+        size_t written = width > 0 ? escape(bytes + at, width, escaped) : 0;
+        if (written > 0) {
+            fine = text_buffer_append(json, bytes + plain, at - plain) &&
+                   text_buffer_append(json, escaped, written);
+            plain = at + width;
+        }
+        at += width > 0 ? width : 1;
+    }
+    return fine && text_buffer_append(json, bytes + plain, length - plain) &&
+           text_buffer_append(json, "\"", 1);
 }
 
 cJSON *json_create_text(const char *bytes, size_t length) {
-    static const char replacement[] = "\xEF\xBF\xBD";
-    size_t zeros = 0;
-    for (size_t i = 0; i < length; i++) {
-        zeros += bytes[i] == '\0';
+    struct text_buffer text = {0};
+    cJSON *item = NULL;
+    if (length > 0 && memchr(bytes, '\0', length) != NULL) {
+        item = json_append_text(&text, bytes, length) ? cJSON_CreateRaw(text.bytes) : NULL;
+    } else if (text_buffer_append(&text, bytes, length)) {
+        item = cJSON_CreateString(text.bytes);
     }
-    char *text = malloc(length + 2 * zeros + 1);
-    if (text == NULL) {
-        return NULL;
-    }
-    size_t end = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\0') {
-            memcpy(text + end, replacement, sizeof replacement - 1);
-            end += sizeof replacement - 1;
-        } else {
-            text[end++] = bytes[i];
-        }
-    }
-    text[end] = '\0';
-    cJSON *string = cJSON_CreateString(text);
-    free(text);
-    return string;
+    text_buffer_deinit(&text);
+    return item;
 }

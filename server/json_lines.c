@@ -1,6 +1,6 @@
 #include "server/json_lines.h"
 
-#include "engine/text/utf8.h"
+#include "server/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,31 +22,12 @@ bool json_lines_run(void (*answer)(void *context, const char *line, size_t lengt
     return ok;
 }
 
-/* What some readers of lines take for the end of one: U+0085, U+2028 and U+2029. */
-static unsigned line_end(const char *text, size_t bytes) {
-    if (bytes == 2 && memcmp(text, "\xC2\x85", 2) == 0) {
-        return 0x85;
-    }
-    if (bytes == 3 && memcmp(text, "\xE2\x80\xA8", 3) == 0) {
-        return 0x2028;
-    }
-    return bytes == 3 && memcmp(text, "\xE2\x80\xA9", 3) == 0 ? 0x2029 : 0;
-}
-
 void json_lines_print(const char *name, const char *text, size_t length) {
-    printf("{\"%s\": \"", name);
-    for (size_t at = 0; at < length;) {
-        size_t bytes = utf8_character(text + at, length - at);
-        unsigned char byte = (unsigned char)text[at];
-        unsigned end = line_end(text + at, bytes);
-        if (byte == '"' || byte == '\\') {
-            printf("\\%c", byte);
-        } else if (byte < 0x20 || end != 0) {
-            printf("\\u%04x", end != 0 ? end : byte);
-        } else {
-            fwrite(text + at, 1, bytes, stdout);
-        }
-        at += bytes > 0 ? bytes : 1;
+    struct text_buffer string = {0};
+    if (json_append_text(&string, text, length)) {
+        printf("{\"%s\": %s}\n", name, string.bytes);
+    } else {
+        puts("{\"error\": \"no memory for the answer\"}");
     }
-    puts("\"}");
+    text_buffer_deinit(&string);
 }

@@ -14,7 +14,14 @@ Test(json, what_cjson_would_misread_is_refused_with_its_place) {
         {"", 0, "Malformed JSON at byte 0"},
         {"{} x", 4, "Malformed JSON at byte 3"},
         {"{\"a\":\"b", 7, "string at byte 5 does not end"},
-        {"\"a\\u0000b\"", 10, "\\u0000"},
+        {"\"a\\u0000b\"", 10, "The string at byte 2 contains \\u0000"},
+        {"{\"a\":[{}],\"b\":[1,{\"c\":\"\\u0000\"}]}", 33, "in \"b\" contains \\u0000"},
+        {"{\"a\":\"\\ud800x\"}", 15, "in \"a\" contains a lone surrogate, \\ud800"},
+        {"[\"\\uD83D\\uD83D\\uDE00\"]", 22, "lone surrogate, \\ud83d"},
+        {"[\"\\uDE00\"]", 10, "lone surrogate, \\ude00"},
+        {"[\"\\uDE0\"]", 9, "Malformed JSON at byte"},
+        {"{\"a\":1,\"b\":2,\"\\u0061\":3}", 24, "\"a\" is given twice"},
+        {"[{\"a\":{\"b\":1,\"b\":1}}]", 21, "\"b\" is given twice"},
         {"\"a\0b\"", 5, "control character 0x00 at byte 2"},
         {"\"a\nb\"", 5, "control character 0x0a at byte 2"},
         {"\"\xFF\"", 3, "not UTF-8 at byte 1"},
@@ -28,6 +35,7 @@ Test(json, what_cjson_would_misread_is_refused_with_its_place) {
         cr_assert_not(json_parse(&json, cases[i].text, cases[i].length, &err), "case %zu", i);
         cr_assert(strstr(err.text, cases[i].says) != NULL, "case %zu: \"%s\" lacks \"%s\"", i,
                   err.text, cases[i].says);
+        cJSON_Delete(json);
     }
 }
 
@@ -53,10 +61,23 @@ Test(json, nesting_is_bounded_before_anything_recurses) {
     free(text);
 }
 
-Test(json, generated_text_keeps_what_follows_a_zero_byte) {
-    cJSON *text = json_create_text("a\0b", 3);
-    cr_assert(text != NULL);
-    cr_assert_str_eq(text->valuestring, "a\xEF\xBF\xBD"
-                                        "b");
-    cJSON_Delete(text);
+Test(json, text_is_printed_exactly_also_with_zero_bytes) {
+    static const struct {
+        const char *text;
+        size_t length;
+        const char *printed;
+    } cases[] = {
+        {"", 0, "\"\""},
+        {"a\0b\0", 4, "\"a\\u0000b\\u0000\""},
+        {"\0\"\\\n\xC2\x85\xE2\x80\xA8\xC3\xA9", 11,
+         "\"\\u0000\\\"\\\\\\u000a\\u0085\\u2028\xC3\xA9\""},
+        {"\xF0\x9F\x8C\xBE", 4, "\"\xF0\x9F\x8C\xBE\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *text = json_create_text(cases[i].text, cases[i].length);
+        char *printed = cJSON_PrintUnformatted(text);
+        cr_assert_str_eq(printed, cases[i].printed);
+        cJSON_free(printed);
+        cJSON_Delete(text);
+    }
 }
