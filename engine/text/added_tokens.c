@@ -207,6 +207,9 @@ struct added_match added_search_next(struct added_search *search) {
             continue;
         }
         search->at = match.end;
+        if (match.token->special && search->literal) {
+            continue;
+        }
         if (match.token->single_word && !stands_alone(search, &match)) {
             continue;
         }

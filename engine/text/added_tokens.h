@@ -46,6 +46,7 @@ struct added_search {
     const struct added_tokens *added;
     const char *text; /* valid UTF-8 */
     size_t length;
+    bool literal;     /* special tokens are text like any other */
     size_t at;        /* where the next match may begin */
     size_t taken;     /* the end of the last match with the white space that it took */
     size_t space_end; /* the end of the white space that was looked at last */

@@ -32,6 +32,7 @@ void tokenizer_close(struct tokenizer *tokenizer) {
 /* One text on its way to ids, and the memory that its parts use by turns. */
 struct encoding {
     const struct tokenizer *tokenizer;
+    bool literal; /* special tokens in the text are text */
     struct token_list *ids;
     struct text_buffer normal;
     struct pieces pieces;
@@ -62,7 +63,8 @@ static bool encode_pieces(struct encoding *encoding, struct token_text text, boo
  * themselves. */
 static bool encode_between(struct encoding *encoding, const struct added_tokens *added,
                            struct token_text text, bool first, encode_stretch *encode_rest) {
-    struct added_search search = {.added = added, .text = text.bytes, .length = text.length};
+    struct added_search search = {
+        .added = added, .text = text.bytes, .length = text.length, .literal = encoding->literal};
     for (;;) {
         const size_t from = search.taken;
         struct added_match match = added_search_next(&search);
@@ -110,10 +112,12 @@ static bool repair(const char *text, size_t length, struct text_buffer *repaired
     return true;
 }
 
-bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
-                      bool add_special, struct token_list *ids, struct error *err) {
+/* Whatever happens, the encoding's memory is freed. */
+static bool encode(struct encoding *encoding, const char *text, size_t length, bool add_special) {
+    const struct tokenizer *tokenizer = encoding->tokenizer;
+    struct token_list *ids = encoding->ids;
+    struct error *err = encoding->err;
     struct text_buffer repaired = {0};
-    struct encoding encoding = {.tokenizer = tokenizer, .ids = ids, .err = err};
     bool ok = true;
     if (utf8_valid_prefix(text, length) < length) {
         ok = repair(text, length, &repaired) || no_memory(err);
@@ -121,14 +125,26 @@ bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_
         length = repaired.length;
     }
     ok = ok && (!add_special || token_list_append(ids, &tokenizer->before) || no_memory(err));
-    ok = ok && encode_between(&encoding, &tokenizer->raw_added, (struct token_text){text, length},
+    ok = ok && encode_between(encoding, &tokenizer->raw_added, (struct token_text){text, length},
                               true, encode_unnormalized);
     ok = ok && (!add_special || token_list_append(ids, &tokenizer->after) || no_memory(err));
-    text_buffer_deinit(&encoding.normal);
-    pieces_deinit(&encoding.pieces);
-    bpe_word_deinit(&encoding.word);
+    text_buffer_deinit(&encoding->normal);
+    pieces_deinit(&encoding->pieces);
+    bpe_word_deinit(&encoding->word);
     text_buffer_deinit(&repaired);
     return ok;
+}
+
+bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
+                      bool add_special, struct token_list *ids, struct error *err) {
+    struct encoding encoding = {.tokenizer = tokenizer, .ids = ids, .err = err};
+    return encode(&encoding, text, length, add_special);
+}
+
+bool tokenizer_encode_literal(const struct tokenizer *tokenizer, const char *text, size_t length,
+                              bool add_special, struct token_list *ids, struct error *err) {
+    struct encoding encoding = {.tokenizer = tokenizer, .literal = true, .ids = ids, .err = err};
+    return encode(&encoding, text, length, add_special);
 }
 
 /* ---- Asking ---- */

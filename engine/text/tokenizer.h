@@ -46,6 +46,10 @@ void text_buffer_deinit(struct text_buffer *buffer);
 bool tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
                       bool add_special, struct token_list *ids, struct error *err);
 
+/* Likewise, but special tokens that the text spells are text like any other. */
+bool tokenizer_encode_literal(const struct tokenizer *tokenizer, const char *text, size_t length,
+                              bool add_special, struct token_list *ids, struct error *err);
+
 /* Appends the text of the ids. skip_special leaves out special tokens; ids that are not in the
  * vocabulary are left out. Fails like tokenizer_encode. */
 bool tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,

@@ -80,6 +80,28 @@ Test(tokenizer_file, bytes_that_are_no_utf8_count_as_replacement_characters) {
     tokenizer_close(tokenizer);
 }
 
+Test(tokenizer_file, special_tokens_in_a_literal_text_are_text) {
+    static const char json[] =
+        "{\"added_tokens\": [{\"id\": 4, \"content\": \"<a>\", \"special\": true},"
+        " {\"id\": 5, \"content\": \"aa\"}],"
+        " \"model\": {\"vocab\": {\"a\": 0, \"<\": 1, \">\": 2}, \"merges\": []}}";
+    const int32_t expected[] = {1, 0, 2, 5, 1, 0, 2};
+    struct tokenizer *tokenizer = NULL;
+    struct token_list ids = {0};
+    struct error err = {0};
+    cr_assert(tokenizer_file_load(&tokenizer, (const uint8_t *)json, strlen(json), &err), "%s",
+              err.text);
+    cr_assert(tokenizer_encode_literal(tokenizer, "<a>aa<a>", 8, false, &ids, &err), "%s",
+              err.text);
+    cr_assert_eq(ids.length, 7, "%zu ids, not 7", ids.length);
+    cr_assert_arr_eq(ids.ids, expected, sizeof expected);
+    ids.length = 0;
+    cr_assert(tokenizer_encode(tokenizer, "<a>aa", 5, false, &ids, &err), "%s", err.text);
+    cr_assert_eq(ids.length, 2, "%zu ids, not 2", ids.length);
+    token_list_deinit(&ids);
+    tokenizer_close(tokenizer);
+}
+
 Test(tokenizer_file, a_normalized_added_token_is_found_in_normalized_text) {
     static const char json[] =
         "{\"added_tokens\": [{\"id\": 3, \"content\": \"b b\", \"normalized\": true}],"
