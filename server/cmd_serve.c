@@ -256,7 +256,8 @@ static void serve(struct server *server, uint64_t started_ns) {
     uv_run(&server->loop, UV_RUN_DEFAULT);
 }
 
-/* In the reverse order of opening; sessions end with the exchanges, before their engine. */
+/* In the reverse order of opening; sessions end with the exchanges, before their engine. What the
+ * loop's threads still compute ends with the loop, before the model that they read. */
 static void close_all(struct server *server) {
     if (server->service.http != NULL) {
         http_server_close(server->service.http);
@@ -265,6 +266,7 @@ static void close_all(struct server *server) {
     if (server->service.engine != NULL) {
         engine_close(server->service.engine);
     }
+    close_loop(server);
     grammar_cache_deinit(&server->grammars);
     vocabulary_index_deinit(&server->index);
     if (server->model != NULL) {

@@ -490,6 +490,10 @@ bool http_server_is_draining(const struct http_server *server) {
     return server->draining;
 }
 
+uv_loop_t *http_server_loop(const struct http_server *server) {
+    return server->loop;
+}
+
 /* A deferred exchange whose connection sleeps is woken if it has something to say. */
 static void wake_if_ready(struct http_exchange *exchange) {
     bool has_bytes = exchange->out.length > exchange->out_taken;
@@ -546,6 +550,10 @@ void http_server_close(struct http_server *server) {
 }
 
 /* ---- What handlers and tasks call ---- */
+
+struct http_server *http_exchange_server(const struct http_exchange *exchange) {
+    return exchange->server;
+}
 
 const char *http_method(const struct http_exchange *exchange) {
     return exchange->method;

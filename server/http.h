@@ -45,6 +45,7 @@ void http_server_set_body_max(struct http_server *server, size_t body_max);
  * is left. */
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);
 bool http_server_is_draining(const struct http_server *server);
+uv_loop_t *http_server_loop(const struct http_server *server);
 
 /* Gives up on every deferred exchange: its task's cancel is called and should answer. */
 void http_server_cancel(struct http_server *server);
@@ -57,6 +58,7 @@ void http_server_advance(struct http_server *server);
 
 /* ---- The request ---- */
 
+struct http_server *http_exchange_server(const struct http_exchange *exchange);
 const char *http_method(const struct http_exchange *exchange);
 const char *http_path(const struct http_exchange *exchange);
 const char *http_request_id(const struct http_exchange *exchange); /* the client's, or made up */

@@ -20,6 +20,8 @@ static const struct route routes[] = {
     {"GET", "/v1/models/", api_models_one, true},
     {"POST", "/v1/completions", api_completions, false},
     {"POST", "/apply-template", api_apply_template, false},
+    {"POST", "/tokenize", api_tokenize, false},
+    {"POST", "/detokenize", api_detokenize, false},
 };
 
 enum { ROUTES = sizeof routes / sizeof *routes };

@@ -5,6 +5,9 @@
 #include "server/http.h"
 #include "server/service.h"
 
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
 /* Answers or defers the exchange; `context` is the struct service. */
 void routes_handle(struct http_exchange *exchange, void *context);
 
@@ -17,7 +20,14 @@ void api_models_list(struct http_exchange *exchange, const struct service *servi
                      const char *rest);
 void api_models_one(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
+void api_tokenize(struct http_exchange *exchange, const struct service *service, const char *rest);
+void api_detokenize(struct http_exchange *exchange, const struct service *service,
+                    const char *rest);
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_health(struct http_exchange *exchange, const struct service *service, const char *rest);
+
+/* The parameters of their bodies, as JSON Schema; see parameters_describe. */
+bool api_tokenize_describe(const struct service *service, cJSON *schema);
+bool api_detokenize_describe(const struct service *service, cJSON *schema);
 
 #endif

@@ -1,0 +1,74 @@
+#include "server/http_work.h"
+
+#include "server/api_error.h"
+
+#include <stdlib.h>
+
+struct running_work {
+    uv_work_t request;
+    const struct http_work *work;
+    void *context;
+    struct http_exchange *exchange; /* NULL: it is over */
+    bool computed;
+};
+
+static void free_work(struct running_work *running) {
+    running->work->close(running->context);
+    free(running);
+}
+
+static void compute(uv_work_t *request) {
+    struct running_work *running = request->data;
+    running->work->compute(running->context);
+}
+
+static void on_computed(uv_work_t *request, int status) {
+    (void)status; /* nothing is ever cancelled */
+    struct running_work *running = request->data;
+    running->computed = true;
+    if (running->exchange == NULL) {
+        free_work(running);
+    } else {
+        http_server_advance(http_exchange_server(running->exchange));
+    }
+}
+
+static void advance(struct http_exchange *exchange, void *context) {
+    struct running_work *running = context;
+    if (running->computed) {
+        running->work->respond(exchange, running->context);
+    }
+}
+
+static void cancel(struct http_exchange *exchange, void *context) {
+    (void)context;
+    api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
+}
+
+static void close_work(struct http_exchange *exchange, void *context, bool delivered) {
+    (void)exchange, (void)delivered;
+    struct running_work *running = context;
+    running->exchange = NULL;
+    if (running->computed) {
+        free_work(running);
+    }
+}
+
+void http_work_begin(struct http_exchange *exchange, const struct http_work *work, void *context) {
+    static const struct http_task task = {advance, cancel, close_work};
+    struct running_work *running = calloc(1, sizeof *running);
+    if (running == NULL) {
+        work->close(context);
+        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
+        return;
+    }
+    *running = (struct running_work){.work = work, .context = context, .exchange = exchange};
+    running->request.data = running;
+    uv_loop_t *loop = http_server_loop(http_exchange_server(exchange));
+    if (uv_queue_work(loop, &running->request, compute, on_computed) != 0) {
+        free_work(running);
+        api_refuse(exchange, API_INTERNAL, NULL, "The work cannot be queued");
+        return;
+    }
+    http_defer(exchange, &task, running);
+}

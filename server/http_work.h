@@ -1,0 +1,22 @@
+/* Answers that take long to compute, on libuv's threads, so that the loop serves others meanwhile.
+ *
+ *     loop     http_work_begin: the exchange is deferred ········▶ respond ─▶ close
+ *                  │                                                 ▲    or, if nobody is there
+ *     pool         └──────────▶ compute ─────────────────────────────┘    any more, close alone
+ *
+ * What computes has its context to itself until it has ended; the exchange may end before. */
+#ifndef QUERN_SERVER_HTTP_WORK_H
+#define QUERN_SERVER_HTTP_WORK_H
+
+#include "server/http.h"
+
+struct http_work {
+    void (*compute)(void *context);                                 /* on a thread of the pool */
+    void (*respond)(struct http_exchange *exchange, void *context); /* on the loop */
+    void (*close)(void *context);                                   /* on the loop; always, last */
+};
+
+/* In a handler: answers later. Takes over the context. */
+void http_work_begin(struct http_exchange *exchange, const struct http_work *work, void *context);
+
+#endif
