@@ -1,17 +1,48 @@
 #include "server/api_error.h"
 #include "server/routes.h"
+#include "server/serve_options.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>
 
-/* Fills `object` with the model; false when memory is out. */
+/* What llama-server says of a model under this name. */
+static bool add_meta(cJSON *object, const struct service *service) {
+    const struct model *model = service->model;
+    cJSON *meta = cJSON_AddObjectToObject(object, "meta");
+    return cJSON_AddStringToObject(meta, "architecture", model->type) &&
+           cJSON_AddNumberToObject(meta, "n_vocab", (double)model->plan.vocabulary_size) &&
+           cJSON_AddNumberToObject(meta, "n_ctx_train", (double)model->plan.context_length) &&
+           cJSON_AddNumberToObject(meta, "size",
+                                   (double)weights_bytes(engine_weights(service->engine)));
+}
+
+/* How this server runs it. */
+static bool add_settings(cJSON *object, const struct service *service) {
+    const struct serve_options *options = service->options;
+    const struct engine_options *engine = &options->engine;
+    cJSON *settings = cJSON_AddObjectToObject(object, "settings");
+    return cJSON_AddStringToObject(settings, "kernels", engine_kernels_name(service->engine)) &&
+           cJSON_AddBoolToObject(settings, "exact", engine->exact) &&
+           cJSON_AddStringToObject(settings, "kv_dtype", serve_options_kv_name(options)) &&
+           cJSON_AddNumberToObject(settings, "kv_bytes",
+                                   (double)engine_kv_bytes(service->engine)) &&
+           cJSON_AddBoolToObject(settings, "prefix_cache", !engine->no_prefix_cache) &&
+           cJSON_AddNumberToObject(settings, "draft_tokens", (double)options->draft_tokens) &&
+           cJSON_AddNumberToObject(settings, "max_sessions", (double)engine->sessions_max) &&
+           cJSON_AddNumberToObject(settings, "max_queue", (double)engine->queue_max) &&
+           cJSON_AddNumberToObject(settings, "max_body", (double)options->max_body);
+}
+
+/* Fills `object` with the model; false when memory is out. max_model_len is vLLM's name for what
+ * prompt and reply may have together. */
 static bool describe_model(cJSON *object, const struct service *service) {
     return cJSON_AddStringToObject(object, "id", service->model_id) &&
            cJSON_AddStringToObject(object, "object", "model") &&
            cJSON_AddNumberToObject(object, "created", (double)service->started) &&
            cJSON_AddStringToObject(object, "owned_by", "quern") &&
            cJSON_AddNumberToObject(object, "max_model_len",
-                                   (double)service->model->plan.context_length);
+                                   (double)engine_context_length(service->engine)) &&
+           add_meta(object, service) && add_settings(object, service);
 }
 
 static void respond(struct http_exchange *exchange, cJSON *root, bool complete) {

@@ -186,6 +186,7 @@ static bool open_model(struct server *server, struct error *err) {
     server->service.index = &server->index;
     server->service.grammars = &server->grammars;
     server->service.model = server->model;
+    server->service.options = options;
     server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
     return true;
 }
@@ -276,7 +277,6 @@ static void close_all(struct server *server) {
         close(server->listener.socket);
     }
     listener_remove_file(&server->listener);
-    close_loop(server);
 }
 
 int cmd_serve(int argc, char **argv) {
@@ -288,6 +288,8 @@ int cmd_serve(int argc, char **argv) {
         return status;
     }
     signal(SIGPIPE, SIG_IGN);
+    /* Two, so that a long text (http_work.h) delays neither the short ones nor, much, the engine. */
+    setenv("UV_THREADPOOL_SIZE", "2", 0);
     if (!open_loop(&server, &err)) {
         status = options_report("serve", &err);
     } else {

@@ -164,3 +164,7 @@ void serve_options_reload(struct serve_options *options, const struct serve_opti
         }
     }
 }
+
+const char *serve_options_kv_name(const struct serve_options *options) {
+    return kv_names[options->engine.kv_type];
+}

@@ -44,4 +44,7 @@ bool serve_options_resolve(struct serve_options *options, struct config *config,
 void serve_options_reload(struct serve_options *options, const struct serve_options *fresh,
                           void (*tell)(const struct option *option, bool applied));
 
+/* The type of keys and values, as the command line names it. */
+const char *serve_options_kv_name(const struct serve_options *options);
+
 #endif

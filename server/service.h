@@ -13,10 +13,12 @@
 #include <stdint.h>
 
 struct http_server;
+struct serve_options;
 
 struct service {
     const struct model *model;
     const char *model_id;
+    const struct serve_options *options;
     struct chat_traits chat_traits; /* if the model has a chat template */
     struct engine *engine;
     struct vocabulary_index *index;
