@@ -344,7 +344,7 @@ static void print_entry(const cJSON *item, FILE *out) {
         } else {
             print_entry(part, out);
             bool has_unit = cJSON_IsNumber(part) && part->string != NULL;
-            fprintf(out, has_unit ? " %s" : "", has_unit ? part->string : "");
+            fprintf(out, "%s%s", has_unit ? " " : "", has_unit ? part->string : "");
         }
         separator = is_list ? ", " : " ";
     }

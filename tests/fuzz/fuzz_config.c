@@ -27,7 +27,7 @@ static void enter_folder(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     bool hugging_face = size > 0 && bytes[0] == 'h';
     const char *name = hugging_face ? "config.json" : "genai_config.json";
-    struct model_dir *dir;
+    struct model_dir *dir = NULL;
     struct model_config config;
     struct error err = {0};
     enter_folder();

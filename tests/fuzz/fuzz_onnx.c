@@ -59,6 +59,7 @@ static void decode(const struct plan *plan, bool exact) {
         .exact = exact,
         .kv_type = exact ? KV_F32 : KV_F16,
         .threads = 1,
+        .kernels = "scalar",
         .kv_positions = TOKENS,
         .rows_max = 4,
         .wanted_max = 1,

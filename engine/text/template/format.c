@@ -123,14 +123,12 @@ static bool format_float(struct template_render *render, const struct specificat
     case '%':
         snprintf(digits, sizeof digits, "%.*f%%", precision, size * 100);
         break;
-    case '\0':
-        if (specification->precision < 0) {
-            template_format_number(size, digits);
-            break;
-        }
-        /* fall through */
     default:
-        snprintf(digits, sizeof digits, "%.*g", precision, size);
+        if (specification->type == '\0' && specification->precision < 0) {
+            template_format_number(size, digits);
+        } else {
+            snprintf(digits, sizeof digits, "%.*g", precision, size);
+        }
         break;
     }
     return format_digits(render, specification, signbit(number) != 0, "", digits);
