@@ -36,14 +36,15 @@ static bool build_plan(struct model *model, const struct model_config *config, s
 
 /* A graph that cannot be run is no error here: plan_error says why. */
 static bool read_graph(struct model *model, const struct model_config *config, struct error *err) {
-    if (!onnx_file_read(&model->graph, model->directory, config->onnx_file, err)) {
+    const char *name = model_dir_onnx_file(model->directory, config->onnx_file, err);
+    if (name == NULL || !onnx_file_read(&model->graph, model->directory, name, err)) {
         return false;
     }
     if (!passes_run(model->graph, config, err)) {
-        return error_prefix(err, "%s", config->onnx_file);
+        return error_prefix(err, "%s", name);
     }
     if (!build_plan(model, config, &model->plan_error)) {
-        error_prefix(&model->plan_error, "%s", config->onnx_file);
+        error_prefix(&model->plan_error, "%s", name);
     }
     return model->plan_error.code != ERROR_OUT_OF_MEMORY ||
            error_set(err, ERROR_OUT_OF_MEMORY, "%s", model->plan_error.text);

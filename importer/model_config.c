@@ -144,7 +144,6 @@ bool model_config_read(struct model_config *config, struct model_dir *dir, struc
     *config = (struct model_config){
         .source = "(none)",
         .type = "",
-        .onnx_file = "model.onnx",
         .input_ids = "input_ids",
         .attention_mask = "attention_mask",
         .position_ids = "position_ids",

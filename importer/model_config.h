@@ -18,7 +18,7 @@ struct model_config {
     struct arena arena;
     const char *source; /* "genai_config.json", "config.json" or "(none)" */
     const char *type;
-    const char *onnx_file;
+    const char *onnx_file; /* NULL: not said */
     const char *input_ids;
     const char *attention_mask;
     const char *position_ids;

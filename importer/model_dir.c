@@ -1,5 +1,6 @@
 #include "importer/model_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +21,7 @@ struct mapped_file {
 struct model_dir {
     char *root; /* canonical path of the folder; NULL: the embedded demo */
     const char *name;
+    char *onnx_file; /* relative to the root; NULL: neither named nor chosen */
     struct mapped_file **files;
     size_t count;
 };
@@ -60,6 +62,70 @@ static size_t demo_find(const char *name) {
 
 /* ---- Folders ---- */
 
+/* root/name into path[PATH_MAX]; false if it does not fit. */
+static bool join(const struct model_dir *dir, const char *name, char *path) {
+    int length = snprintf(path, PATH_MAX, "%s/%s", dir->root, name);
+    return length > 0 && length < PATH_MAX;
+}
+
+bool model_dir_has(const struct model_dir *dir, const char *name) {
+    char path[PATH_MAX];
+    return dir->root == NULL ? demo_find(name) < DEMO_FILE_COUNT
+                             : join(dir, name, path) && access(path, F_OK) == 0;
+}
+
+static bool has_configuration(const struct model_dir *dir) {
+    return model_dir_has(dir, "genai_config.json") || model_dir_has(dir, "config.json") ||
+           model_dir_has(dir, "tokenizer.json");
+}
+
+/* Goes up one folder if the configuration lies there. False when memory is out. */
+static bool go_up(struct model_dir *dir) {
+    char *folder = strrchr(dir->root, '/');
+    if (has_configuration(dir) || folder == dir->root) {
+        return true;
+    }
+    *folder = '\0';
+    if (!has_configuration(dir)) {
+        *folder = '/';
+        return true;
+    }
+    char *file = dir->onnx_file;
+    bool done = asprintf(&dir->onnx_file, "%s/%s", folder + 1, file) >= 0;
+    dir->onnx_file = done ? dir->onnx_file : NULL;
+    free(file);
+    return done;
+}
+
+/* The folder of an ONNX file. The file's own link, if it is one, is followed when it is mapped. */
+static bool open_folder_of(struct model_dir *dir, const char *file) {
+    const char *slash = strrchr(file, '/');
+    char *folder = slash == NULL   ? strdup(".")
+                   : slash == file ? strdup("/")
+                                   : strndup(file, (size_t)(slash - file));
+    dir->onnx_file = strdup(slash != NULL ? slash + 1 : file);
+    dir->root = folder != NULL ? realpath(folder, NULL) : NULL;
+    free(folder);
+    return dir->root != NULL && dir->onnx_file != NULL && go_up(dir);
+}
+
+/* False with errno. */
+static bool open_path(struct model_dir *dir, const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return false;
+    }
+    if (S_ISDIR(status.st_mode)) {
+        dir->root = realpath(path, NULL);
+    } else if (!S_ISREG(status.st_mode)) {
+        errno = ENOTDIR;
+        return false;
+    } else if (!open_folder_of(dir, path)) {
+        return false;
+    }
+    return dir->root != NULL;
+}
+
 bool model_dir_open(struct model_dir **out, const char *path, struct error *err) {
     struct model_dir *dir = calloc(1, sizeof *dir);
     if (dir == NULL) {
@@ -67,14 +133,10 @@ bool model_dir_open(struct model_dir **out, const char *path, struct error *err)
     }
     dir->name = "demo";
     if (path != NULL) {
-        dir->root = realpath(path, NULL);
-        struct stat status;
-        int problem = dir->root == NULL || stat(dir->root, &status) != 0 ? errno
-                      : !S_ISDIR(status.st_mode)                         ? ENOTDIR
-                                                                         : 0;
-        if (problem != 0 || dir->root == NULL) {
+        if (!open_path(dir, path)) {
+            error_set(err, ERROR_IO, "model folder %s: %s", path, strerror(errno));
             model_dir_close(dir);
-            return error_set(err, ERROR_IO, "model folder %s: %s", path, strerror(problem));
+            return false;
         }
         const char *slash = strrchr(dir->root, '/');
         dir->name = slash[1] != '\0' ? slash + 1 : dir->root;
@@ -99,6 +161,7 @@ void model_dir_close(struct model_dir *dir) {
         release(dir->files[i]);
     }
     free(dir->files);
+    free(dir->onnx_file);
     free(dir->root);
     free(dir);
 }
@@ -107,17 +170,81 @@ const char *model_dir_name(const struct model_dir *dir) {
     return dir->name;
 }
 
-/* root/name into path[PATH_MAX]; false if it does not fit. */
-static bool join(const struct model_dir *dir, const char *name, char *path) {
-    int length = snprintf(path, PATH_MAX, "%s/%s", dir->root, name);
-    return length > 0 && length < PATH_MAX;
+/* ---- The ONNX file ---- */
+
+/* Where the configuration names none: what exporters call theirs, the smallest numbers first. */
+static const char *const onnx_folders[] = {"", "onnx/"};
+static const char *const onnx_models[] = {"model", "decoder_model_merged"};
+static const char *const onnx_forms[] = {"_q4",   "_q4f16", "_quantized", "_int8", "_uint8",
+                                         "_fp16", ""};
+
+#define LENGTH_OF(array) (sizeof(array) / sizeof(array)[0])
+
+/* The first of them that is there, into name[NAME_MAX]; an empty name: none is. */
+static void find_known(const struct model_dir *dir, char *name) {
+    for (size_t i = 0; i < LENGTH_OF(onnx_folders); i++) {
+        for (size_t j = 0; j < LENGTH_OF(onnx_models); j++) {
+            for (size_t k = 0; k < LENGTH_OF(onnx_forms); k++) {
+                snprintf(name, NAME_MAX, "%s%s%s.onnx", onnx_folders[i], onnx_models[j],
+                         onnx_forms[k]);
+                if (model_dir_has(dir, name)) {
+                    return;
+                }
+            }
+        }
+    }
+    name[0] = '\0';
 }
 
-bool model_dir_has(const struct model_dir *dir, const char *name) {
-    char path[PATH_MAX];
-    return dir->root == NULL ? demo_find(name) < DEMO_FILE_COUNT
-                             : join(dir, name, path) && access(path, F_OK) == 0;
+/* A file of the folder whose name ends in .onnx; returns how many there are. */
+static size_t find_any(const struct model_dir *dir, char *name) {
+    DIR *folder = opendir(dir->root);
+    const struct dirent *entry;
+    size_t count = 0;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        const char *end = strrchr(entry->d_name, '.');
+        if (end != NULL && strcmp(end, ".onnx") == 0) {
+            snprintf(name, NAME_MAX, "%s", entry->d_name);
+            count++;
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return count;
 }
+
+/* Into name[NAME_MAX]. The demo model has one of the known names. */
+static bool choose(const struct model_dir *dir, char *name, struct error *err) {
+    find_known(dir, name);
+    size_t count = name[0] != '\0' ? 1 : find_any(dir, name);
+    if (count > 1) {
+        return error_set(
+            err, ERROR_IO,
+            "model folder %.200s has %zu ONNX files, none of them called model.onnx or "
+            "alike; name one of them instead of the folder",
+            dir->name, count);
+    }
+    return count == 1 ||
+           error_set(err, ERROR_IO, "model folder %.200s has no ONNX file", dir->name);
+}
+
+const char *model_dir_onnx_file(struct model_dir *dir, const char *configured, struct error *err) {
+    char name[NAME_MAX];
+    if (dir->onnx_file != NULL) {
+        return dir->onnx_file;
+    }
+    if (configured == NULL && !choose(dir, name, err)) {
+        return NULL;
+    }
+    dir->onnx_file = strdup(configured != NULL ? configured : name);
+    if (dir->onnx_file == NULL) {
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a file's name");
+    }
+    return dir->onnx_file;
+}
+
+/* ---- Mapping ---- */
 
 /* The canonical path of `name` within the folder, which the caller frees. Links are followed first
  * and the result is compared with the folder, so that neither the name nor a link gets out. */
@@ -243,6 +370,22 @@ const struct model_file *model_dir_map(struct model_dir *dir, const char *name, 
         return NULL;
     }
     return &mapped->file;
+}
+
+const struct model_file *model_dir_map_beside(struct model_dir *dir, const char *name,
+                                              struct error *err) {
+    const char *slash = dir->onnx_file != NULL ? strrchr(dir->onnx_file, '/') : NULL;
+    char path[PATH_MAX];
+    if (slash == NULL || name[0] == '/' || name[0] == '\0') {
+        return model_dir_map(dir, name, err);
+    }
+    int length =
+        snprintf(path, sizeof path, "%.*s/%s", (int)(slash - dir->onnx_file), dir->onnx_file, name);
+    if (length < 0 || (size_t)length >= sizeof path) {
+        error_set(err, ERROR_BAD_FILE, "file name \"%.200s\" is too long", name);
+        return NULL;
+    }
+    return model_dir_map(dir, path, err);
 }
 
 const struct model_file *model_dir_file(const struct model_dir *dir, size_t i) {

@@ -1,5 +1,11 @@
 /* What lies in a model folder, as read-only mapped files.
  *
+ *     genai_config.json     config.json           what onnxruntime-genai writes, and what the hub has
+ *     tokenizer.json ..     tokenizer.json ..     for transformers.js
+ *     model.onnx            onnx/model_q4.onnx
+ *     model.onnx.data       onnx/model_q4.onnx_data
+ *                           onnx/model_fp16.onnx
+ *
  * Names may come from the model file itself, which is hostile: a name is relative, and neither
  * ".." nor a symbolic link may lead out of the folder. Files are mapped on first use and stay
  * mapped until model_dir_close; nothing is read ahead, so a weight costs memory only once it is
@@ -26,17 +32,28 @@ struct model_file {
     struct plan_file_identity identity;
 };
 
+/* `path` is a folder, or the ONNX file that is meant of one: the model folder is then where that lies or,
+ * if there are no configuration and tokenizer beside it, the folder above. */
 bool model_dir_open(struct model_dir **out, const char *path, struct error *err);
 void model_dir_close(struct model_dir *dir);
 
 /* The folder's own name ("gemma3-int4"), or "demo". */
 const char *model_dir_name(const struct model_dir *dir);
 
+/* The ONNX file's name within the folder: the one it was opened with, or `configured` (NULL: the
+ * configuration names none), or the first there is of model_q4.onnx, model_q4f16.onnx, ... in the folder
+ * or its sub-folder onnx/, or the only one. NULL with err if there is none, or no telling which. */
+const char *model_dir_onnx_file(struct model_dir *dir, const char *configured, struct error *err);
+
 /* Is there a file of that name? (It may still fail to map.) */
 bool model_dir_has(const struct model_dir *dir, const char *name);
 
 /* The file of that name, mapped. Valid until model_dir_close; NULL with err if it cannot be had. */
 const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err);
+
+/* The same for a file whose name is relative to where the ONNX file lies. */
+const struct model_file *model_dir_map_beside(struct model_dir *dir, const char *name,
+                                              struct error *err);
 
 /* Tells the system that the file's pages are not needed soon: they leave this process's memory, and
  * come back from the file when they are touched again. */

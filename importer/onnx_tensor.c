@@ -49,7 +49,7 @@ static bool read_external(struct tensor *tensor, const Onnx__TensorProto *proto,
                          "external data has %zu bytes, but type and shape need %zu", length,
                          tensor->size);
     }
-    const struct model_file *file = model_dir_map(dir, location, err);
+    const struct model_file *file = model_dir_map_beside(dir, location, err);
     if (file == NULL) {
         return false;
     }

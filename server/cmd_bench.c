@@ -86,7 +86,7 @@ static const struct option options_table[] = {
 
 static const struct operand operands[] = {
     {"MODEL_DIR", false, offsetof(struct bench_options, folder),
-     "folder with an ONNX model; without it, the embedded demo model"},
+     "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
 };
 
 static const struct command_line command_line = {

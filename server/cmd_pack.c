@@ -33,7 +33,8 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", true, offsetof(struct pack_options, folder), "folder with an ONNX model"},
+    {"MODEL_DIR", true, offsetof(struct pack_options, folder),
+     "folder with an ONNX model, or the ONNX file in it"},
 };
 
 static const struct command_line command_line = {

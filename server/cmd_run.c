@@ -78,7 +78,7 @@ static const struct option options_table[] = {
 
 static const struct operand operands[] = {
     {"MODEL_DIR", true, offsetof(struct run_options, folder),
-     "folder with an ONNX model; \"-\" for the embedded demo model"},
+     "folder with an ONNX model, or the ONNX file in it; \"-\" for the embedded demo model"},
     {"PROMPT", false, offsetof(struct run_options, prompt),
      "text to continue; without it, all of standard input"},
 };

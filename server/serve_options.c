@@ -69,7 +69,7 @@ static const struct option options_table[] = {
 
 static const struct operand operands[] = {
     {"MODEL_DIR", false, offsetof(struct serve_options, model_dir),
-     "folder with an ONNX model; without it, the demo model in the program"},
+     "folder with an ONNX model, or the ONNX file in it; without it, the demo model"},
 };
 
 const struct command_line serve_command_line = {

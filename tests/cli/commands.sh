@@ -43,6 +43,40 @@ cp models/gemma3-int4/* "$scratch/truncated"
 head -c 1000 models/gemma3-int4/model.onnx.data >"$scratch/truncated/model.onnx.data"
 expect 1 'model.onnx.data' inspect "$scratch/truncated"
 
+# docs/operators.md holds what the program prints, and the plans of two exports of one model are the same.
+"$quern" inspect --operators >"$scratch/operators"
+sed -n '/^<!-- quern inspect --operators -->$/,/^<!-- end -->$/p' ../docs/operators.md | sed '1d;$d' >"$scratch/documented"
+diff "$scratch/documented" "$scratch/operators" ||
+    fail "docs/operators.md is not what quern inspect --operators prints (above, >)"
+for model in models/gemma3-int4-untied models/optimum-gemma3-q4; do
+    "$quern" inspect $model | sed -n '/^plan$/,/^weights$/p' >"$scratch/plan"
+    sed -n "\|^<!-- $model -->\$|,/^\`\`\`\$/p" ../docs/operators.md | sed '1,2d;$d' >"$scratch/documented"
+    grep -q ' attention ' "$scratch/documented" || fail "docs/operators.md has no plan of $model"
+    ! grep -v -x -F -f "$scratch/plan" "$scratch/documented" || fail "docs/operators.md: this is not in the plan of $model"
+    sed -E 's/ (scale|rope|weight|q_norm|k_norm)=[^ ]*//g; s/[^ ]+ (q4.32|f32) /\1 /g' "$scratch/plan" >"$scratch/$(basename $model).plan"
+done
+diff "$scratch/gemma3-int4-untied.plan" "$scratch/optimum-gemma3-q4.plan" || fail "the plans of two exports differ"
+
+# A folder as transformers.js has it: the ONNX files in a folder of their own, with their data.
+mkdir -p "$scratch/hub/onnx"
+cp models/optimum-gemma3-q4/config.json "$scratch/hub"
+expect 1 'hub has no ONNX file' inspect "$scratch/hub"
+cp models/optimum-gemma3-q4/model.onnx "$scratch/hub/onnx/model_q4.onnx"
+cp models/gemma3-int4/model.onnx "$scratch/hub/onnx/model.onnx"
+cp models/gemma3-int4/model.onnx.data "$scratch/hub/onnx/model.onnx.data"
+expect 0 ' onnx/model_q4.onnx ' inspect "$scratch/hub"
+expect 0 ' onnx/model.onnx.data ' inspect "$scratch/hub/onnx/model.onnx"
+expect 0 '"rows": 2' logits "$scratch/hub/onnx/model.onnx" --ids 2 --force 3 --out "$scratch/whole"
+(cd "$scratch/hub/onnx" && "$quern" logits model.onnx --ids 2 --force 3 --out "$scratch/cut" >"$scratch/said")
+cmp -s "$scratch/whole" "$scratch/cut" || fail "a model named by its file depends on the working folder"
+mv "$scratch/hub/onnx/model_q4.onnx" "$scratch/hub/one.onnx"
+expect 0 ' onnx/model.onnx ' inspect "$scratch/hub"
+rm -r "$scratch/hub/onnx"
+expect 0 ' one.onnx ' inspect "$scratch/hub"
+cp "$scratch/hub/one.onnx" "$scratch/hub/other.onnx"
+expect 1 'hub has 2 ONNX files' inspect "$scratch/hub"
+expect 1 'Not a directory' inspect /dev/null
+
 # ---- pack ----
 export XDG_CACHE_HOME="$scratch/cache"
 expect 0 "^$scratch/cache/quern/gemma3-int4-.*-fast.pack: .* written" pack models/gemma3-int4
