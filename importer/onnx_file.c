@@ -213,6 +213,10 @@ static const struct {
     {"use_sparse_mixer", ATTRIBUTE_INT},
     {"v_quant_type", ATTRIBUTE_STRING},
     {"value", ATTRIBUTE_TENSOR},
+    {"value_float", ATTRIBUTE_FLOAT},
+    {"value_floats", ATTRIBUTE_FLOATS},
+    {"value_int", ATTRIBUTE_INT},
+    {"value_ints", ATTRIBUTE_INTS},
     {"weight_prepacked", ATTRIBUTE_INT},
     {"weights_prepacked", ATTRIBUTE_INT},
 };
@@ -298,6 +302,41 @@ static bool read_names(struct graph *graph, int *ids, char *const *names, size_t
     return true;
 }
 
+/* The number or numbers of a Constant that has no tensor become one. */
+static bool make_value(struct graph_attribute *attribute, struct arena *arena, struct error *err) {
+    const struct {
+        const char *name;
+        enum tensor_type type;
+        size_t rank;
+        const void *numbers;
+    } forms[] = {
+        {"value_float", TENSOR_F32, 0, &attribute->number},
+        {"value_floats", TENSOR_F32, 1, attribute->numbers},
+        {"value_int", TENSOR_I64, 0, &attribute->integer},
+        {"value_ints", TENSOR_I64, 1, attribute->integers},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (strcmp(attribute->name, forms[i].name) != 0) {
+            continue;
+        }
+        int64_t count = (int64_t)attribute->count;
+        struct tensor *tensor = arena_allocate(arena, 1, sizeof *tensor);
+        uint8_t *bytes = tensor != NULL ? tensor_allocate(tensor, arena, forms[i].type,
+                                                          forms[i].rank, &count, err)
+                                        : NULL;
+        if (bytes == NULL) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a constant");
+        }
+        if (tensor->size > 0) {
+            memcpy(bytes, forms[i].numbers, tensor->size);
+        }
+        *attribute = (struct graph_attribute){
+            .name = "value", .kind = ATTRIBUTE_TENSOR, .text = "", .tensor = tensor};
+        return true;
+    }
+    return true;
+}
+
 static bool read_node(struct graph *graph, const Onnx__NodeProto *proto, struct model_dir *dir,
                       struct error *err) {
     struct graph_node *node =
@@ -311,7 +350,9 @@ static bool read_node(struct graph *graph, const Onnx__NodeProto *proto, struct 
     bool sound = read_names(graph, node->inputs, proto->input, proto->n_input, err) &&
                  read_names(graph, node->outputs, proto->output, proto->n_output, err);
     for (size_t i = 0; sound && i < proto->n_attribute; i++) {
-        sound = read_attribute(&node->attributes[i], proto->attribute[i], graph, dir, err);
+        struct graph_attribute *attribute = &node->attributes[i];
+        sound = read_attribute(attribute, proto->attribute[i], graph, dir, err) &&
+                (!graph_node_is(node, "", "Constant") || make_value(attribute, graph->arena, err));
     }
     if (!sound) {
         char text[GRAPH_DESCRIPTION_BYTES];

@@ -34,6 +34,7 @@
 #include "engine/error.h"
 #include "importer/graph.h"
 #include "importer/model_config.h"
+#include "importer/operators.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,6 +61,7 @@ typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err)
 typedef bool graph_probing_pass(struct graph *graph, const struct model_config *config,
                                 size_t *changes, struct error *err);
 
+graph_pass pass_optional_inputs;
 graph_pass pass_fold_constants;
 graph_pass pass_drop_casts;
 graph_pass pass_embedding;
@@ -82,5 +84,8 @@ graph_probing_pass pass_constant_shapes;
 
 /* Runs all of them in their order, sweeps after each, and records in the graph what each changed. */
 bool passes_run(struct graph *graph, const struct model_config *config, struct error *err);
+
+/* The i-th operator that some pass recognizes; NULL past the last. */
+const struct operator_support *passes_support(size_t i);
 
 #endif

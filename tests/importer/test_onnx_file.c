@@ -225,6 +225,48 @@ Test(onnx_file, an_attribute_of_the_wrong_kind_is_named) {
                    "node /q_proj (MatMulNBits): attribute \"K\" is a float, expected an int");
 }
 
+Test(onnx_file, the_numbers_of_a_constant_are_its_value) {
+    char name[] = "value_ints";
+    char op[] = "Constant";
+    char output[] = "shape";
+    char *outputs[] = {output};
+    int64_t numbers[] = {3, -4};
+    Onnx__AttributeProto attribute = ONNX__ATTRIBUTE_PROTO__INIT;
+    Onnx__AttributeProto *attributes[] = {&attribute};
+    Onnx__NodeProto node = ONNX__NODE_PROTO__INIT;
+    Onnx__NodeProto *nodes[] = {&node};
+    Onnx__GraphProto proto = ONNX__GRAPH_PROTO__INIT;
+    Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
+    attribute.name = name;
+    attribute.has_type = 1;
+    attribute.type = ATTRIBUTE_INTS;
+    attribute.n_ints = 2;
+    attribute.ints = numbers;
+    node.op_type = op;
+    node.n_output = 1;
+    node.output = outputs;
+    node.n_attribute = 1;
+    node.attribute = attributes;
+    proto.n_node = 1;
+    proto.node = nodes;
+    model.graph = &proto;
+    size_t size = onnx__model_proto__get_packed_size(&model);
+    uint8_t *bytes = malloc(size);
+    onnx__model_proto__pack(&model, bytes);
+    struct model_dir *dir = open_dir("models/gemma3-int4");
+    struct graph *graph;
+    struct error err = {0};
+    cr_assert(onnx_file_parse(&graph, dir, bytes, size, &err), "%s", err.text);
+    const struct graph_attribute *value = graph_attribute(&graph->nodes[0], "value");
+    cr_assert(value != NULL && value->tensor != NULL);
+    cr_assert_eq(value->tensor->type, TENSOR_I64);
+    cr_assert_eq(value->tensor->count, 2);
+    cr_assert_eq(tensor_integer(value->tensor, 1), -4);
+    graph_close(graph);
+    model_dir_close(dir);
+    free(bytes);
+}
+
 Test(onnx_file, a_model_without_a_graph_is_refused) {
     Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
     expect_refused(&model, "holds no graph");

@@ -53,6 +53,21 @@ Test(passes, shape_arithmetic_on_constants_folds_all_the_way) {
     graph_close(graph);
 }
 
+Test(passes, how_many_logits_to_keep_is_settled) {
+    struct graph *graph = small_graph();
+    add_input(graph, "num_logits_to_keep", TENSOR_I64, 0);
+    add_node(graph, "", "Neg", "num_logits_to_keep", "y");
+    cr_assert_eq(run_pass(graph, pass_optional_inputs), 1);
+    struct error err = {0};
+    size_t changes = 0;
+    cr_assert(pass_fold_constants(graph, &changes, &err), "%s", err.text);
+    graph_sweep(graph);
+    double start;
+    cr_assert(graph_scalar(graph, graph->outputs[0], &start));
+    cr_assert_float_eq(start, 0, 0, "all positions have logits");
+    graph_close(graph);
+}
+
 Test(passes, float_casts_go_and_integer_casts_stay) {
     struct graph *graph = small_graph();
     add_input(graph, "x", TENSOR_F16, 2);
