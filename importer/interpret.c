@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct interpret_entry *const tables[] = {interpret_elementwise, interpret_shape,
+                                                       interpret_layers};
+
+enum { TABLE_COUNT = sizeof tables / sizeof tables[0] };
+
 static const struct interpret_entry *find_entry(const struct graph_node *node) {
-    static const struct interpret_entry *const tables[] = {interpret_elementwise, interpret_shape,
-                                                           interpret_layers};
-    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+    for (size_t t = 0; t < TABLE_COUNT; t++) {
         for (const struct interpret_entry *entry = tables[t]; entry->op != NULL; entry++) {
             if (graph_node_is(node, entry->domain, entry->op)) {
                 return entry;
@@ -18,9 +21,24 @@ static const struct interpret_entry *find_entry(const struct graph_node *node) {
     return NULL;
 }
 
+static bool computes_elements(const struct interpret_entry *entry) {
+    return (entry->traits & ONLY_SHAPES) == 0;
+}
+
 bool interpret_knows(const struct graph_node *node) {
     const struct interpret_entry *entry = find_entry(node);
-    return entry != NULL && (entry->traits & ONLY_SHAPES) == 0;
+    return entry != NULL && computes_elements(entry);
+}
+
+const char *interpret_operator_name(size_t i) {
+    for (size_t t = 0; t < TABLE_COUNT; t++) {
+        for (const struct interpret_entry *entry = tables[t]; entry->op != NULL; entry++) {
+            if (computes_elements(entry) && i-- == 0) {
+                return entry->op;
+            }
+        }
+    }
+    return NULL;
 }
 
 /* Are all inputs there whose elements are needed? Notes whether those of the output will be known. */

@@ -30,6 +30,9 @@ enum {
 /* Can the interpreter compute the node's operator, if the inputs are small? */
 bool interpret_knows(const struct graph_node *node);
 
+/* The name of the i-th operator of the standard whose elements it can compute; NULL past the last. */
+const char *interpret_operator_name(size_t i);
+
 /* Runs one node of one output, of known elements. inputs[i] is NULL where absent; the output's bytes lie in `arena`, or
  * are those of an input. ERROR_UNSUPPORTED for an operator or a type that it does not know,
  * ERROR_BAD_FILE for inputs that contradict the operator. */

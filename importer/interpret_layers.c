@@ -192,7 +192,6 @@ const struct interpret_entry interpret_layers[] = {
     {MICROSOFT_DOMAIN, "BiasGelu", 2, shape_as_first, ONLY_SHAPES},
     {"", "DequantizeLinear", 2, shape_of_dequantized, ONLY_SHAPES},
     {"", "DynamicQuantizeLinear", 1, shape_of_quantized, ONLY_SHAPES | MANY_OUTPUTS},
-    {QUERN_DOMAIN, "Attention", 1, shape_of_attention, ONLY_SHAPES | MANY_OUTPUTS},
     {QUERN_DOMAIN, "Embed", 2, shape_of_rows, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "FastGelu", 1, shape_as_first, ONLY_SHAPES},
     {QUERN_DOMAIN, "Gate", 1, shape_as_first, ONLY_SHAPES},

@@ -12,40 +12,79 @@
 
 enum { EVERY_VERSION = 0 };
 
-/* `since` and `until` bound the version of the domain's operator set, where the meaning of an
- * operator depends on it. */
+/* What this file lowers, and what of it: `support.since` and `until` bound the version of the domain's
+ * operator set, where the meaning of an operator depends on it. */
 static const struct {
-    const char *domain;
-    const char *op;
-    int64_t since;
-    int64_t until;
+    struct operator_support support;
     lower_operator *lower;
 } operators[] = {
-    {"", "Add", 7, INT64_MAX, lower_add},
-    {"", "Div", 7, INT64_MAX, lower_factor},
-    {"", "Gather", EVERY_VERSION, INT64_MAX, lower_gather},
-    {"", "LayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
-    {"", "Mul", 7, INT64_MAX, lower_factor},
-    {"", "RMSNormalization", 23, INT64_MAX, lower_norm},
-    {"", "Reshape", 5, INT64_MAX, lower_reshape},
-    {"", "SimplifiedLayerNormalization", EVERY_VERSION, INT64_MAX, lower_norm},
-    {"", "Slice", 10, INT64_MAX, lower_slice},
-    {"", "Split", 13, INT64_MAX, lower_split},
-    {"", "Unsqueeze", 13, INT64_MAX, lower_unsqueeze},
-    {MICROSOFT_DOMAIN, "GroupQueryAttention", 1, 1, lower_attention},
-    {MICROSOFT_DOMAIN, "MatMulNBits", 1, 1, lower_matmul_nbits},
-    {MICROSOFT_DOMAIN, "MoE", 1, 1, lower_experts},
-    {MICROSOFT_DOMAIN, "QMoE", 1, 1, lower_experts},
-    {MICROSOFT_DOMAIN, "SkipLayerNormalization", 1, 1, lower_norm},
-    {MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", 1, 1, lower_norm},
-    {QUERN_DOMAIN, "Attention", EVERY_VERSION, INT64_MAX, lower_attention},
-    {QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, lower_embed},
-    {QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, lower_gate},
-    {QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, lower_linear},
-    {QUERN_DOMAIN, "Scale", EVERY_VERSION, INT64_MAX, lower_scale},
+    {{"", "Add", 7, INT64_MAX, "two rows of one width, or a row and a constant vector"}, lower_add},
+    {{"", "Div", 7, INT64_MAX, "a row by a constant number"}, lower_factor},
+    {{"", "Gather", EVERY_VERSION, INT64_MAX,
+      "the last position of activations: `axis` 1, index -1 (`prune_lm_head`)"},
+     lower_gather},
+    {{"", "LayerNormalization", EVERY_VERSION, INT64_MAX,
+      "`axis` -1, `epsilon`; constant scale and bias"},
+     lower_norm},
+    {{"", "Mul", 7, INT64_MAX, "a row by a constant number, or by another row of its width"},
+     lower_factor},
+    {{"", "RMSNormalization", 23, INT64_MAX, "`axis` -1, `epsilon`; a constant scale"}, lower_norm},
+    {{"", "Reshape", 5, INT64_MAX, "rows into heads and back, by a constant shape"}, lower_reshape},
+    {{"", "SimplifiedLayerNormalization", EVERY_VERSION, INT64_MAX,
+      "`axis` -1, `epsilon`; a constant scale; over whole rows or each head"},
+     lower_norm},
+    {{"", "Slice", 10, INT64_MAX, "neighbouring columns of rows; all positions, or the last one"},
+     lower_slice},
+    {{"", "Split", 13, INT64_MAX,
+      "columns of rows: packed query, key and value, packed gate and up"},
+     lower_split},
+    {{"", "Unsqueeze", 13, INT64_MAX, "behind a Gather of the last position"}, lower_unsqueeze},
+    {{MICROSOFT_DOMAIN, "GroupQueryAttention", 1, 1,
+      "packed or separate query, key and value; `num_heads`, `kv_num_heads`, `scale`, "
+      "`softcap`, `local_window_size`, `do_rotary`, `rotary_interleaved`, "
+      "`smooth_softmax`, `qk_norm_epsilon`, `q_norm_epsilon`, `k_norm_epsilon`; "
+      "caches of f32, f16, bf16, and with `k_quant_type`, `v_quant_type` (PER_TENSOR, "
+      "PER_CHANNEL) and `kv_cache_bit_width` of int8 or int4; cos_cache and "
+      "sin_cache, constant or chosen by the length in an `If`; position_ids that "
+      "count; head_sink, q_norm_weight, k_norm_weight; an attention_bias that is a "
+      "causal mask with or without a window. `sliding_window_cache` changes no "
+      "result. Not: `qk_output`, `causal` 0, query_seqlens, other biases"},
+     lower_attention},
+    {{MICROSOFT_DOMAIN, "MatMulNBits", 1, 1,
+      "`bits` 2, 4 or 8; `block_size` any power of two from 16; scales of f32, f16 or "
+      "bf16; zero points packed, of the scales' type, or none; g_idx; bias; "
+      "`accuracy_level` 1 keeps activations in full precision. Not: "
+      "`weight_prepacked`"},
+     lower_matmul_nbits},
+    {{MICROSOFT_DOMAIN, "MoE", 1, 1,
+      "`k`, `activation_type` (gelu, geglu, identity, relu, silu, swiglu), "
+      "`swiglu_fusion`, `activation_alpha`, `activation_beta`, `swiglu_limit`, "
+      "`normalize_routing_weights`; fc1, fc2, fc3 of f32, f16 or bf16 with or without "
+      "biases. Not: `use_sparse_mixer`"},
+     lower_experts},
+    {{MICROSOFT_DOMAIN, "QMoE", 1, 1,
+      "as MoE, with weights of `expert_weight_bits` (or that of each fc) 2, 4 or 8, "
+      "`block_size` 0 or a power of two from 16, zero points; `quant_type` int. Not: "
+      "weights packed for another runtime, router_weights"},
+     lower_experts},
+    {{MICROSOFT_DOMAIN, "SkipLayerNormalization", 1, 1,
+      "`epsilon`; constant gamma, beta and bias; the sum as fourth output"},
+     lower_norm},
+    {{MICROSOFT_DOMAIN, "SkipSimplifiedLayerNormalization", 1, 1,
+      "`epsilon`; constant gamma and bias; the sum as fourth output"},
+     lower_norm},
+    {{QUERN_DOMAIN, "Attention", EVERY_VERSION, INT64_MAX, ""}, lower_attention},
+    {{QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, ""}, lower_embed},
+    {{QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, ""}, lower_gate},
+    {{QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, ""}, lower_linear},
+    {{QUERN_DOMAIN, "Scale", EVERY_VERSION, INT64_MAX, ""}, lower_scale},
 };
 
 enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };
+
+const struct operator_support *lower_support(size_t i) {
+    return i < OPERATOR_COUNT ? &operators[i].support : NULL;
+}
 
 /* The imported version of a domain; EVERY_VERSION if the file does not say. */
 static int64_t opset_version(const struct graph *graph, const char *domain) {
@@ -59,7 +98,8 @@ static int64_t opset_version(const struct graph *graph, const char *domain) {
 
 static size_t find_operator(const struct graph_node *node) {
     size_t i = 0;
-    while (i < OPERATOR_COUNT && !graph_node_is(node, operators[i].domain, operators[i].op)) {
+    while (i < OPERATOR_COUNT &&
+           !graph_node_is(node, operators[i].support.domain, operators[i].support.op)) {
         i++;
     }
     return i;
@@ -300,7 +340,7 @@ static enum lower_result lower_node(struct lowering *lowering, const struct grap
     }
     int64_t version = opset_version(lowering->graph, node->domain);
     if (version != EVERY_VERSION &&
-        (version < operators[index].since || version > operators[index].until)) {
+        (version < operators[index].support.since || version > operators[index].support.until)) {
         return refuse(lowering, node, "version %lld of its operator set is not supported",
                       (long long)version);
     }

@@ -12,6 +12,7 @@
 #include "engine/plan.h"
 #include "importer/graph.h"
 #include "importer/model_config.h"
+#include "importer/operators.h"
 
 #include <stdbool.h>
 
@@ -20,5 +21,8 @@
  * ERROR_BAD_FILE: configuration and graph contradict each other. */
 bool lower(struct plan *plan, const struct graph *graph, const struct model_config *config,
            char **reasons, struct error *err);
+
+/* The i-th operator that has an instruction; NULL past the last. */
+const struct operator_support *lower_support(size_t i);
 
 #endif

@@ -1,5 +1,6 @@
 /* quern inspect: what a model folder holds and the plan it becomes. */
 #include "importer/model.h"
+#include "importer/operators.h"
 #include "server/commands.h"
 #include "server/options.h"
 
@@ -14,12 +15,13 @@
 struct inspect_options {
     const char *folder;
     bool json;
+    bool operators;
     const char *graph;
 };
 
 static const struct operand operands[] = {
     {"MODEL_DIR", false, offsetof(struct inspect_options, folder),
-     "folder with an ONNX model; without it, the embedded demo model"},
+     "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
 };
 
 static const struct option options_table[] = {
@@ -27,6 +29,10 @@ static const struct option options_table[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct inspect_options, json),
      .help = "print all of it as one JSON object"},
+    {.name = "operators",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct inspect_options, operators),
+     .help = "instead, print which operators Quern takes, and what of each"},
     {.name = "graph",
      .type = OPTION_TEXT,
      .offset = offsetof(struct inspect_options, graph),
@@ -104,6 +110,9 @@ int cmd_inspect(int argc, char **argv) {
     int status;
     if (!options_start(&command_line, argc, argv, &options, &status)) {
         return status;
+    }
+    if (options.operators) {
+        return operators_print(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     struct error err = {0};
     struct model *model;
