@@ -20,13 +20,13 @@ static size_t count_characters(const char *text, size_t length) {
 
 /* ---- Opening ---- */
 
-static bool echo_prompt(struct completion *completion, const struct completion_request *request,
+static bool echo_prompt(struct completion *completion, const struct completion_options *options,
                         const struct prompt *prompt, struct error *err) {
-    if (!request->echo) {
+    if (!options->echo) {
         return true;
     }
     if (prompt->text == NULL) {
-        return tokenizer_decode(request->service->model->tokenizer, prompt->ids.ids,
+        return tokenizer_decode(options->service->model->tokenizer, prompt->ids.ids,
                                 prompt->ids.length, true, &completion->text, err);
     }
     if (!text_buffer_append(&completion->text, prompt->text, strlen(prompt->text))) {
@@ -36,19 +36,19 @@ static bool echo_prompt(struct completion *completion, const struct completion_r
 }
 
 /* Begins with the first token of an echoed prompt, of which no event tells. */
-static bool open_logprobs(struct completion *completion, const struct completion_request *request,
+static bool open_logprobs(struct completion *completion, const struct completion_options *options,
                           const struct prompt *prompt, struct error *err) {
-    completion->tells_logprobs = request->logprobs;
-    completion->keeps_logprobs = request->logprobs || request->best_of > request->generation.n;
-    completion->logprobs.top_count = request->top_logprobs;
+    completion->tells_logprobs = options->logprobs;
+    completion->keeps_logprobs = options->logprobs || options->ranked;
+    completion->logprobs.top_count = options->top_logprobs;
     completion->said = count_characters(completion->text.bytes, completion->text.length);
     completion->characters = completion->said;
-    if (!request->logprobs || !request->echo) {
+    if (!options->logprobs || !options->echo) {
         return true;
     }
     struct text_buffer piece = {0};
     int32_t first = prompt->ids.ids[0];
-    bool ok = detokenizer_open(&completion->prompt_detokenizer, request->service->model->tokenizer,
+    bool ok = detokenizer_open(&completion->prompt_detokenizer, options->service->model->tokenizer,
                                true, err) &&
               detokenizer_push(completion->prompt_detokenizer, first, &piece, err) &&
               (logprobs_push(&completion->logprobs, first, NULL, NULL, 0) ||
@@ -59,35 +59,38 @@ static bool open_logprobs(struct completion *completion, const struct completion
 }
 
 /* A reply of no tokens (an echo, or a check of the request) needs no session. */
-static bool start_session(struct completion *completion, const struct completion_request *request,
-                          size_t prompt, size_t choice, struct error *err) {
-    bool scored = request->logprobs && request->echo;
-    if (request->generation.max_tokens == 0 && !scored) {
+static bool start_session(struct completion *completion, const struct completion_options *options,
+                          const struct prompt *prompt, struct session_request *session,
+                          struct error *err) {
+    bool scored = options->logprobs && options->echo;
+    if (options->generation->max_tokens == 0 && !scored) {
         finish(completion, FINISH_LENGTH);
         return true;
     }
-    struct session_request session = generation_session(&request->generation, prompt, choice);
-    session.prompt = request->prompts[prompt].ids.ids;
-    session.prompt_length = request->prompts[prompt].ids.length;
-    session.logprobs = completion->keeps_logprobs;
-    session.top_logprobs = request->top_logprobs;
-    session.prompt_logprobs = scored;
-    return session_submit(&completion->session, request->service->engine, &session, err);
+    session->prompt = prompt->ids.ids;
+    session->prompt_length = prompt->ids.length;
+    session->logprobs = completion->keeps_logprobs;
+    session->top_logprobs = options->top_logprobs;
+    session->prompt_logprobs = scored;
+    return session_submit(&completion->session, options->service->engine, session, err);
 }
 
-bool completion_open(struct completion *completion, const struct completion_request *request,
-                     size_t prompt, size_t choice, struct error *err) {
+bool completion_open(struct completion *completion, const struct completion_options *options,
+                     const struct prompt *prompt, size_t prompt_index, size_t choice,
+                     struct error *err) {
     *completion = (struct completion){0};
-    const struct tokenizer *tokenizer = request->service->model->tokenizer;
-    const struct generation *generation = &request->generation;
+    const struct tokenizer *tokenizer = options->service->model->tokenizer;
+    const struct generation *generation = options->generation;
+    struct session_request session = generation_session(generation, prompt_index, choice);
     if (!detokenizer_open(&completion->detokenizer, tokenizer, true, err)) {
         return false;
     }
+    detokenizer_show(completion->detokenizer, options->shown, options->shown_count);
     detokenizer_continue(completion->detokenizer); /* what the prompt began */
     return stop_strings_open(&completion->stops, generation->stops, generation->stop_count, err) &&
-           echo_prompt(completion, request, &request->prompts[prompt], err) &&
-           open_logprobs(completion, request, &request->prompts[prompt], err) &&
-           start_session(completion, request, prompt, choice, err);
+           echo_prompt(completion, options, prompt, err) &&
+           open_logprobs(completion, options, prompt, err) &&
+           start_session(completion, options, prompt, &session, err);
 }
 
 /* ---- Running ---- */

@@ -10,11 +10,28 @@
 #include "engine/engine.h"
 #include "engine/text/stop_strings.h"
 #include "engine/text/tokenizer.h"
-#include "server/completion_request.h"
+#include "server/generation.h"
 #include "server/logprobs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+
+struct prompt {
+    const char *text; /* borrowed; NULL for a prompt of token ids */
+    struct token_list ids;
+};
+
+/* What the completions of a request have in common. */
+struct completion_options {
+    const struct service *service;
+    const struct generation *generation;
+    bool echo;            /* the text begins with the prompt's */
+    bool logprobs;        /* tell them ... */
+    size_t top_logprobs;  /* ... and those of so many of the most probable tokens */
+    bool ranked;          /* keep them, to rank completions by */
+    const int32_t *shown; /* special tokens that are part of the text, as long as it runs */
+    size_t shown_count;
+};
 
 struct completion {
     struct session *session; /* NULL once finished */
@@ -35,9 +52,10 @@ struct completion {
     bool out_of_memory;        /* it was given up; finish is FINISH_CANCELLED */
 };
 
-/* Starts choice `choice` of prompt `prompt`. Whatever happens, close it. */
-bool completion_open(struct completion *completion, const struct completion_request *request,
-                     size_t prompt, size_t choice, struct error *err);
+/* Starts choice `choice` of a prompt. Whatever happens, close it. */
+bool completion_open(struct completion *completion, const struct completion_options *options,
+                     const struct prompt *prompt, size_t prompt_index, size_t choice,
+                     struct error *err);
 
 /* Takes one event of the session, if there is one. */
 bool completion_advance(struct completion *completion);

@@ -122,7 +122,6 @@ static bool read_prompts(struct completion_request *request, struct api_error *e
 
 /* clang-format off */
 static const struct parameter parameters[] = {
-    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "The model that this server has.", NULL},
     {"prompt", PARAMETER_REQUIRED, 0, 0, 0, NULL,
      "A text, several, a list of token ids, or several such lists.",
      JSON({"anyOf": [{"type": "string", "minLength": 1},
@@ -152,11 +151,6 @@ bool completion_request_describe(const struct service *service, cJSON *schema) {
 
 static bool check_together(struct completion_request *request, struct api_error *error) {
     const struct generation *generation = &request->generation;
-    if (request->model != NULL && strcmp(request->model, request->service->model_id) != 0) {
-        return api_error_set(error, API_MODEL_NOT_FOUND, "model",
-                             "The model \"%.100s\" does not exist; this server has \"%.100s\"",
-                             request->model, request->service->model_id);
-    }
     if (request->best_of == 0) {
         request->best_of = generation->n;
     }
@@ -196,4 +190,15 @@ void completion_request_deinit(struct completion_request *request) {
     free(request->prompts);
     generation_deinit(&request->generation);
     cJSON_Delete(request->json);
+}
+
+struct completion_options completion_request_options(const struct completion_request *request) {
+    return (struct completion_options){
+        .service = request->service,
+        .generation = &request->generation,
+        .echo = request->echo,
+        .logprobs = request->logprobs,
+        .top_logprobs = request->top_logprobs,
+        .ranked = request->best_of > request->generation.n,
+    };
 }

@@ -4,6 +4,7 @@
 
 #include "engine/text/tokenizer.h"
 #include "server/api_error.h"
+#include "server/completion.h"
 #include "server/generation.h"
 #include "server/service.h"
 
@@ -12,16 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct prompt {
-    const char *text; /* borrowed from the JSON; NULL for a prompt of token ids */
-    struct token_list ids;
-};
-
 struct completion_request {
     const struct service *service;
     cJSON *json; /* owned: the strings below are borrowed from it */
     struct generation generation;
-    const char *model;
     struct prompt *prompts;
     size_t prompt_count;
     int64_t best_of; /* completions of each prompt, of which the n most probable are told */
@@ -34,6 +29,8 @@ struct completion_request {
 bool completion_request_read(struct completion_request *request, const struct service *service,
                              const char *body, size_t length, struct api_error *error);
 void completion_request_deinit(struct completion_request *request);
+
+struct completion_options completion_request_options(const struct completion_request *request);
 
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */
 bool completion_request_describe(const struct service *service, cJSON *schema);

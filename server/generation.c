@@ -158,6 +158,8 @@ static bool read_stream_options(const cJSON *value, void *target, struct api_err
 
 /* clang-format off */
 static const struct parameter parameters[] = {
+    {"model", PARAMETER_TEXT, 0, 0, offsetof(struct generation, model), NULL,
+     "The model that this server has.", NULL},
     INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
     INTEGER("n", 1, CHOICES_OF_ONE_PROMPT_MAX, n, "Choices for each prompt."),
     FLOAT("temperature", 0, 2, sampling.temperature,
@@ -291,11 +293,20 @@ bool generation_describe(const struct service *service, cJSON *schema) {
     return parameters_describe(parameters, PARAMETERS, &defaults, schema);
 }
 
+static bool check_model(const struct generation *generation, struct api_error *error) {
+    const char *model = generation->service->model_id;
+    return generation->model == NULL || strcmp(generation->model, model) == 0 ||
+           api_error_set(error, API_MODEL_NOT_FOUND, "model",
+                         "The model \"%.100s\" does not exist; this server has \"%.100s\"",
+                         generation->model, model);
+}
+
 bool generation_read(struct generation *generation, const struct service *service,
                      const cJSON *object, struct api_error *error) {
     *generation = defaults_of(service);
     struct sampling *sampling = &generation->sampling;
-    if (!parameters_read(object, parameters, PARAMETERS, generation, error)) {
+    if (!parameters_read(object, parameters, PARAMETERS, generation, error) ||
+        !check_model(generation, error)) {
         return false;
     }
     sampling->top_k = generation->top_k > 0 ? (size_t)generation->top_k : 0;
