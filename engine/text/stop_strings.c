@@ -18,6 +18,7 @@ struct stop_string {
 struct stop_strings {
     struct stop_string *strings;
     size_t count;
+    const struct stop_string *found; /* NULL: none so far */
     struct text_buffer held;
 };
 
@@ -80,15 +81,16 @@ void stop_strings_close(struct stop_strings *stops) {
     free(stops);
 }
 
-/* Reads one byte; the length of the stop string that it completes (the longest, should several end
- * here: it starts first), or 0. */
-static size_t read_byte(struct stop_strings *stops, char byte) {
-    size_t completed = 0;
+/* Reads one byte; the stop string that it completes (the longest, should several end here: it starts
+ * first), or NULL. */
+static const struct stop_string *read_byte(struct stop_strings *stops, char byte) {
+    const struct stop_string *completed = NULL;
     for (size_t i = 0; i < stops->count; i++) {
         struct stop_string *string = &stops->strings[i];
         string->matched = step(string, string->matched, byte);
-        if (string->matched == string->length && string->length > completed) {
-            completed = string->length;
+        if (string->matched == string->length &&
+            (completed == NULL || string->length > completed->length)) {
+            completed = string;
         }
     }
     return completed;
@@ -124,14 +126,14 @@ bool stop_strings_push(struct stop_strings *stops, const char *bytes, size_t len
                        struct text_buffer *text, bool *stopped, struct error *err) {
     *stopped = false;
     for (size_t i = 0; i < length; i++) {
-        size_t completed = read_byte(stops, bytes[i]);
-        if (completed > 0) {
+        stops->found = read_byte(stops, bytes[i]);
+        if (stops->found != NULL) {
             size_t consumed = i + 1;
             *stopped = true;
             if (!text_buffer_append(&stops->held, bytes, consumed)) {
                 return error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the text of a reply");
             }
-            bool done = let_go(stops, completed, text, err);
+            bool done = let_go(stops, stops->found->length, text, err);
             stops->held.length = 0;
             return done;
         }
@@ -144,4 +146,8 @@ bool stop_strings_push(struct stop_strings *stops, const char *bytes, size_t len
 
 bool stop_strings_finish(struct stop_strings *stops, struct text_buffer *text, struct error *err) {
     return let_go(stops, 0, text, err);
+}
+
+const char *stop_strings_found(const struct stop_strings *stops) {
+    return stops->found != NULL ? stops->found->bytes : NULL;
 }

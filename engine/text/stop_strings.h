@@ -30,4 +30,7 @@ bool stop_strings_push(struct stop_strings *stops, const char *bytes, size_t len
 /* At the end without a stop: what is still held comes out. */
 bool stop_strings_finish(struct stop_strings *stops, struct text_buffer *text, struct error *err);
 
+/* The stop string that stopped the text, or NULL; it lives as long as the stops. */
+const char *stop_strings_found(const struct stop_strings *stops);
+
 #endif

@@ -23,7 +23,7 @@ static size_t visible_length(const char *text, const char *const *stops, size_t 
     return strlen(text);
 }
 
-/* Pushes `text` cut where the bits of `cuts` are set; true and the result if it came through. */
+/* Pushes `text` cut where the bits of `cuts` are set. What stopped it is what follows what is said. */
 static void push_in_pieces(const char *text, unsigned cuts, const char *const *stops, size_t count,
                            struct text_buffer *out, bool *stopped) {
     struct stop_strings *machine = NULL;
@@ -37,7 +37,12 @@ static void push_in_pieces(const char *text, unsigned cuts, const char *const *s
             start = end;
         }
     }
-    if (!*stopped) {
+    const char *found = stop_strings_found(machine);
+    cr_assert_eq(found != NULL, *stopped);
+    if (*stopped) {
+        cr_assert_eq(strncmp(text + out->length, found, strlen(found)), 0, "\"%s\" in \"%s\"",
+                     found, text);
+    } else {
         cr_assert(stop_strings_finish(machine, out, NULL));
     }
     stop_strings_close(machine);
