@@ -10,17 +10,19 @@
 static const struct {
     unsigned status;
     const char *type;
-    const char *code; /* NULL: null */
+    const char *code;           /* NULL: null */
+    const char *anthropic_type; /* in answers of Anthropic's form */
 } kinds[API_ERROR_KIND_COUNT] = {
-    [API_INVALID] = {400, "invalid_request_error", NULL},
-    [API_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded"},
-    [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found"},
-    [API_PATH_NOT_FOUND] = {404, "invalid_request_error", "not_found"},
-    [API_METHOD] = {405, "invalid_request_error", "method_not_allowed"},
-    [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large"},
-    [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full"},
-    [API_INTERNAL] = {500, "server_error", NULL},
-    [API_DRAINING] = {503, "server_error", "draining"},
+    [API_INVALID] = {400, "invalid_request_error", NULL, "invalid_request_error"},
+    [API_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded",
+                            "invalid_request_error"},
+    [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found", "not_found_error"},
+    [API_PATH_NOT_FOUND] = {404, "invalid_request_error", "not_found", "not_found_error"},
+    [API_METHOD] = {405, "invalid_request_error", "method_not_allowed", "invalid_request_error"},
+    [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large", "request_too_large"},
+    [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full", "rate_limit_error"},
+    [API_INTERNAL] = {500, "server_error", NULL, "api_error"},
+    [API_DRAINING] = {503, "server_error", "draining", "overloaded_error"},
 };
 
 /* A client that is told to come back tries again after this many seconds. */
@@ -88,8 +90,31 @@ char *api_error_print(const struct api_error *error) {
     return text;
 }
 
+char *api_error_print_anthropic(const struct api_error *error) {
+    cJSON *root = cJSON_CreateObject();
+    char *text = NULL;
+    if (cJSON_AddStringToObject(root, "type", "error") != NULL) {
+        cJSON *object = cJSON_AddObjectToObject(root, "error");
+        const char *type = kinds[error->kind].anthropic_type;
+        if (cJSON_AddStringToObject(object, "type", type) != NULL &&
+            cJSON_AddStringToObject(object, "message", error->message) != NULL) {
+            text = cJSON_PrintUnformatted(root);
+        }
+    }
+    cJSON_Delete(root);
+    return text;
+}
+
+/* Whoever asks at these paths reads no other form, whatever went wrong. */
+static bool is_anthropic(const char *path) {
+    static const char messages[] = "/v1/messages";
+    size_t length = sizeof messages - 1;
+    return strncmp(path, messages, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
 void api_error_respond(struct http_exchange *exchange, const struct api_error *error) {
-    char *text = api_error_print(error);
+    char *text = is_anthropic(http_path(exchange)) ? api_error_print_anthropic(error)
+                                                   : api_error_print(error);
     if (kinds[error->kind].status == 429 || kinds[error->kind].status == 503) {
         http_add_header(exchange, "Retry-After", retry_after);
     }

@@ -1,6 +1,10 @@
 /* What the API says when it refuses, in OpenAI's shape:
  *
  *     {"error": {"message": "…", "type": "invalid_request_error", "param": "top_p", "code": null}}
+ *
+ * and at /v1/messages in Anthropic's:
+ *
+ *     {"type": "error", "error": {"type": "invalid_request_error", "message": "…"}}
  */
 #ifndef QUERN_SERVER_API_ERROR_H
 #define QUERN_SERVER_API_ERROR_H
@@ -39,8 +43,9 @@ bool api_error_from(struct api_error *error, const struct error *cause, const ch
 
 /* The JSON object as text, to be released with cJSON_free; NULL when memory is out. */
 char *api_error_print(const struct api_error *error);
+char *api_error_print_anthropic(const struct api_error *error);
 
-/* Answers with the error's status. */
+/* Answers with the error's status, in the shape of the exchange's path. */
 void api_error_respond(struct http_exchange *exchange, const struct api_error *error);
 
 /* api_error_set and api_error_respond in one. */

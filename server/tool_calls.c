@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 struct span {
     size_t start;
@@ -295,8 +297,8 @@ static enum answer read_head(const struct tool_calls *calls, struct cursor *curs
     }
     bool object = cursor->bytes[cursor->at] == '{';
     return object ? read_object(calls, cursor, head, marked)
-           : marked && calls->format->form == TOOL_FORM_NAMED ? read_named(calls, cursor, head)
-                                                              : NO;
+           : marked && calls->format->arguments_mark != NULL ? read_named(calls, cursor, head)
+                                                             : NO;
 }
 
 /* ---- Tails: what belongs to a call behind its arguments ---- */
@@ -601,4 +603,20 @@ bool tool_calls_next(struct tool_calls *calls, struct tool_event *event) {
         progress = runs[calls->state](calls, event);
     }
     return progress == SAY;
+}
+
+void tool_call_make_id(char id[TOOL_CALL_ID_SIZE]) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t count = sizeof letters - 1;
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        random = (uint64_t)now.tv_sec * 1000000007 + (uint64_t)now.tv_nsec;
+    }
+    for (size_t i = 0; i < TOOL_CALL_ID_SIZE - 1; i++) {
+        id[i] = letters[random % count];
+        random /= count;
+    }
+    id[TOOL_CALL_ID_SIZE - 1] = '\0';
 }

@@ -20,12 +20,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { CALL_HEAD_MAX = 16 << 10 };
+enum {
+    CALL_HEAD_MAX = 16 << 10,
+    TOOL_CALL_ID_SIZE = 10, /* Mistral's templates take nothing but 9 letters and digits */
+};
 
 struct tool_calls;
 
 enum tool_event_kind {
     TOOL_EVENT_TEXT,      /* a piece of what is no call */
+    TOOL_EVENT_REASONING, /* a piece of what the model says to itself */
     TOOL_EVENT_BEGIN,     /* a call: the tool's name */
     TOOL_EVENT_ARGUMENTS, /* a piece of its arguments, JSON text */
     TOOL_EVENT_END,
@@ -52,5 +56,8 @@ void tool_calls_finish(struct tool_calls *calls);
 
 /* What is known now, event by event; false when more must be pushed. */
 bool tool_calls_next(struct tool_calls *calls, struct tool_event *event);
+
+/* Makes up the identifier by which a call and its result refer to each other. */
+void tool_call_make_id(char id[TOOL_CALL_ID_SIZE]);
 
 #endif

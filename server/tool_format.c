@@ -2,51 +2,67 @@
 
 #include <string.h>
 
+static const char arguments_behind_name[] = "\", \"arguments\": ";
+
 /* The first row with a sign that the template has counts: some templates mention the marks of others,
  * too. */
 static const struct tool_format formats[] = {
+    /* gpt-oss */
+    {.name = "harmony",
+     .signs = {"<|channel|>"},
+     .has_channels = true,
+     .opening = "<|channel|>commentary to=functions.",
+     .middle = " <|constrain|>json<|message|>",
+     .shown = {"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|call|>",
+               "<|return|>"}},
     /* Nous Hermes; Qwen 2.5 and 3, SmolLM 3, Granite 4 */
     {.name = "hermes",
      .signs = {"<tool_call>"},
      .begins = {"<tool_call>"},
      .end = "</tool_call>",
-     .form = TOOL_FORM_OBJECT,
-     .arguments_key = "arguments"},
+     .opening = "<tool_call>\n{\"name\": \"",
+     .middle = arguments_behind_name,
+     .shown = {"<tool_call>", "</tool_call>"}},
     /* Mistral from tokenizer version 11 on */
     {.name = "mistral-named",
      .signs = {"[ARGS]"},
      .begins = {"[TOOL_CALLS]"},
      .arguments_mark = "[ARGS]",
      .id_mark = "[CALL_ID]",
-     .form = TOOL_FORM_NAMED,
-     .arguments_key = "arguments"},
+     .opening = "[TOOL_CALLS]",
+     .middle = "[ARGS]",
+     .shown = {"[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"}},
     {.name = "mistral",
      .signs = {"[TOOL_CALLS]"},
      .begins = {"[TOOL_CALLS]"},
-     .form = TOOL_FORM_LIST,
-     .arguments_key = "arguments"},
+     .opening = "[TOOL_CALLS][{\"name\": \"",
+     .middle = arguments_behind_name,
+     .shown = {"[TOOL_CALLS]"}},
     /* Phi-4-mini */
     {.name = "phi",
      .signs = {"<|/tool|>", "functools"},
      .begins = {"<|tool_call|>", "functools"},
      .end = "<|/tool_call|>",
-     .form = TOOL_FORM_LIST,
-     .arguments_key = "arguments"},
+     .opening = "<|tool_call|>[{\"name\": \"",
+     .middle = arguments_behind_name,
+     .shown = {"<|tool_call|>", "<|/tool_call|>"}},
     /* Granite 3 */
     {.name = "granite",
      .signs = {"<|tool_call|>", "available_tools"},
      .begins = {"<|tool_call|>", "<tool_call>"},
-     .form = TOOL_FORM_LIST,
-     .arguments_key = "arguments"},
+     .opening = "<|tool_call|>[{\"name\": \"",
+     .middle = arguments_behind_name,
+     .shown = {"<|tool_call|>", "<tool_call>"}},
     /* Llama 3.1, 3.2 and 3.3 */
     {.name = "llama",
      .signs = {"<|python_tag|>", "Environment: ipython"},
      .begins = {"<|python_tag|>"},
      .bare = true,
-     .form = TOOL_FORM_OBJECT,
-     .arguments_key = "parameters"},
+     .opening = "{\"name\": \"",
+     .middle = "\", \"parameters\": ",
+     .shown = {"<|python_tag|>"}},
     /* What most models write when they are asked for JSON. */
-    {.name = "json", .bare = true, .form = TOOL_FORM_OBJECT, .arguments_key = "arguments"},
+    {.name = "json", .bare = true, .opening = "{\"name\": \"", .middle = arguments_behind_name},
 };
 
 enum { FORMATS = sizeof formats / sizeof *formats };
@@ -67,11 +83,9 @@ const struct tool_format *tool_format_of_template(const char *source, size_t len
 
 size_t tool_format_tokens(const struct tool_format *format, const struct tokenizer *tokenizer,
                           int32_t *ids) {
-    const char *const marks[TOOL_MARKS_MAX] = {format->begins[0], format->begins[1], format->end,
-                                               format->arguments_mark, format->id_mark};
     size_t count = 0;
     for (size_t i = 0; i < TOOL_MARKS_MAX; i++) {
-        int32_t id = marks[i] != NULL ? tokenizer_find(tokenizer, marks[i]) : -1;
+        int32_t id = format->shown[i] != NULL ? tokenizer_find(tokenizer, format->shown[i]) : -1;
         if (id >= 0 && tokenizer_is_special(tokenizer, id)) {
             ids[count++] = id;
         }

@@ -12,7 +12,7 @@ environment=$build/http-venv
 if ! cmp -s requirements.txt "$environment/installed"; then
     rm -rf "$environment"
     if ! python3 -m venv "$environment" || ! "$environment/bin/pip" install -q -r requirements.txt; then
-        echo "SKIPPED: the openai client and pytest cannot be installed here" >&2
+        echo "SKIPPED: the clients and pytest cannot be installed here" >&2
         rm -rf "$environment"
         exit 77
     fi

@@ -1,0 +1,29 @@
+/* The body of POST /v1/messages, checked: what api_messages runs. */
+#ifndef QUERN_SERVER_MESSAGES_REQUEST_H
+#define QUERN_SERVER_MESSAGES_REQUEST_H
+
+#include "server/api_error.h"
+#include "server/completion_request.h"
+#include "server/conversation.h"
+#include "server/generation.h"
+#include "server/tool_choice.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct messages_request {
+    cJSON *json; /* owned: strings of what follows are borrowed from it */
+    struct generation generation;
+    struct tool_choice tools;
+    struct conversation conversation;
+    struct prompt prompt;
+};
+
+/* With `counts`, only the tokens of the prompt are wanted, and max_tokens may be missing. Also after an
+ * error the request must be deinitialized. */
+bool messages_request_read(struct messages_request *request, const struct service *service,
+                           const char *body, size_t length, bool counts, struct api_error *error);
+void messages_request_deinit(struct messages_request *request);
+
+#endif

@@ -1,0 +1,121 @@
+/* Conversations of Anthropic's form, seen by a template that prints what it is given. */
+#include "server/messages_prompt.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char printing[] = "{{ messages | tojson }} {{ tools | tojson }} {{ enable_thinking }}"
+                               "{{ ' go' if add_generation_prompt else '' }}";
+
+/* The prompt of a request, or its error. */
+static void render(const char *body, struct text_buffer *out) {
+    struct chat_template chat = {0};
+    struct model model = {.chat_template = &chat};
+    struct service service = {.model = &model,
+                              .chat_traits = {.takes_parts = true, .knows_tools = true}};
+    struct conversation conversation;
+    struct api_error error;
+    arena_init(&chat.arena);
+    chat.tokens = template_dict_new(&chat.arena);
+    cr_assert(template_parse(&chat.usual, printing, sizeof printing - 1, NULL));
+    cr_assert(text_buffer_append(out, "", 0));
+    bool fine = conversation_open(&conversation, &service, body, strlen(body), &error) &&
+                messages_prompt_read(&conversation, &error) &&
+                conversation_render(&conversation, out, &error);
+    if (!fine) {
+        out->length = 0;
+        cr_assert(text_buffer_append(out, error.message, strlen(error.message)));
+    }
+    conversation_deinit(&conversation);
+    template_close(chat.usual);
+    arena_deinit(&chat.arena);
+}
+
+struct example {
+    const char *body;
+    const char *expected; /* what comes out, or a part of the error */
+};
+
+Test(messages_prompt, conversations_become_those_of_chat_completions) {
+    static const struct example examples[] = {
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}",
+         "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"Hi\"}]}] null False "
+         "go"},
+        {"{\"system\": [{\"type\": \"text\", \"text\": \"Be\", \"cache_control\": {}}, {\"type\": "
+         "\"text\", \"text\": \"brief\"}], \"thinking\": {\"type\": \"enabled\", "
+         "\"budget_tokens\": "
+         "1024}, \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"user\", "
+         "\"content\": [{\"type\": \"text\", \"text\": \"there\"}]}]}",
+         "[{\"role\": \"system\", \"content\": [{\"type\": \"text\", \"text\": \"Be\"}, {\"type\": "
+         "\"text\", \"text\": \"brief\"}]}, {\"role\": \"user\", \"content\": [{\"type\": "
+         "\"text\", "
+         "\"text\": \"Hi\"}, {\"type\": \"text\", \"text\": \"there\"}]}] null True go"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", "
+         "\"content\": [{\"type\": \"thinking\", \"thinking\": \"Hm\", \"signature\": \"\"}, "
+         "{\"type\": \"text\", \"text\": \"Well\"}]}]}",
+         "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"Hi\"}]}, {\"role\": "
+         "\"assistant\", \"reasoning_content\": \"Hm\", \"content\": [{\"type\": \"text\", "
+         "\"text\": \"Well"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", "
+         "\"content\": [{\"type\": \"tool_use\", \"id\": \"a\", \"name\": \"find\", \"input\": "
+         "{\"n\": 1.0}}]}, {\"role\": \"user\", \"content\": [{\"type\": \"tool_result\", "
+         "\"tool_use_id\": \"a\", \"content\": [{\"type\": \"text\", \"text\": \"7\"}]}, "
+         "{\"type\": "
+         "\"text\", \"text\": \"So?\"}]}]}",
+         "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"Hi\"}]}, {\"role\": "
+         "\"assistant\", \"tool_calls\": [{\"id\": \"a\", \"type\": \"function\", \"function\": "
+         "{\"name\": \"find\", \"arguments\": {\"n\": 1.0}}}], \"content\": \"\"}, {\"role\": "
+         "\"tool\", \"tool_call_id\": \"a\", \"name\": \"find\", \"content\": [{\"type\": "
+         "\"text\", "
+         "\"text\": \"7\"}]}, {\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": "
+         "\"So?\"}]}] null False go"},
+        {"{\"tools\": [{\"name\": \"find\", \"description\": \"Finds\", \"input_schema\": "
+         "{\"type\": \"object\"}}], \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}",
+         "[{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"Hi\"}]}] "
+         "[{\"type\": \"function\", \"function\": {\"name\": \"find\", \"description\": \"Finds\", "
+         "\"parameters\": {\"type\": \"object\"}}}] False go"},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        struct text_buffer out = {0};
+        render(examples[i].body, &out);
+        cr_expect_str_eq(out.bytes, examples[i].expected);
+        text_buffer_deinit(&out);
+    }
+}
+
+#define USER(content) "{\"messages\": [{\"role\": \"user\", \"content\": " content "}]}"
+#define ASSISTANT(content)                                                                         \
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", "        \
+    "\"content\": [" content "]}]}"
+
+Test(messages_prompt, errors_name_the_block_and_what_is_wrong_with_it) {
+    static const struct example examples[] = {
+        {"{}", "messages must be a list"},
+        {USER("7"), "messages[0].content must be a string or a list"},
+        {USER("[]"), "messages[0].content must be"},
+        {USER("[7]"), "messages[0].content[0] must be an object with a type"},
+        {USER("[{\"type\": \"text\"}]"), "messages[0].content[0] is a block of type \"text\" with"},
+        {USER("[{\"type\": \"text\", \"text\": \"a\"}, {\"type\": \"image\", \"source\": {}}]"),
+         "messages[0].content[1] is a block of type \"image\", but this model reads only text"},
+        {USER("[{\"type\": \"tool_use\"}]"), "which only the assistant has"},
+        {USER("[{\"type\": \"tool_result\", \"tool_use_id\": \"b\"}]"),
+         "no message before calls a tool with that id"},
+        {ASSISTANT("{\"type\": \"tool_use\", \"id\": \"a\", \"name\": \"f\", \"input\": []}"),
+         "messages[1].content[0] must be {\"type\": \"tool_use\""},
+        {ASSISTANT("{\"type\": \"tool_use\", \"id\": \"a\", \"name\": \"f\", \"input\": {}}"),
+         "their results must follow it"},
+        {"{\"messages\": [{\"role\": \"system\", \"content\": \"Hi\"}]}", "messages[0].role must"},
+        {"{\"system\": 7, \"messages\": []}", "system must be"},
+        {"{\"system\": [{\"type\": \"image\"}], \"messages\": []}", "system[0] must be"},
+        {"{\"thinking\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}",
+         "thinking must be"},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        struct text_buffer out = {0};
+        render(examples[i].body, &out);
+        cr_expect(strstr(out.bytes, examples[i].expected) != NULL, "%s\n   gave %s",
+                  examples[i].body, out.bytes);
+        text_buffer_deinit(&out);
+    }
+}
