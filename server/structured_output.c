@@ -3,7 +3,9 @@
 #include "engine/text/grammar/grammar_builder.h"
 #include "engine/text/grammar/grammar_gbnf.h"
 #include "engine/text/grammar/grammar_regex.h"
+#include "server/json.h"
 #include "server/parameters.h"
+#include "server/schema/json_schema.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,19 @@ static grammar_expression build_choice(struct grammar_builder *builder, const cJ
     return choice;
 }
 
+static grammar_expression build_any_object(struct grammar_builder *builder, const cJSON *value) {
+    (void)value;
+    return json_schema_any_object(builder);
+}
+
+static bool is_object(const cJSON *value) {
+    return cJSON_IsObject(value) != 0;
+}
+
+static bool is_true(const cJSON *value) {
+    return cJSON_IsTrue(value) != 0;
+}
+
 struct notation {
     const char *name; /* in keys of the cache */
     const char *wanted;
@@ -67,12 +82,18 @@ static const struct notation regex = {"regex", "a string", is_text, build_regex}
 static const struct notation choice = {"choice", "an array of strings that is not empty", is_choice,
                                        build_choice};
 
+static const struct notation schema = {"json_schema", "a JSON Schema: an object", is_object,
+                                       json_schema};
+static const struct notation any_object = {"json_object", "true or false", is_true,
+                                           build_any_object};
+
 /* ---- Parameters ---- */
 
 /* What a request asks for: at most one thing. */
 struct constraint {
     const struct notation *notation; /* NULL: nothing yet */
     const cJSON *value;
+    cJSON *parsed; /* owned: where the value is a text that holds JSON */
     char parameter[64];
 };
 
@@ -82,23 +103,20 @@ struct member {
 };
 
 static const struct member of_requests[] = {
-    {"grammar", &gbnf},
-    {"guided_grammar", &gbnf},
-    {"guided_regex", &regex},
-    {"guided_choice", &choice},
+    {"grammar", &gbnf},         {"guided_grammar", &gbnf}, {"guided_regex", &regex},
+    {"guided_choice", &choice}, {"guided_json", &schema},  {"json_schema", &schema},
 };
 
 static const struct member of_structured_outputs[] = {
-    {"grammar", &gbnf},
-    {"regex", &regex},
-    {"choice", &choice},
+    {"grammar", &gbnf},           {"regex", &regex}, {"choice", &choice}, {"json", &schema},
+    {"json_object", &any_object},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* llama-server's clients send an empty grammar where they want none. */
 static bool is_nothing(const cJSON *value) {
-    return value == NULL || cJSON_IsNull(value) ||
+    return value == NULL || cJSON_IsNull(value) || cJSON_IsFalse(value) ||
            (cJSON_IsString(value) && value->valuestring[0] == '\0');
 }
 
@@ -109,6 +127,14 @@ static bool set_constraint(struct constraint *constraint, const char *parameter,
         return api_error_set(error, API_INVALID, parameter,
                              "%s cannot be combined with %s: a reply can have one form only",
                              parameter, constraint->parameter);
+    }
+    if (notation == &schema && cJSON_IsString(value)) {
+        struct error err = {0};
+        const char *text = value->valuestring;
+        if (!json_parse(&constraint->parsed, text, strlen(text), &err)) {
+            return api_error_set(error, API_INVALID, parameter, "%s: %s", parameter, err.text);
+        }
+        value = constraint->parsed;
     }
     if (!notation->fits(value)) {
         return api_error_set(error, API_INVALID, parameter, "%s must be %s, but is %s", parameter,
@@ -145,7 +171,7 @@ static bool read_structured_outputs(struct constraint *constraint, const cJSON *
     }
     const cJSON *member;
     cJSON_ArrayForEach(member, value) {
-        bool known = is_nothing(member) || cJSON_IsFalse(member);
+        bool known = is_nothing(member);
         for (size_t i = 0; i < COUNT(of_structured_outputs); i++) {
             known = known || strcmp(member->string, of_structured_outputs[i].name) == 0;
         }
@@ -156,6 +182,53 @@ static bool read_structured_outputs(struct constraint *constraint, const cJSON *
     }
     return read_members(constraint, value, "structured_outputs.", of_structured_outputs,
                         COUNT(of_structured_outputs), error);
+}
+
+static bool refuse_format(struct api_error *error, const char *what) {
+    return api_error_set(error, API_INVALID, "response_format", "response_format%s", what);
+}
+
+/* {"type": "json_schema", "json_schema": {"name", "schema", "strict"}}. Replies are always strict. */
+static bool read_schema_format(struct constraint *constraint, const cJSON *format,
+                               struct api_error *error) {
+    const cJSON *named = cJSON_GetObjectItemCaseSensitive(format, "json_schema");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(named, "name");
+    const cJSON *strict = cJSON_GetObjectItemCaseSensitive(named, "strict");
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(named, "schema");
+    if (!cJSON_IsObject(named) || !cJSON_IsObject(value)) {
+        return refuse_format(error, ".json_schema must be an object with a \"schema\"");
+    }
+    if (name != NULL && !cJSON_IsString(name)) {
+        return refuse_format(error, ".json_schema.name must be a string");
+    }
+    if (!is_nothing(strict) && !cJSON_IsBool(strict)) {
+        return refuse_format(error, ".json_schema.strict must be true or false");
+    }
+    return set_constraint(constraint, "response_format", &schema, value, error);
+}
+
+/* llama-server's json_object may have a schema. */
+static bool read_object_format(struct constraint *constraint, const cJSON *format,
+                               struct api_error *error) {
+    static const cJSON yes = {.type = cJSON_True};
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(format, "schema");
+    return value != NULL ? set_constraint(constraint, "response_format", &schema, value, error)
+                         : set_constraint(constraint, "response_format", &any_object, &yes, error);
+}
+
+static bool read_response_format(struct constraint *constraint, const cJSON *format,
+                                 struct api_error *error) {
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(format, "type");
+    const char *name = cJSON_IsString(type) ? type->valuestring : "";
+    if (strcmp(name, "json_schema") == 0) {
+        return read_schema_format(constraint, format, error);
+    }
+    if (strcmp(name, "json_object") == 0) {
+        return read_object_format(constraint, format, error);
+    }
+    return strcmp(name, "text") == 0 ||
+           refuse_format(error, " must be an object whose type is \"text\", \"json_object\" or "
+                                "\"json_schema\"");
 }
 
 /* ---- Grammars ---- */
@@ -205,12 +278,21 @@ static bool find_or_compile(struct grammar **out, const struct service *service,
     return *out != NULL || refuse(error, constraint, &err);
 }
 
+static bool read_constraint(struct constraint *constraint, const cJSON *request,
+                            struct api_error *error) {
+    const cJSON *structured = cJSON_GetObjectItemCaseSensitive(request, "structured_outputs");
+    const cJSON *format = cJSON_GetObjectItemCaseSensitive(request, "response_format");
+    return read_members(constraint, request, "", of_requests, COUNT(of_requests), error) &&
+           (is_nothing(structured) || read_structured_outputs(constraint, structured, error)) &&
+           (is_nothing(format) || read_response_format(constraint, format, error));
+}
+
 bool structured_output_read(struct grammar **out, const struct service *service,
                             const cJSON *request, struct api_error *error) {
     struct constraint constraint = {0};
-    const cJSON *structured = cJSON_GetObjectItemCaseSensitive(request, "structured_outputs");
     *out = NULL;
-    return read_members(&constraint, request, "", of_requests, COUNT(of_requests), error) &&
-           (is_nothing(structured) || read_structured_outputs(&constraint, structured, error)) &&
-           (constraint.notation == NULL || find_or_compile(out, service, &constraint, error));
+    bool ok = read_constraint(&constraint, request, error) &&
+              (constraint.notation == NULL || find_or_compile(out, service, &constraint, error));
+    cJSON_Delete(constraint.parsed);
+    return ok;
 }
