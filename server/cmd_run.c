@@ -1,78 +1,76 @@
-/* quern run: one prompt, its continuation streamed to the terminal. */
-#include "engine/engine.h"
-#include "importer/model.h"
+/* quern run: a conversation at a terminal, or one prompt and its continuation for a pipe. */
 #include "server/commands.h"
 #include "server/options.h"
-#include "server/pack_cache.h"
+#include "server/repl.h"
+#include "server/speaker.h"
+#include "server/transcript.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 struct run_options {
     const char *folder;
     const char *prompt;
-    size_t max_tokens;
-    double temperature;
-    size_t top_k;
-    double top_p;
-    double min_p;
-    double repetition_penalty;
-    double presence_penalty;
-    double frequency_penalty;
-    size_t seed;
-    size_t threads;
-    bool exact;
-    bool ignore_eos;
-    struct pack_cache_options cache;
+    const char *mode;
+    const char *system;
+    bool stats;
+    struct reply_options reply;
+    struct speaker_options speaker;
 };
 
 enum { TOKENS_MAX = 1000000, THREADS_MAX = 1024, EXIT_INTERRUPTED = 128 + SIGINT };
 
+static const char *const modes[] = {"chat", "text", NULL};
+
 #define FIELD(name) .offset = offsetof(struct run_options, name)
 
-/* An option is a few lines, its help the last. */
+/* An option is a few lines, its help the last. The first ones are those that /set knows, too. */
 /* clang-format off */
 static const struct option options_table[] = {
-    {.name = "max-tokens", .type = OPTION_SIZE, FIELD(max_tokens), .argument = "N",
-     .minimum = 1, .maximum = TOKENS_MAX, .fallback = "256",
+    {.name = "max-tokens", .type = OPTION_SIZE, FIELD(reply.max_tokens), .argument = "N",
+     .minimum = 1, .maximum = TOKENS_MAX, .fallback = "1024",
      .help = "tokens after which to stop"},
-    {.name = "temperature", .type = OPTION_NUMBER, FIELD(temperature), .argument = "T",
+    {.name = "temperature", .type = OPTION_NUMBER, FIELD(reply.temperature), .argument = "T",
      .maximum = 2, .fallback = "0.7",
      .help = "0: always the most likely token; higher: more variety"},
-    {.name = "top-k", .type = OPTION_SIZE, FIELD(top_k), .argument = "K",
+    {.name = "top-k", .type = OPTION_SIZE, FIELD(reply.top_k), .argument = "K",
      .maximum = TOKENS_MAX, .fallback = "0",
      .help = "choose among the K most likely tokens; 0: all"},
-    {.name = "top-p", .type = OPTION_NUMBER, FIELD(top_p), .argument = "P",
+    {.name = "top-p", .type = OPTION_NUMBER, FIELD(reply.top_p), .argument = "P",
      .minimum = 0, .maximum = 1, .fallback = "0.95",
      .help = "choose among the fewest tokens that together reach probability P"},
-    {.name = "min-p", .type = OPTION_NUMBER, FIELD(min_p), .argument = "P",
+    {.name = "min-p", .type = OPTION_NUMBER, FIELD(reply.min_p), .argument = "P",
      .minimum = 0, .maximum = 1, .fallback = "0",
      .help = "leave out tokens less likely than P times the most likely one"},
-    {.name = "repetition-penalty", .type = OPTION_NUMBER, FIELD(repetition_penalty),
+    {.name = "repetition-penalty", .type = OPTION_NUMBER, FIELD(reply.repetition_penalty),
      .argument = "X", .minimum = 0.01, .maximum = 10, .fallback = "1",
      .help = "above 1: tokens of prompt and reply become less likely"},
-    {.name = "presence-penalty", .type = OPTION_NUMBER, FIELD(presence_penalty),
+    {.name = "presence-penalty", .type = OPTION_NUMBER, FIELD(reply.presence_penalty),
      .argument = "X", .minimum = -2, .maximum = 2, .fallback = "0",
      .help = "taken from the logit of each token of the reply"},
-    {.name = "frequency-penalty", .type = OPTION_NUMBER, FIELD(frequency_penalty),
+    {.name = "frequency-penalty", .type = OPTION_NUMBER, FIELD(reply.frequency_penalty),
      .argument = "X", .minimum = -2, .maximum = 2, .fallback = "0",
      .help = "the same, for each time that it occurs"},
-    {.name = "seed", .type = OPTION_SIZE, FIELD(seed), .argument = "N", .fallback = "0",
+    {.name = "seed", .type = OPTION_SIZE, FIELD(reply.seed), .argument = "N", .fallback = "0",
      .help = "the same seed says the same; 0: another one each time"},
-    {.name = "ignore-eos", .type = OPTION_FLAG, FIELD(ignore_eos),
+    {.name = "mode", .type = OPTION_TEXT, FIELD(mode), .argument = "MODE", .choices = modes,
+     .help = "what a text is: a message that is answered, or the beginning of a text; by default a "
+             "message where a person types it and the model has a chat template"},
+    {.name = "system", .type = OPTION_TEXT, FIELD(system), .argument = "TEXT",
+     .help = "the system message of a chat"},
+    {.name = "stats", .type = OPTION_FLAG, FIELD(stats),
+     .help = "say on standard error how many tokens there were, and how fast"},
+    {.name = "ignore-eos", .type = OPTION_FLAG, FIELD(reply.ignore_eos),
      .help = "go on where the model would stop"},
-    {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .minimum = 1,
+    {.name = "threads", .type = OPTION_SIZE, FIELD(speaker.threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
      .help = "compute threads (default: one for each processor)"},
-    {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
+    {.name = "exact", .type = OPTION_FLAG, FIELD(speaker.exact),
      .help = "activations and KV cache in f32"},
-    PACK_CACHE_OPTIONS(struct run_options, cache),
+    PACK_CACHE_OPTIONS(struct run_options, speaker.cache),
 };
 /* clang-format on */
 
@@ -80,59 +78,26 @@ static const struct operand operands[] = {
     {"MODEL_DIR", true, offsetof(struct run_options, folder),
      "folder with an ONNX model, or the ONNX file in it; \"-\" for the embedded demo model"},
     {"PROMPT", false, offsetof(struct run_options, prompt),
-     "text to continue; without it, all of standard input"},
+     "text to continue; without it, what is typed, or all of standard input"},
 };
 
 static const struct command_line command_line = {
     .command = "run",
-    .description = "Continues a text and streams what it says to standard output. Ctrl-C ends the\n"
-                   "reply (status 130).",
+    .description =
+        "Talks with a model. At a terminal it reads messages and answers them (/help says more).\n"
+        "With a PROMPT, or text on standard input, it streams what follows to standard output and\n"
+        "ends. Ctrl-C ends a reply (status 130, but not at the terminal).",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],
     .options = options_table,
     .option_count = sizeof options_table / sizeof options_table[0],
 };
 
-struct run {
-    const struct run_options *options;
-    struct model *model;
-    struct engine *engine;
-    struct session *session;
-    struct detokenizer *detokenizer;
-    struct text_buffer prompt; /* of standard input */
-    struct token_list ids;
-    struct text_buffer text; /* not yet written */
-    uint64_t seed;
-    size_t tokens;
-    double begin; /* seconds on the monotonic clock */
-    double first; /* when the first token came */
-};
+/* What /set knows. */
+static const struct command_line settings = {
+    .command = "/set", .options = options_table, .option_count = 9};
 
-/* What the main thread sleeps on: the engine's wake and Ctrl-C both write to it. */
-static int wake_descriptor = -1;
-static volatile sig_atomic_t interrupted;
-
-static void wake(void *context) {
-    (void)context;
-    uint64_t one = 1;
-    /* It can only fail where the counter is full, and then the reader wakes up anyway. */
-    ssize_t ignored = write(wake_descriptor, &one, sizeof one);
-    (void)ignored;
-}
-
-static void on_interrupt(int number) {
-    (void)number;
-    int saved = errno;
-    interrupted = 1;
-    wake(NULL);
-    errno = saved;
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
+/* ---- One prompt ---- */
 
 static bool read_standard_input(struct text_buffer *text, struct error *err) {
     char bytes[4096];
@@ -147,162 +112,86 @@ static bool read_standard_input(struct text_buffer *text, struct error *err) {
            error_set(err, ERROR_IO, "cannot read standard input: %s", strerror(errno));
 }
 
-static bool encode_prompt(struct run *run, struct error *err) {
-    const char *text = run->options->prompt;
-    size_t length = text != NULL ? strlen(text) : 0;
-    if (text == NULL) {
-        if (!read_standard_input(&run->prompt, err)) {
-            return false;
-        }
-        text = run->prompt.bytes != NULL ? run->prompt.bytes : "";
-        length = run->prompt.length;
+static bool read_prompt(const struct run_options *options, struct text_buffer *text,
+                        struct error *err) {
+    if (options->prompt == NULL) {
+        return text_buffer_append(text, "", 0) && read_standard_input(text, err);
     }
-    if (!tokenizer_encode(run->model->tokenizer, text, length, true, &run->ids, err)) {
-        return false;
-    }
-    return run->ids.length > 0 || error_set(err, ERROR_INVALID, "the prompt is empty");
+    return text_buffer_append(text, options->prompt, strlen(options->prompt)) ||
+           error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the prompt");
 }
 
-static bool open_engine(struct run *run, struct error *err) {
-    wake_descriptor = eventfd(0, EFD_CLOEXEC);
-    if (wake_descriptor < 0) {
-        return error_set(err, ERROR_IO, "eventfd: %s", strerror(errno));
-    }
-    struct engine_options options = engine_options_default();
-    options.exact = run->options->exact;
-    options.kv_type = options.exact ? KV_F32 : KV_F16;
-    options.threads = run->options->threads;
-    options.sessions_max = 1;
-    options.queue_max = 1;
-    options.wake = wake;
-    struct pack_cache cache;
-    pack_cache_open(&cache, &run->options->cache, run->options->folder, options.exact,
-                    &options.packing);
-    bool opened = engine_open(&run->engine, &run->model->plan, &options, err);
-    if (opened) {
-        pack_cache_report(&cache, engine_weights(run->engine));
-    }
-    pack_cache_close(&cache);
-    if (!opened) {
-        return false;
-    }
-    /* A second Ctrl-C ends the process, should the first not be heard. */
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    return true;
+/* The prompt of a conversation that is this one message. */
+static bool make_message(const struct run_options *options, const struct model *model,
+                         struct text_buffer *text, struct error *err) {
+    struct transcript transcript = {0};
+    bool fine = options->system == NULL || transcript_set_system(&transcript, options->system, err);
+    fine = fine && transcript_add(&transcript, "user", text->bytes, text->length, err);
+    text->length = 0;
+    fine = fine && transcript_prompt(&transcript, model->chat_template, text, err);
+    transcript_deinit(&transcript);
+    return fine;
 }
 
-static bool submit(struct run *run, struct error *err) {
-    const struct run_options *options = run->options;
-    run->seed = options->seed;
-    if (run->seed == 0 && getrandom(&run->seed, sizeof run->seed, 0) != sizeof run->seed) {
-        return error_set(err, ERROR_IO, "getrandom: %s", strerror(errno));
+static bool encode_prompt(const struct run_options *options, bool chat, const struct model *model,
+                          struct token_list *ids, struct error *err) {
+    struct text_buffer text = {0};
+    bool fine = read_prompt(options, &text, err) &&
+                (!chat || make_message(options, model, &text, err)) &&
+                tokenizer_encode(model->tokenizer, text.bytes, text.length, !chat, ids, err) &&
+                (ids->length > 0 || error_set(err, ERROR_INVALID, "the prompt is empty"));
+    text_buffer_deinit(&text);
+    return fine;
+}
+
+/* *status becomes that of the process. */
+static bool answer_once(const struct run_options *options, bool chat, struct speaker *speaker,
+                        int *status, struct error *err) {
+    struct token_list ids = {0};
+    struct reply reply = {0};
+    bool fine = encode_prompt(options, chat, speaker_model(speaker), &ids, err);
+    if (fine) {
+        speaker_hear_interrupts();
+        fine = speaker_say(speaker, &ids, !chat, &options->reply, &reply, err);
     }
-    struct sampling sampling = sampling_default();
-    sampling.temperature = (float)options->temperature;
-    sampling.top_k = options->top_k;
-    sampling.top_p = (float)options->top_p;
-    sampling.min_p = (float)options->min_p;
-    sampling.repetition_penalty = (float)options->repetition_penalty;
-    sampling.presence_penalty = (float)options->presence_penalty;
-    sampling.frequency_penalty = (float)options->frequency_penalty;
-    sampling.seed = run->seed;
-    struct session_request request = {
-        .prompt = run->ids.ids,
-        .prompt_length = run->ids.length,
-        .max_tokens = options->max_tokens,
-        .stop_tokens = run->model->stop_tokens,
-        .stop_token_count = options->ignore_eos ? 0 : run->model->stop_token_count,
-        .sampling = sampling,
-        .drafts_max = DRAFTS_DEFAULT,
+    if (fine) {
+        fine = (putchar('\n') != EOF && fflush(stdout) == 0) ||
+               error_set(err, ERROR_IO, "cannot write standard output: %s", strerror(errno));
+        *status = reply.finish == FINISH_CANCELLED ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    }
+    if (fine && options->stats) {
+        reply_print_statistics(&reply);
+    }
+    token_list_deinit(&ids);
+    reply_deinit(&reply);
+    return fine;
+}
+
+/* ---- Either ---- */
+
+static bool run(struct run_options *options, struct speaker *speaker, int *status,
+                struct error *err) {
+    const struct model *model = speaker_model(speaker);
+    bool typed = options->prompt == NULL && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    bool chat = options->mode != NULL ? strcmp(options->mode, "chat") == 0
+                                      : typed && model->chat_template != NULL;
+    if (chat && model->chat_template == NULL) {
+        return error_set(err, ERROR_UNSUPPORTED, "chat is not possible with \"%s\": %s", model->id,
+                         model->chat_template_error.text);
+    }
+    if (!typed) {
+        return answer_once(options, chat, speaker, status, err);
+    }
+    struct repl_options repl = {
+        .speaker = speaker,
+        .chat = chat,
+        .system = options->system,
+        .statistics = options->stats,
+        .reply = &options->reply,
+        .settings = &settings,
+        .settings_values = options,
     };
-    run->begin = now();
-    return session_submit(&run->session, run->engine, &request, err);
-}
-
-static bool write_text(struct run *run, struct error *err) {
-    size_t length = run->text.length;
-    run->text.length = 0;
-    if (fwrite(run->text.bytes, 1, length, stdout) != length || fflush(stdout) != 0) {
-        return error_set(err, ERROR_IO, "cannot write standard output: %s", strerror(errno));
-    }
-    return true;
-}
-
-/* Says what the session has ready. *finish is set once it has ended. */
-static bool say(struct run *run, enum finish_reason *finish, struct error *err) {
-    struct session_event event;
-    while (*finish == FINISH_NONE && session_take(run->session, &event)) {
-        *finish = event.finish;
-        if (event.finish == FINISH_NONE) {
-            run->first = run->tokens++ == 0 ? now() : run->first;
-            if (!detokenizer_push(run->detokenizer, event.token, &run->text, err)) {
-                return false;
-            }
-        }
-    }
-    return run->text.length == 0 || write_text(run, err);
-}
-
-static bool stream(struct run *run, struct error *err) {
-    enum finish_reason finish = FINISH_NONE;
-    while (finish == FINISH_NONE && !interrupted) {
-        uint64_t count;
-        ssize_t got = read(wake_descriptor, &count, sizeof count);
-        if (got < 0 && errno != EINTR) {
-            return error_set(err, ERROR_IO, "eventfd: %s", strerror(errno));
-        }
-        if (!say(run, &finish, err)) {
-            return false;
-        }
-    }
-    return detokenizer_finish(run->detokenizer, &run->text, err) &&
-           text_buffer_append(&run->text, "\n", 1) && write_text(run, err);
-}
-
-/* For people at a terminal only. */
-static void print_statistics(const struct run *run) {
-    if (!isatty(STDERR_FILENO) || run->tokens == 0) {
-        return;
-    }
-    double decoding = now() - run->first;
-    fprintf(stderr, "[%zu prompt tokens in %.2f s, %zu tokens", run->ids.length,
-            run->first - run->begin, run->tokens);
-    if (run->tokens > 1 && decoding > 0) {
-        fprintf(stderr, ", %.1f tokens/s", (double)(run->tokens - 1) / decoding);
-    }
-    fprintf(stderr, ", seed %llu]\n", (unsigned long long)run->seed);
-}
-
-static bool open_model(struct run *run, struct error *err) {
-    const char *folder = run->options->folder;
-    if (!model_open(&run->model, strcmp(folder, "-") == 0 ? NULL : folder, NULL, err)) {
-        return false;
-    }
-    if (run->model->tokenizer == NULL) {
-        return error_set(err, ERROR_UNSUPPORTED, "the model \"%s\" cannot take text: %s",
-                         run->model->id, run->model->tokenizer_error.text);
-    }
-    if (!detokenizer_open(&run->detokenizer, run->model->tokenizer, true, err)) {
-        return false;
-    }
-    detokenizer_continue(run->detokenizer); /* what the prompt began */
-    return true;
-}
-
-static void close_run(struct run *run) {
-    if (run->session != NULL) {
-        session_release(run->session);
-    }
-    engine_close(run->engine);
-    detokenizer_close(run->detokenizer);
-    token_list_deinit(&run->ids);
-    text_buffer_deinit(&run->prompt);
-    text_buffer_deinit(&run->text);
-    model_close(run->model);
-    if (wake_descriptor >= 0) {
-        close(wake_descriptor);
-    }
+    return repl_run(&repl, err);
 }
 
 int cmd_run(int argc, char **argv) {
@@ -312,15 +201,13 @@ int cmd_run(int argc, char **argv) {
         return status;
     }
     struct error err = {0};
-    struct run run = {.options = &options};
-    if (open_model(&run, &err) && encode_prompt(&run, &err) && open_engine(&run, &err) &&
-        submit(&run, &err) && stream(&run, &err)) {
-        print_statistics(&run);
-        status = interrupted ? EXIT_INTERRUPTED : EXIT_SUCCESS;
-    } else {
+    struct speaker *speaker = NULL;
+    options.speaker.folder = strcmp(options.folder, "-") == 0 ? NULL : options.folder;
+    status = EXIT_SUCCESS;
+    if (!speaker_open(&speaker, &options.speaker, &err) || !run(&options, speaker, &status, &err)) {
         status = options_report("run", &err);
     }
-    close_run(&run);
+    speaker_close(speaker);
     options_free(&command_line, &options);
     return status;
 }

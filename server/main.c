@@ -14,7 +14,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve},
-    {"run", "continue a prompt and stream the text to the terminal", cmd_run},
+    {"run", "talk with a model at the terminal, or continue a text in a pipe", cmd_run},
     {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
      cmd_inspect},
     {"pack", "write the pack file of a model, from which the others start in no time", cmd_pack},

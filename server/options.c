@@ -183,6 +183,25 @@ bool option_read(const struct option *option, const char *spelling, const char *
     return readers[option->type](&argument, (char *)values + option->offset, err);
 }
 
+const char *option_value_text(const struct option *option, const void *values, char text[32]) {
+    const char *value = (const char *)values + option->offset;
+    switch (option->type) {
+    case OPTION_FLAG:
+        return *(const bool *)value ? "yes" : "no";
+    case OPTION_SIZE:
+        snprintf(text, 32, "%zu", *(const size_t *)value);
+        return text;
+    case OPTION_NUMBER:
+        snprintf(text, 32, "%.10g", *(const double *)value);
+        return text;
+    case OPTION_TEXT:
+        return *(const char *const *)value;
+    case OPTION_LIST:
+        break;
+    }
+    return NULL;
+}
+
 /* ---- A whole command line ---- */
 
 struct reading {

@@ -92,6 +92,9 @@ void options_free(const struct command_line *line, void *values);
 /* "1 to 4096" or "f32, f16, int8"; nothing where any value will do. */
 void option_print_values(const struct option *option, FILE *out);
 
+/* The value, as it could be given; NULL for no text and for a list. */
+const char *option_value_text(const struct option *option, const void *values, char text[32]);
+
 void options_print_help(const struct command_line *line, FILE *out);
 
 /* What every sub-command begins with: options_read, and help printed or the error reported. False

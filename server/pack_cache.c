@@ -1,12 +1,13 @@
 #include "server/pack_cache.h"
 
+#include "server/user_dir.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@ enum {
     WORTH_A_FILE = 32 << 20, /* smaller models pack in hundredths of a second */
     BAR_COLUMNS = 30,
 };
+
+#define WORTH_A_BAR_S 0.3 /* seconds of packing: what is over in a moment needs no bar */
 
 static double now(void) {
     struct timespec time;
@@ -26,33 +29,13 @@ static double now(void) {
 /* A copy of the cache directory's path; NULL where nothing says where it is. */
 static char *directory_of(const struct pack_cache_options *options) {
     const char *system = getenv("CACHE_DIRECTORY");
-    const char *user = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    char *path = NULL;
-    int length = 0;
     if (options->directory != NULL) {
-        length = asprintf(&path, "%s", options->directory);
-    } else if (system != NULL && system[0] != '\0') {
-        length = asprintf(&path, "%.*s", (int)strcspn(system, ":"), system);
-    } else if (user != NULL && user[0] == '/') {
-        length = asprintf(&path, "%s/quern", user);
-    } else if (home != NULL && home[0] == '/') {
-        length = asprintf(&path, "%s/.cache/quern", home);
+        return strdup(options->directory);
     }
-    return length < 0 ? NULL : path;
-}
-
-/* Makes the directory and those above it, for this user alone. */
-static bool make_directories(char *path) {
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        bool made = mkdir(path, S_IRWXU) == 0 || errno == EEXIST || errno == EROFS;
-        *slash = '/';
-        if (!made) {
-            return false;
-        }
+    if (system != NULL && system[0] != '\0') {
+        return strndup(system, strcspn(system, ":"));
     }
-    return mkdir(path, S_IRWXU) == 0 || errno == EEXIST;
+    return user_dir_path("XDG_CACHE_HOME", ".cache");
 }
 
 /* FNV-1a. */
@@ -82,7 +65,7 @@ static char *file_path(const char *directory, const char *model_dir, bool exact)
 static void show_progress(void *context, size_t done, size_t total) {
     struct pack_cache *cache = context;
     int percent = total > 0 ? (int)(100.0 * (double)done / (double)total) : 100;
-    if (percent == cache->percent) {
+    if (percent == cache->percent || now() - cache->began < WORTH_A_BAR_S) {
         return;
     }
     cache->percent = percent;
@@ -108,7 +91,7 @@ void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *
     if (directory == NULL) {
         return;
     }
-    if (directory[0] != '\0' && make_directories(directory)) {
+    if (directory[0] != '\0' && user_dir_make(directory)) {
         cache->path = file_path(directory, model_dir, exact);
     } else {
         fprintf(stderr,
