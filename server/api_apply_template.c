@@ -1,23 +1,18 @@
 /* POST /apply-template: the prompt that a chat completion with the same body would have. */
+#include "server/answer.h"
 #include "server/conversation.h"
 #include "server/json.h"
 #include "server/routes.h"
 
 static bool answer(struct conversation *conversation, char **text, struct api_error *error) {
-    struct text_buffer prompt = {0};
-    bool fine =
-        conversation_read(conversation, error) && conversation_render(conversation, &prompt, error);
-    if (fine) {
-        cJSON *root = cJSON_CreateObject();
-        cJSON *string = json_create_text(prompt.bytes, prompt.length);
-        if (string != NULL && !cJSON_AddItemToObject(root, "prompt", string)) {
-            cJSON_Delete(string);
-        }
-        *text = cJSON_HasObjectItem(root, "prompt") ? cJSON_PrintUnformatted(root) : NULL;
-        cJSON_Delete(root);
+    if (!conversation_read(conversation, error) || !conversation_render(conversation, error)) {
+        return false;
     }
-    text_buffer_deinit(&prompt);
-    return fine;
+    const struct text_buffer *prompt = &conversation->prompt;
+    cJSON *root = cJSON_CreateObject();
+    bool complete = answer_add(root, "prompt", json_create_text(prompt->bytes, prompt->length));
+    *text = answer_print(root, complete);
+    return true;
 }
 
 void api_apply_template(struct http_exchange *exchange, const struct service *service,

@@ -14,7 +14,8 @@ static bool add_choice(cJSON *choices, const struct job *job, struct completion 
                        size_t index) {
     cJSON *choice = cJSON_CreateObject();
     cJSON *text = json_create_text(completion->text.bytes, completion->text.length);
-    cJSON *logprobs = completion_take_logprobs(completion, job->service->model->tokenizer);
+    cJSON *logprobs =
+        completion_take_logprobs(completion, job->service->model->tokenizer, logprobs_take);
     completion->text.length = 0;
     bool complete = answer_add(choice, "text", text);
     complete = complete && cJSON_AddNumberToObject(choice, "index", (double)index);

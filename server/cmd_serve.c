@@ -180,6 +180,8 @@ static bool open_model(struct server *server, struct error *err) {
                 server->model->chat_template_error.text);
     } else {
         server->service.chat_traits = chat_traits_find(server->model->chat_template);
+        server->service.chat_format =
+            chat_format_find(server->model->chat_template, server->model->tokenizer);
     }
     server->index.tokenizer = server->model->tokenizer;
     server->index.vocabulary_size = server->model->plan.vocabulary_size;

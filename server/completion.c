@@ -175,10 +175,10 @@ bool completion_advance(struct completion *completion) {
     return true;
 }
 
-cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer) {
-    return completion->tells_logprobs
-               ? logprobs_take(&completion->logprobs, tokenizer, completion->said)
-               : cJSON_CreateNull();
+cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer,
+                                logprobs_taker *take) {
+    return completion->tells_logprobs ? take(&completion->logprobs, tokenizer, completion->said)
+                                      : cJSON_CreateNull();
 }
 
 void completion_close(struct completion *completion) {

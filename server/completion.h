@@ -61,7 +61,8 @@ bool completion_open(struct completion *completion, const struct completion_opti
 bool completion_advance(struct completion *completion);
 
 /* The logprobs of the tokens whose text has been said, an object or null; NULL when memory is out. */
-cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer);
+cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer,
+                                logprobs_taker *take);
 
 /* Ends the session, if it runs; its pages are free within one step. */
 void completion_close(struct completion *completion);

@@ -146,7 +146,7 @@ enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 bool completion_request_describe(const struct service *service, cJSON *schema) {
     struct completion_request defaults = {.service = service};
     return parameters_describe(parameters, PARAMETERS, &defaults, schema) &&
-           generation_describe(service, schema);
+           generation_describe(service, REPLY_TOKENS_FEW, schema);
 }
 
 static bool check_together(struct completion_request *request, struct api_error *error) {
@@ -179,7 +179,7 @@ bool completion_request_read(struct completion_request *request, const struct se
                              parameters_kind(request->json));
     }
     return parameters_read(request->json, parameters, PARAMETERS, request, error) &&
-           generation_read(&request->generation, service, request->json, error) &&
+           generation_read(&request->generation, service, request->json, REPLY_TOKENS_FEW, error) &&
            check_together(request, error) && read_prompts(request, error);
 }
 

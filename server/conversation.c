@@ -48,6 +48,7 @@ bool conversation_open(struct conversation *conversation, const struct service *
 
 void conversation_deinit(struct conversation *conversation) {
     arena_deinit(&conversation->arena);
+    text_buffer_deinit(&conversation->prompt);
 }
 
 /* ---- The variables ---- */
@@ -183,9 +184,9 @@ static bool mark_last_message(struct conversation *conversation, struct api_erro
     return append_mark(conversation, content->text, content, error);
 }
 
-static bool cut_at_mark(struct text_buffer *prompt, size_t start, struct api_error *error) {
+static bool cut_at_mark(struct text_buffer *prompt, struct api_error *error) {
     size_t length = sizeof mark - 1;
-    for (size_t at = prompt->length; at >= start + length; at--) {
+    for (size_t at = prompt->length; at >= length; at--) {
         if (memcmp(prompt->bytes + at - length, mark, length) == 0) {
             prompt->length = at - length;
             prompt->bytes[prompt->length] = '\0';
@@ -197,43 +198,41 @@ static bool cut_at_mark(struct text_buffer *prompt, size_t start, struct api_err
                          "the last message");
 }
 
-bool conversation_render(struct conversation *conversation, struct text_buffer *prompt,
-                         struct api_error *error) {
+bool conversation_render(struct conversation *conversation, struct api_error *error) {
     struct error err = {0};
-    size_t start = prompt->length;
     if (conversation->continues && !mark_last_message(conversation, error)) {
         return false;
     }
     if (!chat_prompt_render(conversation->service->model->chat_template, conversation->variables,
-                            prompt, &err)) {
+                            &conversation->prompt, &err)) {
         return err.code == ERROR_OUT_OF_MEMORY
                    ? no_memory(error)
                    : api_error_set(error, API_INVALID, "messages", "%s", err.text);
     }
-    return !conversation->continues || cut_at_mark(prompt, start, error);
+    return !conversation->continues || cut_at_mark(&conversation->prompt, error);
 }
 
 bool conversation_encode(struct conversation *conversation, struct token_list *ids,
                          struct api_error *error) {
     const struct model *model = conversation->service->model;
-    struct text_buffer prompt = {0};
+    const struct text_buffer *prompt = &conversation->prompt;
     struct error err = {0};
-    bool fine = conversation_render(conversation, &prompt, error);
-    if (fine && prompt.length > 0 &&
-        !tokenizer_encode(model->tokenizer, prompt.bytes, prompt.length,
-                          conversation->add_special_tokens, ids, &err)) {
-        fine = api_error_from(error, &err, "messages");
+    if (!conversation_render(conversation, error)) {
+        return false;
     }
-    text_buffer_deinit(&prompt);
-    if (fine && ids->length == 0) {
+    if (prompt->length > 0 && !tokenizer_encode(model->tokenizer, prompt->bytes, prompt->length,
+                                                conversation->add_special_tokens, ids, &err)) {
+        return api_error_from(error, &err, "messages");
+    }
+    if (ids->length == 0) {
         return api_error_set(error, API_INVALID, "messages",
                              "The chat template makes an empty prompt of the messages");
     }
-    if (fine && ids->length >= model->plan.context_length) {
+    if (ids->length >= model->plan.context_length) {
         return api_error_set(error, API_CONTEXT_LENGTH, "messages",
                              "The prompt has %zu tokens, but the model's context has room for %zu, "
                              "the reply included",
                              ids->length, model->plan.context_length);
     }
-    return fine;
+    return true;
 }

@@ -32,6 +32,7 @@ struct conversation {
     struct template_dict *variables; /* of the template */
     bool continues;                  /* the reply goes on within the last message */
     bool add_special_tokens;         /* also what the tokenizer would put around a text (BOS) */
+    struct text_buffer prompt;       /* what it has been rendered to */
 };
 
 /* The body must have passed json_parse. Also after an error the conversation must be
@@ -52,11 +53,11 @@ bool conversation_set_tools(struct conversation *conversation, struct template_v
 bool conversation_set(struct conversation *conversation, const char *name,
                       struct template_value value, struct api_error *error);
 
-/* Appends the prompt as text; once. */
-bool conversation_render(struct conversation *conversation, struct text_buffer *prompt,
-                         struct api_error *error);
+/* Makes the prompt as text; once. */
+bool conversation_render(struct conversation *conversation, struct api_error *error);
 
-/* Appends its token ids, of which there are some, but fewer than the context holds; once. */
+/* Makes the prompt, once, and appends its token ids, of which there are some, but fewer than the
+ * context holds. */
 bool conversation_encode(struct conversation *conversation, struct token_list *ids,
                          struct api_error *error);
 

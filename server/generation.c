@@ -11,8 +11,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { MAX_TOKENS_DEFAULT = 16 }; /* OpenAI's */
-
 /* The greatest double below 2^63: seeds are 64-bit integers, JSON numbers are doubles. */
 #define SEED_LIMIT 9223372036854774784.0
 
@@ -271,12 +269,12 @@ static bool find_breakers(struct generation *generation, struct api_error *error
     return true;
 }
 
-static struct generation defaults_of(const struct service *service) {
+static struct generation defaults_of(const struct service *service, int64_t max_tokens) {
     struct sampling sampling = sampling_default();
     sampling.temperature = 1.0f;
     return (struct generation){
         .service = service,
-        .max_tokens = MAX_TOKENS_DEFAULT,
+        .max_tokens = max_tokens,
         .n = 1,
         .draft_tokens = (int64_t)service->draft_tokens,
         .sampling = sampling,
@@ -288,8 +286,8 @@ static struct generation defaults_of(const struct service *service) {
     };
 }
 
-bool generation_describe(const struct service *service, cJSON *schema) {
-    struct generation defaults = defaults_of(service);
+bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema) {
+    struct generation defaults = defaults_of(service, max_tokens);
     return parameters_describe(parameters, PARAMETERS, &defaults, schema);
 }
 
@@ -302,8 +300,8 @@ static bool check_model(const struct generation *generation, struct api_error *e
 }
 
 bool generation_read(struct generation *generation, const struct service *service,
-                     const cJSON *object, struct api_error *error) {
-    *generation = defaults_of(service);
+                     const cJSON *object, int64_t max_tokens, struct api_error *error) {
+    *generation = defaults_of(service, max_tokens);
     struct sampling *sampling = &generation->sampling;
     if (!parameters_read(object, parameters, PARAMETERS, generation, error) ||
         !check_model(generation, error)) {

@@ -23,6 +23,12 @@ enum {
     LOGIT_BIASES_MAX = 1024,
 };
 
+/* Tokens of a reply where the request does not say. */
+enum {
+    REPLY_TOKENS_FEW = 16,         /* OpenAI's, for completions */
+    REPLY_TOKENS_ALL = 1000000000, /* as many as the context holds */
+};
+
 struct generation {
     const struct service *service;
     const char *model; /* NULL: not named */
@@ -51,14 +57,14 @@ struct generation {
     struct token_list breaker_runs;
 };
 
-/* Reads the parameters from the object, which must outlive what is read. Also after an error the
- * generation must be deinitialized. */
+/* Reads the parameters from the object, which must outlive what is read; `max_tokens` is the default
+ * of that name. Also after an error the generation must be deinitialized. */
 bool generation_read(struct generation *generation, const struct service *service,
-                     const cJSON *object, struct api_error *error);
+                     const cJSON *object, int64_t max_tokens, struct api_error *error);
 void generation_deinit(struct generation *generation);
 
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */
-bool generation_describe(const struct service *service, cJSON *schema);
+bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema);
 
 /* What session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
  * the request. */

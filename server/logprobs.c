@@ -2,6 +2,7 @@
 
 #include "engine/text/token_bytes.h"
 #include "engine/text/utf8.h"
+#include "server/answer.h"
 #include "server/json.h"
 
 #include <math.h>
@@ -126,21 +127,18 @@ static cJSON *create_tops(const struct logprobs *logprobs, size_t index,
     return NULL;
 }
 
-/* Takes over `item`, which may be NULL. */
-static bool append(cJSON *array, cJSON *item) {
-    if (item != NULL && cJSON_AddItemToArray(array, item)) {
-        return true;
+/* The index behind the last token that begins before character `end`. */
+static size_t find_end(const struct logprobs *logprobs, size_t end) {
+    size_t next = logprobs->taken;
+    while (next < logprobs->count && logprobs->entries[next].offset < end) {
+        next++;
     }
-    cJSON_Delete(item);
-    return false;
+    return next;
 }
 
 cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end) {
     size_t first = logprobs->taken;
-    size_t next = first;
-    while (next < logprobs->count && logprobs->entries[next].offset < end) {
-        next++;
-    }
+    size_t next = find_end(logprobs, end);
     if (next == first) {
         return cJSON_CreateNull();
     }
@@ -153,12 +151,75 @@ cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenize
     bool ok = names != NULL && numbers != NULL && tops != NULL && offsets != NULL;
     for (size_t i = first; ok && i < next; i++) {
         const struct logprobs_entry *entry = &logprobs->entries[i];
-        ok = append(names, create_name(tokenizer, entry->token)) &&
-             append(numbers, entry->known ? create_logprob(entry->logprob) : cJSON_CreateNull()) &&
-             (logprobs->top_count == 0 || append(tops, create_tops(logprobs, i, tokenizer))) &&
-             append(offsets, cJSON_CreateNumber((double)entry->offset));
+        ok = answer_append(names, create_name(tokenizer, entry->token)) &&
+             answer_append(numbers,
+                           entry->known ? create_logprob(entry->logprob) : cJSON_CreateNull()) &&
+             (logprobs->top_count == 0 ||
+              answer_append(tops, create_tops(logprobs, i, tokenizer))) &&
+             answer_append(offsets, cJSON_CreateNumber((double)entry->offset));
     }
     if (!ok) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    logprobs->taken = next;
+    return object;
+}
+
+/* ---- Of chat completions ---- */
+
+static cJSON *create_bytes(const struct tokenizer *tokenizer, int32_t token) {
+    struct text_buffer bytes = {0};
+    cJSON *array = cJSON_CreateArray();
+    bool ok = array != NULL && tokenizer_token_bytes(tokenizer, token, &bytes, NULL);
+    for (size_t i = 0; ok && i < bytes.length; i++) {
+        ok = answer_append(array, cJSON_CreateNumber((unsigned char)bytes.bytes[i]));
+    }
+    text_buffer_deinit(&bytes);
+    if (!ok) {
+        cJSON_Delete(array);
+        return NULL;
+    }
+    return array;
+}
+
+/* Appends a token to the array; NULL when memory is out. */
+static cJSON *append_token(cJSON *array, const struct tokenizer *tokenizer, int32_t token,
+                           float logprob) {
+    cJSON *object = cJSON_CreateObject();
+    bool ok = answer_add(object, "token", create_name(tokenizer, token)) &&
+              answer_add(object, "logprob", create_logprob(logprob)) &&
+              answer_add(object, "bytes", create_bytes(tokenizer, token));
+    return answer_append(array, object) && ok ? object : NULL;
+}
+
+static bool append_entry(cJSON *content, const struct logprobs *logprobs, size_t index,
+                         const struct tokenizer *tokenizer) {
+    const struct logprobs_entry *entry = &logprobs->entries[index];
+    const struct token_logprob *top = logprobs->tops + index * logprobs->top_count;
+    cJSON *object = append_token(content, tokenizer, entry->token, entry->logprob);
+    cJSON *tops = cJSON_AddArrayToObject(object, "top_logprobs");
+    bool ok = tops != NULL;
+    for (size_t i = 0; ok && i < logprobs->top_count && top[i].token >= 0; i++) {
+        ok = append_token(tops, tokenizer, top[i].token, top[i].logprob) != NULL;
+    }
+    return ok;
+}
+
+cJSON *logprobs_take_chat(struct logprobs *logprobs, const struct tokenizer *tokenizer,
+                          size_t end) {
+    size_t first = logprobs->taken;
+    size_t next = find_end(logprobs, end);
+    if (next == first) {
+        return cJSON_CreateNull();
+    }
+    cJSON *object = cJSON_CreateObject();
+    cJSON *content = cJSON_AddArrayToObject(object, "content");
+    bool ok = content != NULL;
+    for (size_t i = first; ok && i < next; i++) {
+        ok = append_entry(content, logprobs, i, tokenizer);
+    }
+    if (!ok || cJSON_AddNullToObject(object, "refusal") == NULL) {
         cJSON_Delete(object);
         return NULL;
     }

@@ -45,6 +45,15 @@ bool logprobs_push(struct logprobs *logprobs, int32_t token, const float *logpro
  * when memory is out. */
 cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end);
 
+/* The same, as chat completions tell of them:
+ *
+ *     {"content": [{"token": " a", "logprob": -0.12, "bytes": [32, 97], "top_logprobs": […]}, …]} */
+cJSON *logprobs_take_chat(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end);
+
+/* Either of them. */
+typedef cJSON *logprobs_taker(struct logprobs *logprobs, const struct tokenizer *tokenizer,
+                              size_t end);
+
 void logprobs_deinit(struct logprobs *logprobs);
 
 #endif

@@ -63,7 +63,7 @@ static bool read_parameters(struct messages_request *request, const struct servi
         return false;
     }
     rename_parameter(request->json, "stop_sequences", "stop");
-    if (!generation_read(&request->generation, service, request->json, error)) {
+    if (!generation_read(&request->generation, service, request->json, REPLY_TOKENS_ALL, error)) {
         return false;
     }
     request->generation.n = 1; /* this API has no such parameter */

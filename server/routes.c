@@ -20,6 +20,7 @@ static const struct route routes[] = {
     {"GET", "/v1/models/", api_models_one, true},
     {"POST", "/v1/completions", api_completions, false},
     {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, false},
+    {"POST", "/v1/chat/completions", api_chat, false},
     {"POST", "/apply-template", api_apply_template, false},
     {"POST", "/tokenize", api_tokenize, false},
     {"POST", "/detokenize", api_detokenize, false},

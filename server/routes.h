@@ -14,6 +14,7 @@ void routes_handle(struct http_exchange *exchange, void *context);
 /* The handlers, each in the file of its name. `rest` is what follows a path that ends in '/'. */
 void api_apply_template(struct http_exchange *exchange, const struct service *service,
                         const char *rest);
+void api_chat(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_completions(struct http_exchange *exchange, const struct service *service,
                      const char *rest);
 void api_messages_count_tokens(struct http_exchange *exchange, const struct service *service,

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "importer/model.h"
+#include "server/chat_format.h"
 #include "server/chat_traits.h"
 #include "server/grammar_cache.h"
 #include "server/vocabulary_index.h"
@@ -20,6 +21,7 @@ struct service {
     const char *model_id;
     const struct serve_options *options;
     struct chat_traits chat_traits; /* if the model has a chat template */
+    struct chat_format chat_format;
     struct engine *engine;
     struct vocabulary_index *index;
     struct grammar_cache *grammars;

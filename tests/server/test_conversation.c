@@ -61,7 +61,9 @@ static char *prompt_of(const char *source, const char *body) {
     open_setup(&setup, source);
     bool fine = conversation_open(&conversation, &setup.service, body, strlen(body), &error) &&
                 conversation_read(&conversation, &error) &&
-                conversation_render(&conversation, &prompt, &error);
+                conversation_render(&conversation, &error);
+    prompt = conversation.prompt;
+    conversation.prompt = (struct text_buffer){0};
     conversation_deinit(&conversation);
     close_setup(&setup);
     if (!fine) {

@@ -19,14 +19,11 @@ static void render(const char *body, struct text_buffer *out) {
     arena_init(&chat.arena);
     chat.tokens = template_dict_new(&chat.arena);
     cr_assert(template_parse(&chat.usual, printing, sizeof printing - 1, NULL));
-    cr_assert(text_buffer_append(out, "", 0));
     bool fine = conversation_open(&conversation, &service, body, strlen(body), &error) &&
                 messages_prompt_read(&conversation, &error) &&
-                conversation_render(&conversation, out, &error);
-    if (!fine) {
-        out->length = 0;
-        cr_assert(text_buffer_append(out, error.message, strlen(error.message)));
-    }
+                conversation_render(&conversation, &error);
+    const char *text = fine ? conversation.prompt.bytes : error.message;
+    cr_assert(text_buffer_append(out, text, strlen(text)));
     conversation_deinit(&conversation);
     template_close(chat.usual);
     arena_deinit(&chat.arena);

@@ -1,0 +1,139 @@
+#include "server/chat_request.h"
+
+#include "server/json.h"
+#include "server/parameters.h"
+
+#include <string.h>
+
+/* llama-server's names. */
+static bool read_reasoning_format(const cJSON *value, void *target, struct api_error *error) {
+    static const struct {
+        const char *name;
+        bool keeps_thoughts;
+    } formats[] = {{"auto", false}, {"deepseek", false}, {"none", true}};
+    struct chat_request *request = target;
+    for (size_t i = 0; cJSON_IsString(value) && i < sizeof formats / sizeof *formats; i++) {
+        if (strcmp(value->valuestring, formats[i].name) == 0) {
+            request->keeps_thoughts = formats[i].keeps_thoughts;
+            return true;
+        }
+    }
+    return api_error_set(error, API_INVALID, "reasoning_format",
+                         "reasoning_format must be \"auto\", \"deepseek\" or \"none\"");
+}
+
+#define FIELD(name) offsetof(struct chat_request, name)
+#define REFUSED(name, why, accepted)                                                               \
+    { name, PARAMETER_REFUSED, 0, 0, 0, NULL, why, accepted }
+
+/* clang-format off */
+static const struct parameter parameters[] = {
+    {"max_completion_tokens", PARAMETER_INTEGER, 0, 1e9, FIELD(generation.max_tokens), NULL,
+     "Tokens after which a choice ends.", NULL},
+    {"logprobs", PARAMETER_BOOLEAN, 0, 0, FIELD(logprobs), NULL,
+     "Tell each token's logprob.", NULL},
+    {"top_logprobs", PARAMETER_INTEGER, 0, TOP_LOGPROBS_MAX, FIELD(top_logprobs), NULL,
+     "And those of so many of the most probable tokens.", NULL},
+    {"reasoning_format", PARAMETER_OTHER, 0, 0, 0, read_reasoning_format,
+     "Where what the model thinks goes: auto or deepseek: reasoning_content; none: content.",
+     JSON({"enum": ["auto", "deepseek", "none", null], "default": "auto"})},
+    REFUSED("functions", "tools has taken its place", NULL),
+    REFUSED("function_call", "tool_choice has taken its place", JSON("none")),
+    REFUSED("modalities", "replies are text", JSON(["text"])),
+    REFUSED("audio", "replies are text", NULL),
+    REFUSED("web_search_options", "the server reads no web pages", NULL),
+    REFUSED("chat_template", "the model brings its own", NULL),
+    REFUSED("echo", "use /v1/completions", NULL),
+    REFUSED("prompt_logprobs", "use /v1/completions with echo", NULL),
+    REFUSED("use_beam_search", "tokens are sampled", NULL),
+};
+/* clang-format on */
+
+enum { PARAMETERS = sizeof parameters / sizeof *parameters };
+
+static const struct chat_request defaults;
+
+bool chat_request_describe(const struct service *service, cJSON *schema) {
+    return generation_describe(service, REPLY_TOKENS_ALL, schema) &&
+           parameters_describe(parameters, PARAMETERS, &defaults, schema);
+}
+
+static bool check_together(const struct chat_request *request, struct api_error *error) {
+    if (request->top_logprobs > 0 && !request->logprobs) {
+        return api_error_set(error, API_INVALID, "top_logprobs",
+                             "top_logprobs needs logprobs to be true");
+    }
+    if ((size_t)request->generation.n > request->service->choices_max) {
+        return api_error_set(error, API_INVALID, "n",
+                             "n is %lld, more than the %zu choices that one request may have",
+                             (long long)request->generation.n, request->service->choices_max);
+    }
+    return true;
+}
+
+static bool read_json(struct chat_request *request, const char *body, size_t length,
+                      struct api_error *error) {
+    struct error err = {0};
+    if (!json_parse(&request->json, body, length, &err)) {
+        return api_error_from(error, &err, NULL);
+    }
+    return cJSON_IsObject(request->json) ||
+           api_error_set(error, API_INVALID, NULL, "The body must be a JSON object, but is %s",
+                         parameters_kind(request->json));
+}
+
+/* Tools that may not be called are none, for the template, too. */
+static bool read_prompt(struct chat_request *request, const char *body, size_t length,
+                        struct api_error *error) {
+    struct conversation *conversation = &request->conversation;
+    return conversation_open(conversation, request->service, body, length, error) &&
+           conversation_read(conversation, error) &&
+           (tool_choice_allows_calls(&request->tools) ||
+            conversation_set(conversation, "tools", template_none(), error)) &&
+           conversation_encode(conversation, &request->prompt.ids, error);
+}
+
+bool chat_request_read(struct chat_request *request, const struct service *service,
+                       const char *body, size_t length, struct api_error *error) {
+    *request = defaults;
+    request->service = service;
+    return read_json(request, body, length, error) &&
+           generation_read(&request->generation, service, request->json, REPLY_TOKENS_ALL, error) &&
+           parameters_read(request->json, parameters, PARAMETERS, request, error) &&
+           tool_choice_read(&request->tools, request->json, error) &&
+           check_together(request, error) && read_prompt(request, body, length, error);
+}
+
+void chat_request_deinit(struct chat_request *request) {
+    token_list_deinit(&request->prompt.ids);
+    conversation_deinit(&request->conversation);
+    tool_choice_deinit(&request->tools);
+    generation_deinit(&request->generation);
+    cJSON_Delete(request->json);
+}
+
+struct completion_options chat_request_options(const struct chat_request *request) {
+    const struct chat_format *format = &request->service->chat_format;
+    bool calls = tool_choice_allows_calls(&request->tools);
+    return (struct completion_options){
+        .service = request->service,
+        .generation = &request->generation,
+        .logprobs = request->logprobs,
+        .top_logprobs = (size_t)request->top_logprobs,
+        .shown = format->marks,
+        .shown_count = calls ? format->mark_count : format->reasoning_mark_count,
+    };
+}
+
+/* A reply that must have a form has no room for thoughts. */
+struct chat_reply_options chat_request_reply_options(const struct chat_request *request) {
+    const struct chat_format *format = &request->service->chat_format;
+    const struct text_buffer *prompt = &request->conversation.prompt;
+    bool splits = !request->keeps_thoughts && request->generation.grammar == NULL;
+    bool calls = tool_choice_allows_calls(&request->tools);
+    return (struct chat_reply_options){
+        .marks = splits ? format->reasoning : NULL,
+        .thinks = reasoning_is_open(format->reasoning, prompt->bytes, prompt->length),
+        .tool_format = calls ? format->tools : NULL,
+    };
+}
