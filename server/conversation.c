@@ -22,7 +22,7 @@ static const struct template_value *member_of(const struct template_dict *dict, 
 
 bool conversation_open(struct conversation *conversation, const struct service *service,
                        const char *body, size_t length, struct api_error *error) {
-    *conversation = (struct conversation){.service = service};
+    *conversation = (struct conversation){.service = service, .parameter = "messages"};
     arena_init(&conversation->arena);
     if (service->model->chat_template == NULL) {
         return api_error_set(error, API_INVALID, NULL, "This model cannot chat: %s",
@@ -89,8 +89,8 @@ static bool read_boolean(const struct conversation *conversation, const char *na
     return true;
 }
 
-/* Variables that only some templates know. What the request says elsewhere comes later, and wins. */
-static bool read_variables(struct conversation *conversation, struct api_error *error) {
+/* What the request says elsewhere comes later, and wins. */
+bool conversation_read_variables(struct conversation *conversation, struct api_error *error) {
     static const struct {
         const char *name;
         enum template_type type;
@@ -127,7 +127,7 @@ static bool read_variables(struct conversation *conversation, struct api_error *
 bool conversation_read(struct conversation *conversation, struct api_error *error) {
     const struct template_value *messages = member_of(conversation->request, "messages");
     const struct template_value *tools = member_of(conversation->request, "tools");
-    if (!read_variables(conversation, error) ||
+    if (!conversation_read_variables(conversation, error) ||
         !read_boolean(conversation, "add_special_tokens", &conversation->add_special_tokens,
                       error) ||
         !read_boolean(conversation, "continue_final_message", &conversation->continues, error)) {
@@ -207,7 +207,7 @@ bool conversation_render(struct conversation *conversation, struct api_error *er
                             &conversation->prompt, &err)) {
         return err.code == ERROR_OUT_OF_MEMORY
                    ? no_memory(error)
-                   : api_error_set(error, API_INVALID, "messages", "%s", err.text);
+                   : api_error_set(error, API_INVALID, conversation->parameter, "%s", err.text);
     }
     return !conversation->continues || cut_at_mark(&conversation->prompt, error);
 }
@@ -222,14 +222,14 @@ bool conversation_encode(struct conversation *conversation, struct token_list *i
     }
     if (prompt->length > 0 && !tokenizer_encode(model->tokenizer, prompt->bytes, prompt->length,
                                                 conversation->add_special_tokens, ids, &err)) {
-        return api_error_from(error, &err, "messages");
+        return api_error_from(error, &err, conversation->parameter);
     }
     if (ids->length == 0) {
-        return api_error_set(error, API_INVALID, "messages",
+        return api_error_set(error, API_INVALID, conversation->parameter,
                              "The chat template makes an empty prompt of the messages");
     }
     if (ids->length >= model->plan.context_length) {
-        return api_error_set(error, API_CONTEXT_LENGTH, "messages",
+        return api_error_set(error, API_CONTEXT_LENGTH, conversation->parameter,
                              "The prompt has %zu tokens, but the model's context has room for %zu, "
                              "the reply included",
                              ids->length, model->plan.context_length);

@@ -28,6 +28,7 @@
 struct conversation {
     const struct service *service;
     struct arena arena;
+    const char *parameter;           /* that has the messages, for errors: "messages" */
     struct template_dict *request;   /* the members of the body */
     struct template_dict *variables; /* of the template */
     bool continues;                  /* the reply goes on within the last message */
@@ -44,6 +45,9 @@ void conversation_deinit(struct conversation *conversation);
 /* Reads what a chat completion says of its prompt: messages, tools, documents, reasoning_effort,
  * chat_template_kwargs, add_generation_prompt, continue_final_message, add_special_tokens. */
 bool conversation_read(struct conversation *conversation, struct api_error *error);
+
+/* Of these, what only some templates know: documents, reasoning_effort, chat_template_kwargs. */
+bool conversation_read_variables(struct conversation *conversation, struct api_error *error);
 
 /* The same, for those who build it of something else. The values live in the arena. */
 bool conversation_set_messages(struct conversation *conversation, struct template_value messages,

@@ -13,7 +13,13 @@ void sse_begin(struct http_exchange *exchange) {
 }
 
 void sse_send(struct http_exchange *exchange, char *json) {
-    if (json == NULL || !write_text(exchange, "data: ") || !write_text(exchange, json) ||
+    sse_send_event(exchange, NULL, json);
+}
+
+void sse_send_event(struct http_exchange *exchange, const char *type, char *json) {
+    bool named = type == NULL || (write_text(exchange, "event: ") && write_text(exchange, type) &&
+                                  write_text(exchange, "\n"));
+    if (!named || json == NULL || !write_text(exchange, "data: ") || !write_text(exchange, json) ||
         !write_text(exchange, "\n\n")) {
         http_stream_end(exchange);
     }

@@ -11,6 +11,9 @@ void sse_begin(struct http_exchange *exchange);
  * without [DONE], by which a client knows that it is not whole. */
 void sse_send(struct http_exchange *exchange, char *json);
 
+/* The same with a line "event: type" before it, for clients of Anthropic's API and of responses. */
+void sse_send_event(struct http_exchange *exchange, const char *type, char *json);
+
 void sse_done(struct http_exchange *exchange);
 
 #endif

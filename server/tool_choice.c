@@ -20,6 +20,7 @@ struct notation {
     bool type_is_required;
     const char *schema;
     const char *expected;
+    const char *expected_choice; /* of a tool by its name */
 };
 
 static const struct notation openai = {
@@ -28,6 +29,15 @@ static const struct notation openai = {
     .type_is_required = true,
     .schema = "parameters",
     .expected = "{\"type\": \"function\", \"function\": {\"name\": …, \"parameters\": {…}}}",
+    .expected_choice = "{\"type\": \"function\", \"function\": {\"name\": …}}",
+};
+
+static const struct notation responses = {
+    .type = "function",
+    .type_is_required = true,
+    .schema = "parameters",
+    .expected = "{\"type\": \"function\", \"name\": …, \"parameters\": {…}}",
+    .expected_choice = "{\"type\": \"function\", \"name\": …}",
 };
 
 static const struct notation anthropic = {
@@ -165,13 +175,15 @@ static bool check_use(const struct tool_choice *choice, struct api_error *error)
                          "tool_choice requires a call, but there are no tools");
 }
 
-bool tool_choice_read(struct tool_choice *choice, const cJSON *request, struct api_error *error) {
+static bool read_openai(struct tool_choice *choice, const struct notation *notation,
+                        const cJSON *request, struct api_error *error) {
     static const struct use_name names[] = {
         {"auto", TOOL_USE_AUTO}, {"none", TOOL_USE_NONE}, {"required", TOOL_USE_REQUIRED}};
     const cJSON *value = member(request, "tool_choice");
     const cJSON *parallel = member(request, "parallel_tool_calls");
-    const cJSON *name = member(member(value, "function"), "name");
-    if (!read_tools(choice, &openai, request, error)) {
+    const cJSON *function = notation->function != NULL ? member(value, notation->function) : value;
+    const cJSON *name = member(function, "name");
+    if (!read_tools(choice, notation, request, error)) {
         return false;
     }
     if (parallel != NULL && !cJSON_IsBool(parallel)) {
@@ -185,10 +197,19 @@ bool tool_choice_read(struct tool_choice *choice, const cJSON *request, struct a
     }
     if (value != NULL && !find_use(names, sizeof names / sizeof *names, value, &choice->use)) {
         return api_error_set(error, API_INVALID, "tool_choice",
-                             "tool_choice must be \"none\", \"auto\", \"required\" or {\"type\": "
-                             "\"function\", \"function\": {\"name\": …}}");
+                             "tool_choice must be \"none\", \"auto\", \"required\" or %s",
+                             notation->expected_choice);
     }
     return check_use(choice, error);
+}
+
+bool tool_choice_read(struct tool_choice *choice, const cJSON *request, struct api_error *error) {
+    return read_openai(choice, &openai, request, error);
+}
+
+bool tool_choice_read_responses(struct tool_choice *choice, const cJSON *request,
+                                struct api_error *error) {
+    return read_openai(choice, &responses, request, error);
 }
 
 bool tool_choice_read_messages(struct tool_choice *choice, const cJSON *request,

@@ -4,7 +4,7 @@
  *     "tool_choice": "none", "auto", "required" or {"type": "function", "function": {"name": "find"}},
  *     "parallel_tool_calls": true
  *
- * or Anthropic's
+ * (those of responses have no member "function", but what is in it), or Anthropic's
  *
  *     "tools": [{"name": "find", "input_schema": {…}}],
  *     "tool_choice": {"type": "none", "auto", "any" or "tool", "name": "find",
@@ -47,6 +47,8 @@ struct tool_choice {
 
 /* Also after an error the choice must be deinitialized. */
 bool tool_choice_read(struct tool_choice *choice, const cJSON *request, struct api_error *error);
+bool tool_choice_read_responses(struct tool_choice *choice, const cJSON *request,
+                                struct api_error *error);
 bool tool_choice_read_messages(struct tool_choice *choice, const cJSON *request,
                                struct api_error *error);
 void tool_choice_deinit(struct tool_choice *choice);
