@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const struct interpret_entry *const tables[] = {interpret_elementwise, interpret_shape,
-                                                       interpret_layers};
+                                                       interpret_index, interpret_layers};
 
 enum { TABLE_COUNT = sizeof tables / sizeof tables[0] };
 

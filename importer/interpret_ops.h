@@ -41,6 +41,7 @@ struct interpret_entry {
 /* Tables that end with an entry whose op is NULL. */
 extern const struct interpret_entry interpret_elementwise[]; /* Add, Equal, Where, Cast, ... */
 extern const struct interpret_entry interpret_shape[];       /* Reshape, Gather, ReduceSum, ... */
+extern const struct interpret_entry interpret_index[];       /* ScatterND, GatherND, NonZero */
 extern const struct interpret_entry interpret_layers[];      /* MatMul, norms, Softmax, ... */
 
 /* Input `slot`, or NULL if it is absent. */

@@ -71,6 +71,8 @@ static const struct integer_case integer_cases[] = {
     {"Gather", MATRIX(2, 2, 1, 2, 3, 4), SCALAR(-1), LIST(2, 3, 4), "axis", 0},
     {"Gather", MATRIX(2, 2, 1, 2, 3, 4), LIST(3, 1, 0, 1), MATRIX(2, 3, 2, 1, 2, 4, 3, 4), "axis",
      1},
+    {"GatherND", MATRIX(2, 2, 1, 2, 3, 4), MATRIX(2, 1, 1, 0), MATRIX(2, 2, 3, 4, 1, 2), NULL, 0},
+    {"GatherND", MATRIX(2, 2, 1, 2, 3, 4), MATRIX(2, 2, 0, 1, 1, -2), LIST(2, 2, 3), NULL, 0},
     {"Reshape", LIST(4, 1, 2, 3, 4), LIST(2, 2, -1), MATRIX(2, 2, 1, 2, 3, 4), NULL, 0},
     {"Reshape", MATRIX(2, 2, 1, 2, 3, 4), LIST(2, 0, -1), MATRIX(2, 2, 1, 2, 3, 4), NULL, 0},
     {"Unsqueeze", LIST(2, 5, 6), LIST(1, -1), MATRIX(2, 1, 5, 6), NULL, 0},
@@ -95,6 +97,7 @@ static const struct integer_case integer_cases[] = {
     {"Flatten", MATRIX(2, 2, 1, 2, 3, 4), SCALAR(0), MATRIX(4, 1, 1, 2, 3, 4), "axis", 2},
     {"ConstantOfShape", LIST(1, 2), SCALAR(0), LIST(2, 0, 0), NULL, 0},
     {"Neg", LIST(2, 1, -2), SCALAR(0), LIST(2, -1, 2), NULL, 0},
+    {"NonZero", MATRIX(2, 2, 0, 5, 7, 0), SCALAR(0), MATRIX(2, 2, 0, 1, 1, 0), NULL, 0},
     {"Not", LIST(2, 1, 0), SCALAR(0), LIST(2, 0, 1), NULL, 0},
     {"Cast", LIST(2, 1, 300), SCALAR(0), LIST(2, 1, 300), "to", TENSOR_I32},
     {"Cast", LIST(2, 0, 300), SCALAR(0), LIST(2, 0, 1), "to", TENSOR_BOOL},
@@ -102,8 +105,8 @@ static const struct integer_case integer_cases[] = {
 };
 
 static bool is_unary(const char *op) {
-    static const char *const unary[] = {"Shape", "Transpose", "Flatten", "ConstantOfShape",
-                                        "Neg",   "Not",       "Cast",    "Identity"};
+    static const char *const unary[] = {"Shape",   "Transpose", "Flatten", "ConstantOfShape", "Neg",
+                                        "NonZero", "Not",       "Cast",    "Identity"};
     for (size_t i = 0; i < sizeof unary / sizeof unary[0]; i++) {
         if (strcmp(unary[i], op) == 0) {
             return true;
@@ -140,6 +143,25 @@ Test(interpret, operators_on_integers_give_what_onnx_defines) {
         interpretation_deinit(&run);
         graph_close(graph);
     }
+}
+
+Test(interpret, slices_are_scattered_over_a_copy) {
+    struct graph *graph = small_graph();
+    struct interpretation run;
+    struct error err = {0};
+    add_integers(graph, "data", 2, (const int64_t[]){3, 2}, (const int64_t[]){1, 2, 3, 4, 5, 6});
+    add_integers(graph, "indices", 2, (const int64_t[]){2, 1}, (const int64_t[]){2, 0});
+    add_integers(graph, "updates", 2, (const int64_t[]){2, 2}, (const int64_t[]){7, 8, 9, 10});
+    add_node(graph, "", "ScatterND", "data,indices,updates", "y");
+    const struct tensor *y = evaluate(graph, &run, &err);
+    cr_assert(y != NULL, "%s", err.text);
+    const int64_t expected[] = {9, 10, 3, 4, 7, 8};
+    for (size_t i = 0; i < 6; i++) {
+        cr_expect_eq(tensor_integer(y, i), expected[i], "element %zu", i);
+    }
+    cr_expect_eq(tensor_integer(graph_constant(graph, graph_find(graph, "data")), 0), 1);
+    interpretation_deinit(&run);
+    graph_close(graph);
 }
 
 Test(interpret, float_operators_round_to_f32) {
@@ -236,6 +258,13 @@ Test(interpret, hostile_arguments_are_refused) {
     add_integers(graph, "index", 0, NULL, &two);
     add_node(graph, "", "Gather", "x,index", "y");
     expect_error(graph, "out of range");
+
+    graph = small_graph();
+    add_floats(graph, "x", 1, &two, numbers);
+    add_integers(graph, "outside", 2, (const int64_t[]){1, 1}, &two);
+    add_floats(graph, "update", 1, (const int64_t[]){1}, numbers);
+    add_node(graph, "", "ScatterND", "x,outside,update", "y");
+    expect_error(graph, "lies outside");
 
     graph = small_graph();
     add_floats(graph, "x", 1, &two, numbers);
