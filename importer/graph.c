@@ -310,6 +310,11 @@ int graph_input(const struct graph *graph, const struct graph_node *node, size_t
     return slot < node->input_count ? resolve(graph, node->inputs[slot]) : GRAPH_NONE;
 }
 
+int graph_output(const struct graph *graph, size_t i) {
+    int declared = graph->outputs[i];
+    return graph->values[declared].unread ? GRAPH_NONE : resolve(graph, declared);
+}
+
 int graph_used_output(const struct graph *graph, const struct graph_node *node, size_t slot) {
     int value = slot < node->output_count ? node->outputs[slot] : GRAPH_NONE;
     return value != GRAPH_NONE && graph->values[value].uses > 0 ? value : GRAPH_NONE;
@@ -493,9 +498,11 @@ void graph_sweep(struct graph *graph) {
         graph->values[v].is_output = false;
     }
     for (size_t i = 0; i < graph->output_count; i++) {
-        graph->outputs[i] = resolve(graph, graph->outputs[i]);
-        graph->values[graph->outputs[i]].uses++;
-        graph->values[graph->outputs[i]].is_output = true;
+        int output = graph_output(graph, i);
+        if (output != GRAPH_NONE) {
+            graph->values[output].uses++;
+            graph->values[output].is_output = true;
+        }
     }
     /* Backwards: when a node is met, all that can read it has been counted. */
     for (size_t n = graph->node_count; n-- > 0;) {

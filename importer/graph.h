@@ -66,6 +66,7 @@ struct graph_value {
     int uses;                      /* readers, graph outputs included, as of the last sweep */
     bool is_input;
     bool is_output;
+    bool unread;           /* a declared output that a pass found to be read by nobody */
     enum tensor_type type; /* declared, for graph inputs and outputs; else TENSOR_NONE */
     size_t rank;
     const int64_t *dims; /* declared: GRAPH_DIM_SYMBOLIC where it is a name */
@@ -121,7 +122,7 @@ struct graph {
     size_t node_capacity;
     int *inputs;
     size_t input_count;
-    int *outputs;
+    int *outputs; /* as declared; graph_output has what became of them */
     size_t output_count;
     struct graph_opset *opsets;
     size_t opset_count;
@@ -165,6 +166,9 @@ bool graph_finish(struct graph *graph, struct error *err);
 
 /* The value that input `slot` of the node reads, after replacements; GRAPH_NONE if absent. */
 int graph_input(const struct graph *graph, const struct graph_node *node, size_t slot);
+
+/* The value that is the graph's i-th output by now; GRAPH_NONE: it is unread. */
+int graph_output(const struct graph *graph, size_t i);
 
 /* Output `slot` if anybody reads it, else GRAPH_NONE. */
 int graph_used_output(const struct graph *graph, const struct graph_node *node, size_t slot);

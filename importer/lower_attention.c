@@ -265,16 +265,37 @@ static bool has_type_of_cache(const struct graph_value *value, const struct cach
     return value->type == (bits == 4 ? TENSOR_U8 : TENSOR_I8);
 }
 
+/* The graph input or output that it is; NULL: none. Of outputs that are one value (a Cast between them
+ * was dropped) it is the one of that name. */
+static const struct graph_value *find_cache(const struct graph *graph, const struct cache *cache) {
+    const struct graph_value *found = NULL;
+    size_t layer;
+    if (cache->value == GRAPH_NONE) {
+        return NULL;
+    }
+    if (cache->is_past) {
+        return graph->values[cache->value].is_input ? &graph->values[cache->value] : NULL;
+    }
+    for (size_t i = 0; i < graph->output_count; i++) {
+        const struct graph_value *declared = &graph->values[graph->outputs[i]];
+        if (graph_output(graph, i) == cache->value) {
+            found = found == NULL || model_config_layer(cache->pattern, declared->name, &layer)
+                        ? declared
+                        : found;
+        }
+    }
+    return found;
+}
+
 /* Is it named as the configuration says, for layer *index, and of the attention's shape where that is
  * static? */
 static enum lower_result check_cache(struct lowering *lowering, const struct graph_node *node,
                                      const struct cache *cache, const struct draft *draft,
                                      size_t *index) {
-    const struct graph_value *value =
-        cache->value != GRAPH_NONE ? &lowering->graph->values[cache->value] : NULL;
+    const struct graph_value *value = find_cache(lowering->graph, cache);
     const struct plan_kv_layer *layer = &draft->layer;
     const char *kind = cache->is_past ? "graph input" : "graph output";
-    if (value == NULL || !(cache->is_past ? value->is_input : value->is_output)) {
+    if (value == NULL) {
         return refuse(lowering, node, "its KV cache \"%.80s\" is not a %s", cache->pattern, kind);
     }
     if (!model_config_layer(cache->pattern, value->name, index)) {

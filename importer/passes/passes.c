@@ -8,6 +8,7 @@ static const struct {
     graph_probing_pass *probe;
 } passes[] = {
     {"settle optional inputs", pass_optional_inputs, NULL},
+    {"drop outputs that are not read", NULL, pass_unread_outputs},
     {"fold constants", pass_fold_constants, NULL},
     {"drop float casts", pass_drop_casts, NULL},
     {"recognize the embedding", pass_embedding, NULL},

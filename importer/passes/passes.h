@@ -77,6 +77,7 @@ graph_pass pass_rotary;
 graph_pass pass_qk_norm;
 graph_pass pass_skip_norm;
 
+graph_probing_pass pass_unread_outputs;
 graph_probing_pass pass_write_out;
 graph_probing_pass pass_attention;
 graph_probing_pass pass_attention_bias;

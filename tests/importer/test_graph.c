@@ -87,7 +87,8 @@ Test(graph, a_replaced_output_stays_an_output) {
     cr_assert(graph_finish(graph, &err), "%s", err.text);
     graph_replace(graph, graph_find(graph, "y"), graph_find(graph, "a"));
     graph_sweep(graph);
-    cr_assert_eq(graph->outputs[0], graph_find(graph, "a"));
+    cr_assert_eq(graph_output(graph, 0), graph_find(graph, "a"));
+    cr_assert_eq(graph->outputs[0], graph_find(graph, "y"), "what is declared stays");
     cr_assert_not(graph->nodes[0].removed);
     cr_assert(graph->nodes[1].removed);
     graph_close(graph);
