@@ -131,7 +131,7 @@ static bool read_initializers(struct graph *graph, const Onnx__GraphProto *proto
 
 /* Inputs and outputs. An input that has an initializer too (IR version 3) is a constant. */
 static bool read_boundary(struct graph *graph, const Onnx__GraphProto *proto, struct error *err) {
-    graph->inputs = arena_allocate(graph->arena, proto->n_input, sizeof(int));
+    graph->inputs = arena_allocate(graph->arena, proto->n_input + 1, sizeof(int));
     graph->outputs = arena_allocate(graph->arena, proto->n_output, sizeof(int));
     if (graph->inputs == NULL || graph->outputs == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a graph's inputs and outputs");
@@ -200,7 +200,6 @@ static const struct {
     {"q_norm_epsilon", ATTRIBUTE_FLOAT},
     {"qk_norm_epsilon", ATTRIBUTE_FLOAT},
     {"qk_output", ATTRIBUTE_INT},
-    {"quant_type", ATTRIBUTE_STRING},
     {"quantize_axis", ATTRIBUTE_INT},
     {"rotary_interleaved", ATTRIBUTE_INT},
     {"scale", ATTRIBUTE_FLOAT},
@@ -362,6 +361,35 @@ static bool read_node(struct graph *graph, const Onnx__NodeProto *proto, struct 
     return true;
 }
 
+static bool is_written(const struct graph *graph, int value) {
+    for (size_t n = 0; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        for (size_t i = 0; i < node->output_count; i++) {
+            if (node->outputs[i] == value) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Some exports (SmolLM3 by the model builder 0.12) read position_ids without declaring them. There is
+ * a place for one more input. */
+static void add_forgotten_input(struct graph *graph) {
+    enum { RANK = 2 };
+    static const int64_t dims[RANK] = {GRAPH_DIM_SYMBOLIC, GRAPH_DIM_SYMBOLIC};
+    int id = graph_find(graph, "position_ids");
+    if (id == GRAPH_NONE || graph->values[id].is_input || graph->values[id].constant != NULL ||
+        is_written(graph, id)) {
+        return;
+    }
+    graph->values[id].is_input = true;
+    graph->values[id].type = TENSOR_I64;
+    graph->values[id].rank = RANK;
+    graph->values[id].dims = dims;
+    graph->inputs[graph->input_count++] = id;
+}
+
 static bool fill_graph(struct graph *graph, const Onnx__GraphProto *proto, struct model_dir *dir,
                        struct error *err) {
     if (proto->n_node > GRAPH_NODES_MAX) {
@@ -371,6 +399,9 @@ static bool fill_graph(struct graph *graph, const Onnx__GraphProto *proto, struc
     bool sound = read_initializers(graph, proto, dir, err) && read_boundary(graph, proto, err);
     for (size_t i = 0; sound && i < proto->n_node; i++) {
         sound = read_node(graph, proto->node[i], dir, err);
+    }
+    if (sound) {
+        add_forgotten_input(graph);
     }
     return sound && graph_finish(graph, err);
 }

@@ -11,6 +11,7 @@
 enum {
     INPUT_QUERY = 0,
     INPUT_KEY = 1,
+    INPUT_VALUE = 2,
     INPUT_COSINES = 7,
     INPUT_SINES = 8,
     INPUT_POSITIONS = 9,
@@ -24,6 +25,17 @@ struct rotation {
     bool interleaved;
     bool whole_heads; /* the tables say how wide a head is: all of it is rotated */
 };
+
+/* Two rotary embeddings of which that of the key has no input, before an attention with packed query, key
+ * and value: the model builder 0.12 writes them for layers of SmolLM3 that have no rotary embedding. */
+static bool is_without_meaning(const struct graph *graph, const struct graph_node *node) {
+    const struct graph_node *query = graph_producer(graph, graph_input(graph, node, INPUT_QUERY));
+    const struct graph_node *key = graph_producer(graph, graph_input(graph, node, INPUT_KEY));
+    return query != NULL && key != NULL && graph_input(graph, node, INPUT_VALUE) == GRAPH_NONE &&
+           graph_node_is(query, MICROSOFT_DOMAIN, "RotaryEmbedding") &&
+           graph_node_is(key, MICROSOFT_DOMAIN, "RotaryEmbedding") &&
+           graph_input(graph, key, 0) == GRAPH_NONE;
+}
 
 /* Does the node rotate `heads` heads? */
 static bool match(const struct graph *graph, int value, int64_t heads, struct rotation *found) {
@@ -45,7 +57,7 @@ static bool match(const struct graph *graph, int value, int64_t heads, struct ro
     /* com.microsoft takes the head's width from the tables unless it is told the heads; positions are
      * what makes tables of the standard's two dimensional. */
     return (said == heads || (microsoft && said == 0 && rotated == 0)) &&
-           graph_attribute_int(node, "is_packed_batching", 0) == 0 &&
+           graph_attribute_int(node, "is_packed_batching", 0) == 0 && found->input != GRAPH_NONE &&
            found->positions != GRAPH_NONE;
 }
 
@@ -66,8 +78,17 @@ bool pass_rotary(struct graph *graph, size_t *changes, struct error *err) {
         struct rotation key;
         bool is_attention = graph_node_is(node, MICROSOFT_DOMAIN, "GroupQueryAttention") ||
                             graph_node_is(node, QUERN_DOMAIN, "Attention");
-        if (node->removed || !is_attention || rotates_itself(graph, node) ||
-            !match(graph, graph_input(graph, node, INPUT_QUERY),
+        if (node->removed || !is_attention || rotates_itself(graph, node)) {
+            continue;
+        }
+        if (is_without_meaning(graph, node)) {
+            const struct graph_node *rotary = graph_producer(graph, node->inputs[INPUT_QUERY]);
+            node->inputs[INPUT_QUERY] = graph_input(graph, rotary, 0);
+            node->inputs[INPUT_KEY] = GRAPH_NONE;
+            ++*changes;
+            continue;
+        }
+        if (!match(graph, graph_input(graph, node, INPUT_QUERY),
                    graph_attribute_int(node, "num_heads", 0), &query) ||
             !match(graph, graph_input(graph, node, INPUT_KEY),
                    graph_attribute_int(node, "kv_num_heads", 0), &key) ||

@@ -43,6 +43,27 @@ Test(lower_attention, smooth_softmax_is_a_sink_of_zero_for_every_head) {
     graph_close(graph);
 }
 
+Test(lower_attention, caches_that_are_cast_on_their_way_out_keep_their_names) {
+    struct graph *graph = begin_decoder();
+    struct plan plan;
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    struct graph_node *node =
+        add_node(graph, MICROSOFT_DOMAIN, "GroupQueryAttention", PACKED, "a,cast_0,cast_1");
+    graph_set_int(node, "num_heads", HEADS);
+    graph_set_int(node, "kv_num_heads", KV_HEADS);
+    graph_set_int(node, "do_rotary", 1);
+    graph_set_int(add_node(graph, "", "Cast", "cast_0", "present.0.key"), "to", TENSOR_F16);
+    graph_set_int(add_node(graph, "", "Cast", "cast_1", "present.0.value"), "to", TENSOR_F16);
+    graph_set_int(add_node(graph, "", "Cast", "x", "y"), "to", TENSOR_F32);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    graph->values[graph_find(graph, "past.0.key")].type = TENSOR_F16;
+    char *reasons = finish_decoder(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 /* Caches of 4 bits, of keys scaled by channel and values scaled alike. */
 static char *lower_with_codes(struct graph *graph, struct plan *plan, const char *k_type,
                               enum tensor_type type) {
@@ -368,6 +389,23 @@ Test(lower_attention, rotary_embeddings_become_part_of_attention) {
         plan_deinit(&plan);
         graph_close(graph);
     }
+}
+
+Test(lower_attention, rotary_embeddings_without_a_key_mean_nothing) {
+    struct graph *graph = begin_arithmetic();
+    struct plan plan;
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", "qkv,position_ids,cos,sin", "q1");
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", ",position_ids,cos,sin", "k1");
+    struct graph_node *attention =
+        add_attention(graph, "q1,k1,,past.0.key,past.0.value,seqlens,total");
+    graph_set_int(attention, "do_rotary", 0);
+    char *reasons = finish_arithmetic(graph, &plan);
+    cr_assert(reasons != NULL, "nothing bounds the context");
+    cr_assert(strstr(reasons, "how long a context") != NULL, "%s", reasons);
+    cr_assert_eq(attention_of(&plan)->rope, PLAN_NONE);
+    free(reasons);
+    plan_deinit(&plan);
+    graph_close(graph);
 }
 
 Test(lower_attention, rotary_embeddings_that_differ_stay_and_have_no_instruction) {

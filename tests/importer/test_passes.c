@@ -68,6 +68,44 @@ Test(passes, how_many_logits_to_keep_is_settled) {
     graph_close(graph);
 }
 
+Test(passes, outputs_that_nobody_reads_go_with_what_computes_them) {
+    static const int64_t dims[] = {-1, -1, 8};
+    static const struct model_config config = {.logits = "logits"};
+    struct graph *graph = small_graph();
+    struct error err = {0};
+    size_t changes = 0;
+    add_input(graph, "x", TENSOR_F32, 3);
+    add_node(graph, "", "Neg", "x", "logits");
+    add_node(graph, "", "Concat", "x,x", "hidden_states");
+    add_output(graph, "logits");
+    add_output(graph, "hidden_states");
+    graph->values[graph_find(graph, "hidden_states")].rank = 3;
+    graph->values[graph_find(graph, "hidden_states")].dims = dims;
+    cr_assert(graph_finish(graph, &err), "%s", err.text);
+    cr_assert(pass_unread_outputs(graph, &config, &changes, &err));
+    graph_sweep(graph);
+    cr_assert_eq(changes, 1);
+    cr_assert(find_node(graph, "Concat") == NULL);
+    cr_assert(find_node(graph, "Neg") != NULL);
+    graph_close(graph);
+}
+
+Test(passes, codes_may_be_transposed_before_they_are_dequantized) {
+    struct graph *graph = small_graph();
+    add_input(graph, "x", TENSOR_F32, 3);
+    int codes = add_elements(graph, "codes", TENSOR_U8, 2, (const int64_t[]){4, 8}, numbers);
+    add_floats(graph, "scales", 1, (const int64_t[]){4}, numbers);
+    add_node(graph, "", "Transpose", "codes", "t");
+    add_node(graph, "", "DequantizeLinear", "t,scales", "weight"); /* along axis 1: outputs */
+    add_node(graph, "", "MatMul", "x,weight", "y");
+    cr_assert_eq(run_pass(graph, pass_linear), 1);
+    const struct graph_node *linear = producer_of_y(graph);
+    cr_assert_eq(graph_input(graph, linear, LINEAR_WEIGHT), codes);
+    cr_assert_eq(graph_attribute_int(linear, "transposed", -1), 0, "rows are outputs");
+    cr_assert_eq(graph_attribute_int(linear, "axis", -1), 0);
+    graph_close(graph);
+}
+
 Test(passes, float_casts_go_and_integer_casts_stay) {
     struct graph *graph = small_graph();
     add_input(graph, "x", TENSOR_F16, 2);
