@@ -86,6 +86,30 @@ const struct operator_support *lower_support(size_t i) {
     return i < OPERATOR_COUNT ? &operators[i].support : NULL;
 }
 
+/* Operators of exports that people try, and what stands in the way. */
+static const struct {
+    const char *domain;
+    const char *op;
+    const char *why;
+} refusals[] = {
+    {MICROSOFT_DOMAIN, "GatedDeltaNet", "layers with a recurrent state have no instruction"},
+    {MICROSOFT_DOMAIN, "LinearAttention", "layers with a recurrent state have no instruction"},
+    {MICROSOFT_DOMAIN, "MatMulBnb4",
+     "codes of FP4 and NF4 have no kernel; quantize with MatMulNBits instead"},
+    {MICROSOFT_DOMAIN, "PagedAttention",
+     "a paged cache outside has no instruction; export without use_paged_attention"},
+};
+
+/* Why an operator that is not in the table has no instruction. */
+static const char *refusal_of(const struct graph_node *node) {
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        if (graph_node_is(node, refusals[i].domain, refusals[i].op)) {
+            return refusals[i].why;
+        }
+    }
+    return node->note != NULL ? node->note : "this operator has no instruction";
+}
+
 /* The imported version of a domain; EVERY_VERSION if the file does not say. */
 static int64_t opset_version(const struct graph *graph, const char *domain) {
     for (size_t i = 0; i < graph->opset_count; i++) {
@@ -333,8 +357,8 @@ static enum lower_result lower_node(struct lowering *lowering, const struct grap
     }
     size_t index = find_operator(node);
     if (index == OPERATOR_COUNT) {
-        const char *why = node->note != NULL ? node->note : "this operator has no instruction";
-        note_reason(lowering->reasons, node, why, node->note == NULL && interpret_knows(node));
+        bool follows = node->note == NULL && interpret_knows(node);
+        note_reason(lowering->reasons, node, refusal_of(node), follows);
         break_outputs(lowering, node);
         return LOWER_REFUSED;
     }
@@ -358,12 +382,26 @@ static int find_output(const struct graph *graph, const char *name) {
     return value != GRAPH_NONE && graph->values[value].is_output ? value : GRAPH_NONE;
 }
 
+static bool check_ids(struct lowering *lowering) {
+    const char *name = lowering->config->input_ids;
+    int ids = graph_find(lowering->graph, name);
+    return (ids != GRAPH_NONE && lowering->graph->values[ids].is_input) ||
+           error_set(
+               lowering->err, ERROR_UNSUPPORTED,
+               "the graph has no input \"%s\"; if it takes embeddings, it is only a part of a "
+               "model",
+               name);
+}
+
 /* The register of the logits, which must be the graph's row output of the configured name. */
 static bool find_logits(struct lowering *lowering) {
     const char *name = lowering->config->logits;
     int output = find_output(lowering->graph, name);
     if (output == GRAPH_NONE) {
-        return error_set(lowering->err, ERROR_BAD_FILE, "the graph has no output \"%s\"", name);
+        return error_set(lowering->err, ERROR_UNSUPPORTED,
+                         "the graph has no output \"%s\"; if it gives hidden states, it is only a "
+                         "part of a model",
+                         name);
     }
     const struct row_value *row = &lowering->rows[output];
     if (row->state != ROW_COLUMNS || !is_whole(lowering, row)) {
@@ -435,6 +473,9 @@ static bool set_context_length(struct lowering *lowering) {
 
 static bool lower_all(struct lowering *lowering, char **reasons) {
     const struct graph *graph = lowering->graph;
+    if (!check_ids(lowering)) {
+        return false;
+    }
     for (size_t n = 0; n < graph->node_count; n++) {
         if (!graph->nodes[n].removed && lower_node(lowering, &graph->nodes[n]) == LOWER_FAILED) {
             return false;

@@ -57,14 +57,14 @@ static bool feed_integers(struct interpretation *run, const struct probe_batch *
     return true;
 }
 
-/* (batch, heads, past, head_dim); halves are computed as f32. */
+/* (batch, heads, past, head_dim), as declared or else configured; halves are computed as f32. */
 static bool feed_past(struct interpretation *run, const struct probe_batch *batch, int input,
-                      struct error *err) {
+                      const struct model_config *config, struct error *err) {
     const struct graph_value *value = &run->graph->values[input];
-    int64_t dims[4] = {(int64_t)batch->size, 1, (int64_t)batch->past, 1};
-    for (size_t i = 1; i < 4; i += 2) {
-        dims[i] = value->dims[i] > 0 ? value->dims[i] : 1;
-    }
+    int64_t heads = config->kv_heads > 0 ? (int64_t)config->kv_heads : 1;
+    int64_t head_dim = config->head_dim > 0 ? (int64_t)config->head_dim : 1;
+    const int64_t dims[4] = {(int64_t)batch->size, value->dims[1] > 0 ? value->dims[1] : heads,
+                             (int64_t)batch->past, value->dims[3] > 0 ? value->dims[3] : head_dim};
     enum tensor_type type = tensor_type_is_float(value->type) ? TENSOR_F32 : value->type;
     return feed_shape(run, input, type, 4, dims, err);
 }
@@ -83,7 +83,7 @@ bool probe_feed(struct interpretation *run, const struct probe_batch *batch,
         } else if (strcmp(value->name, config->position_ids) == 0) {
             fed = feed_integers(run, batch, input, false, err);
         } else if (value->rank == 4) {
-            fed = feed_past(run, batch, input, err);
+            fed = feed_past(run, batch, input, config, err);
         }
         if (!fed) {
             return false;
