@@ -227,9 +227,24 @@ static bool read_content(const struct place *place, const struct template_dict *
 
 /* ---- Calls ---- */
 
+static bool print_arguments(const struct place *place, struct template_dict *function,
+                            struct template_value mapping) {
+    struct text_buffer text = {0};
+    char *copy = json_values_print(mapping, &text)
+                     ? arena_copy_text(place->arena, text.bytes, text.length)
+                     : NULL;
+    size_t length = text.length;
+    text_buffer_deinit(&text);
+    return copy != NULL ? set_member(place, function, "arguments", template_from_text(copy, length))
+                        : no_memory(place->error);
+}
+
 /* What a model made may be no JSON, or no object: such arguments stay as they are. */
 static bool read_arguments(const struct place *place, struct template_dict *function) {
     const struct template_value *text = member_of(function, "arguments");
+    if (place->traits->arguments_as_text && text != NULL && text->type == TEMPLATE_DICT) {
+        return print_arguments(place, function, *text);
+    }
     if (!is_text(text) || place->traits->arguments_as_text) {
         return true;
     }

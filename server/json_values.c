@@ -1,6 +1,9 @@
 #include "server/json_values.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,5 +107,81 @@ bool json_values_read(struct json_reader *json, struct arena *arena, struct temp
     default:
         *value = template_none();
         return json_skip(json); /* null, or an error */
+    }
+}
+
+/* ---- Printing ---- */
+
+static bool append(struct text_buffer *text, const char *string) {
+    return text_buffer_append(text, string, strlen(string));
+}
+
+static bool print_string(struct template_text string, struct text_buffer *text) {
+    bool fine = append(text, "\"");
+    size_t plain = 0; /* begins what needs no escape */
+    for (size_t i = 0; i < string.length && fine; i++) {
+        unsigned char byte = (unsigned char)string.bytes[i];
+        if (byte >= 0x20 && byte != '"' && byte != '\\') {
+            continue;
+        }
+        char escape[8];
+        snprintf(escape, sizeof escape, byte < 0x20 ? "\\u%04x" : "\\%c", byte);
+        fine = text_buffer_append(text, string.bytes + plain, i - plain) && append(text, escape);
+        plain = i + 1;
+    }
+    return fine && text_buffer_append(text, string.bytes + plain, string.length - plain) &&
+           append(text, "\"");
+}
+
+/* With the fewest digits that read back as it, and a point, as it was read from a number with one. */
+static bool print_float(double number, struct text_buffer *text) {
+    char digits[40];
+    if (isinf(number)) {
+        return append(text, number < 0 ? "-1e999" : "1e999");
+    }
+    int precision = 15;
+    do {
+        snprintf(digits, sizeof digits, "%.*g", precision, number);
+    } while (++precision <= 17 && strtod(digits, NULL) != number);
+    return append(text, digits) && (strpbrk(digits, ".e") != NULL || append(text, ".0"));
+}
+
+static bool print_list(const struct template_list *list, struct text_buffer *text) {
+    bool fine = append(text, "[");
+    for (size_t i = 0; i < list->count && fine; i++) {
+        fine = (i == 0 || append(text, ", ")) && json_values_print(list->items[i], text);
+    }
+    return fine && append(text, "]");
+}
+
+static bool print_dict(const struct template_dict *dict, struct text_buffer *text) {
+    bool fine = append(text, "{");
+    for (size_t i = 0; i < dict->count && fine; i++) {
+        fine = (i == 0 || append(text, ", ")) && print_string(dict->entries[i].key.text, text) &&
+               append(text, ": ") && json_values_print(dict->entries[i].value, text);
+    }
+    return fine && append(text, "}");
+}
+
+bool json_values_print(struct template_value value, struct text_buffer *text) {
+    char digits[24];
+    switch (value.type) {
+    case TEMPLATE_DICT:
+        return print_dict(value.dict, text);
+    case TEMPLATE_LIST:
+        return print_list(value.list, text);
+    case TEMPLATE_TEXT:
+        return print_string(value.text, text);
+    case TEMPLATE_FLOAT:
+        return print_float(value.number, text);
+    case TEMPLATE_BIG_INTEGER:
+        return text_buffer_append(text, value.text.bytes, value.text.length);
+    case TEMPLATE_INTEGER:
+        snprintf(digits, sizeof digits, "%" PRId64, value.integer);
+        return append(text, digits);
+    case TEMPLATE_BOOLEAN:
+        return append(text, value.boolean ? "true" : "false");
+    default:
+        return append(text, "null");
     }
 }

@@ -110,6 +110,15 @@ Test(conversation, a_developer_is_the_system_unless_the_template_knows_better) {
     check(developer, body, "!Be brief");
 }
 
+Test(conversation, arguments_of_calls_are_text_where_the_template_takes_that) {
+    check(calls_as_text,
+          "{\"messages\": [{\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": "
+          "[{\"function\": "
+          "{\"name\": \"f\", \"arguments\": {\"x\": 1.0, \"y\": [true, null, \"\\\"\\n\", 0.1, "
+          "12345678901234567890]}}}]}]}",
+          "f{\"x\": 1.0, \"y\": [true, null, \"\\\"\\u000a\", 0.1, 12345678901234567890]}");
+}
+
 Test(conversation, arguments_of_calls_are_mappings_where_the_template_takes_them) {
     static const char body[] =
         "{\"messages\": [{\"role\": \"user\", \"content\": \"Q\"}, {\"role\": \"assistant\", "
