@@ -58,6 +58,11 @@ static bool open_logprobs(struct completion *completion, const struct completion
     return ok;
 }
 
+static bool write_opening(struct completion *completion, const char *opening, struct error *err) {
+    return opening == NULL || text_buffer_append(&completion->text, opening, strlen(opening)) ||
+           error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the beginning of the reply");
+}
+
 /* A reply of no tokens (an echo, or a check of the request) needs no session. */
 static bool start_session(struct completion *completion, const struct completion_options *options,
                           const struct prompt *prompt, struct session_request *session,
@@ -90,6 +95,7 @@ bool completion_open(struct completion *completion, const struct completion_opti
     return stop_strings_open(&completion->stops, generation->stops, generation->stop_count, err) &&
            echo_prompt(completion, options, prompt, err) &&
            open_logprobs(completion, options, prompt, err) &&
+           write_opening(completion, options->opening, err) &&
            start_session(completion, options, prompt, &session, err);
 }
 
@@ -173,6 +179,10 @@ bool completion_advance(struct completion *completion) {
         finish(completion, FINISH_CANCELLED);
     }
     return true;
+}
+
+void completion_stop(struct completion *completion) {
+    finish(completion, FINISH_STOP);
 }
 
 cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer,

@@ -25,10 +25,11 @@ struct prompt {
 struct completion_options {
     const struct service *service;
     const struct generation *generation;
-    bool echo;            /* the text begins with the prompt's */
-    bool logprobs;        /* tell them ... */
-    size_t top_logprobs;  /* ... and those of so many of the most probable tokens */
-    bool ranked;          /* keep them, to rank completions by */
+    bool echo;           /* the text begins with the prompt's */
+    const char *opening; /* or with this: how a reply begins that the prompt has begun; NULL: not */
+    bool logprobs;       /* tell them ... */
+    size_t top_logprobs; /* ... and those of so many of the most probable tokens */
+    bool ranked;         /* keep them, to rank completions by */
     const int32_t *shown; /* special tokens that are part of the text, as long as it runs */
     size_t shown_count;
 };
@@ -59,6 +60,9 @@ bool completion_open(struct completion *completion, const struct completion_opti
 
 /* Takes one event of the session, if there is one. */
 bool completion_advance(struct completion *completion);
+
+/* Ends the reply here, as if the model had. */
+void completion_stop(struct completion *completion);
 
 /* The logprobs of the tokens whose text has been said, an object or null; NULL when memory is out. */
 cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer,

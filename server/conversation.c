@@ -49,6 +49,7 @@ bool conversation_open(struct conversation *conversation, const struct service *
 void conversation_deinit(struct conversation *conversation) {
     arena_deinit(&conversation->arena);
     text_buffer_deinit(&conversation->prompt);
+    text_buffer_deinit(&conversation->opening);
 }
 
 /* ---- The variables ---- */
@@ -198,6 +199,18 @@ static bool cut_at_mark(struct text_buffer *prompt, struct api_error *error) {
                          "the last message");
 }
 
+/* A reply that has been begun has no thoughts: where the prompt begins them, it ends them, too. */
+static bool append_opening(struct conversation *conversation) {
+    const struct reasoning_marks *marks = conversation->service->chat_format.reasoning;
+    const struct text_buffer *opening = &conversation->opening;
+    struct text_buffer *prompt = &conversation->prompt;
+    static const char space[] = "\n\n";
+    bool thinks = reasoning_is_open(marks, prompt->bytes, prompt->length);
+    return (!thinks || (text_buffer_append(prompt, marks->end, strlen(marks->end)) &&
+                        text_buffer_append(prompt, space, sizeof space - 1))) &&
+           text_buffer_append(prompt, opening->bytes, opening->length);
+}
+
 bool conversation_render(struct conversation *conversation, struct api_error *error) {
     struct error err = {0};
     if (conversation->continues && !mark_last_message(conversation, error)) {
@@ -209,7 +222,8 @@ bool conversation_render(struct conversation *conversation, struct api_error *er
                    ? no_memory(error)
                    : api_error_set(error, API_INVALID, conversation->parameter, "%s", err.text);
     }
-    return !conversation->continues || cut_at_mark(&conversation->prompt, error);
+    return (!conversation->continues || cut_at_mark(&conversation->prompt, error)) &&
+           (conversation->opening.length == 0 || append_opening(conversation) || no_memory(error));
 }
 
 bool conversation_encode(struct conversation *conversation, struct token_list *ids,

@@ -33,6 +33,7 @@ struct conversation {
     struct template_dict *variables; /* of the template */
     bool continues;                  /* the reply goes on within the last message */
     bool add_special_tokens;         /* also what the tokenizer would put around a text (BOS) */
+    struct text_buffer opening;      /* of the reply, which is to go on from there */
     struct text_buffer prompt;       /* what it has been rendered to */
 };
 

@@ -139,7 +139,10 @@ static bool handle_finish(struct http_exchange *exchange, struct job *job, size_
 }
 
 static bool take(struct http_exchange *exchange, struct job *job, size_t index) {
+    const struct completion *completion = &job->completions[index];
+    bool ran = completion->finish == FINISH_NONE;
     if (job->dialect->take == NULL || job->dialect->take(exchange, job, index)) {
+        job->finished += ran && completion->finish != FINISH_NONE;
         return true;
     }
     fail(exchange, job, API_INTERNAL, "Out of memory");

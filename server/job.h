@@ -42,8 +42,8 @@ struct dialect {
     void (*begin)(struct http_exchange *exchange, struct job *job);
 
     /* A completion has more text, or has finished. Takes it, and in a stream says it; what is left
-     * in the completion's text stays for later. False when memory is out. May be NULL: it all stays
-     * for print. */
+     * in the completion's text stays for later. May stop the completion, which is no reason to be
+     * called again. False when memory is out. May be NULL: it all stays for print. */
     bool (*take)(struct http_exchange *exchange, struct job *job, size_t index);
 
     /* A stream: all completions have finished and are taken. Ends the stream. */
