@@ -194,6 +194,9 @@ static bool tell(struct http_exchange *exchange, struct job *job, size_t index) 
             send_event(exchange, job, index, &event);
         }
     }
+    if (chat->choices[index].reply.over && job->completions[index].finish == FINISH_NONE) {
+        completion_stop(&job->completions[index]);
+    }
     return fine;
 }
 

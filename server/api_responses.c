@@ -150,6 +150,9 @@ static bool take(struct http_exchange *exchange, struct job *job, size_t index) 
     if (responses->reply.reasoning.state == REASONING_WITHIN) {
         responses->reasoning_tokens = completion->tokens;
     }
+    if (responses->reply.over && completion->finish == FINISH_NONE) {
+        completion_stop(completion);
+    }
     return completion->finish == FINISH_NONE ||
            (chat_reply_finish(&responses->reply) && tell(job) &&
             responses_output_finish(&responses->output, completion->finish == FINISH_STOP));

@@ -18,5 +18,8 @@ struct chat_format chat_format_find(const struct chat_template *chat,
     format.mark_count =
         format.reasoning_mark_count +
         tool_format_tokens(format.tools, tokenizer, format.marks + format.reasoning_mark_count);
+    if (format.tools->has_channels) {
+        format.reasoning_mark_count = format.mark_count;
+    }
     return format;
 }

@@ -2,10 +2,27 @@
 
 #include <stdlib.h>
 
+struct chat_reply_options chat_reply_options_of(const struct conversation *conversation,
+                                                const struct tool_choice *tools, bool splits) {
+    const struct chat_format *format = &conversation->service->chat_format;
+    const struct text_buffer *prompt = &conversation->prompt;
+    return (struct chat_reply_options){
+        .marks = splits ? format->reasoning : NULL,
+        .thinks = reasoning_is_open(format->reasoning, prompt->bytes, prompt->length),
+        .tool_format = tool_choice_allows_calls(tools) ? format->tools : NULL,
+        .has_channels = format->tools->has_channels,
+        .one_call = !tools->parallel,
+    };
+}
+
 bool chat_reply_open(struct chat_reply *reply, const struct chat_reply_options *options,
                      struct error *err) {
-    *reply = (struct chat_reply){0};
+    *reply = (struct chat_reply){.one_call = options->one_call};
     reasoning_init(&reply->reasoning, options->marks, options->thinks);
+    if (options->has_channels) {
+        return reply_channels_open(&reply->channels, options->tool_names,
+                                   options->tool_format != NULL ? options->tool_count : 0, err);
+    }
     return options->tool_format == NULL ||
            tool_calls_open(&reply->calls, options->tool_format, options->tool_names,
                            options->tool_count, err);
@@ -14,6 +31,7 @@ bool chat_reply_open(struct chat_reply *reply, const struct chat_reply_options *
 void chat_reply_close(struct chat_reply *reply) {
     reasoning_deinit(&reply->reasoning);
     tool_calls_close(reply->calls);
+    reply_channels_close(reply->channels);
     text_buffer_deinit(&reply->thought);
     text_buffer_deinit(&reply->text);
     text_buffer_deinit(&reply->all_thoughts);
@@ -33,12 +51,19 @@ static bool pass_text(struct chat_reply *reply) {
 }
 
 bool chat_reply_push(struct chat_reply *reply, const char *bytes, size_t length) {
+    if (reply->channels != NULL) {
+        return reply_channels_push(reply->channels, bytes, length);
+    }
     reply->thought.length = reply->text.length = 0;
     return reasoning_push(&reply->reasoning, bytes, length, &reply->thought, &reply->text) &&
            pass_text(reply);
 }
 
 bool chat_reply_finish(struct chat_reply *reply) {
+    if (reply->channels != NULL) {
+        reply_channels_finish(reply->channels);
+        return true;
+    }
     reply->thought.length = reply->text.length = 0;
     reply->finishing = reply->calls != NULL;
     return reasoning_finish(&reply->reasoning, &reply->thought, &reply->text) && pass_text(reply);
@@ -98,10 +123,18 @@ static bool next_call(struct chat_reply *reply, struct tool_event *event) {
     return tool_calls_next(reply->calls, event);
 }
 
+static bool next_event(struct chat_reply *reply, struct tool_event *event) {
+    if (reply->channels != NULL) {
+        return reply_channels_next(reply->channels, event);
+    }
+    return tell(&reply->thought, TOOL_EVENT_REASONING, event) ||
+           (reply->calls == NULL ? tell(&reply->text, TOOL_EVENT_TEXT, event)
+                                 : next_call(reply, event));
+}
+
 bool chat_reply_next(struct chat_reply *reply, struct tool_event *event, bool *fine) {
-    bool told = tell(&reply->thought, TOOL_EVENT_REASONING, event) ||
-                (reply->calls == NULL ? tell(&reply->text, TOOL_EVENT_TEXT, event)
-                                      : next_call(reply, event));
+    bool told = !reply->over && next_event(reply, event);
+    reply->over = reply->over || (told && reply->one_call && event->kind == TOOL_EVENT_END);
     *fine = !told || keep(reply, event);
     return told && *fine;
 }

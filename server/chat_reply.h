@@ -1,7 +1,7 @@
 /* Reads a model's reply to a conversation, while it comes: thoughts, text and calls of tools.
  *
  *     completion's text ─▶ reasoning ─▶ tool_calls ─▶ events
- *                              └────────────────────▶ kept, for whole answers
+ *                  └────▶ reply_channels ───────────▶ kept, for whole answers
  *
  *     chat_reply_push(reply, bytes, length);
  *     while (chat_reply_next(reply, &event)) ...
@@ -12,7 +12,9 @@
 
 #include "engine/error.h"
 #include "engine/text/tokenizer.h"
+#include "server/conversation.h"
 #include "server/reasoning.h"
+#include "server/reply_channels.h"
 #include "server/tool_calls.h"
 #include "server/tool_choice.h"
 
@@ -25,6 +27,8 @@ struct chat_reply_options {
     const struct tool_format *tool_format; /* of calls; NULL: there are none */
     const char *const *tool_names;         /* as long as the reply is open */
     size_t tool_count;
+    bool has_channels; /* the reply consists of channels, thoughts and calls among them */
+    bool one_call;     /* the reply is over behind its first call */
 };
 
 struct reply_call {
@@ -35,10 +39,13 @@ struct reply_call {
 
 struct chat_reply {
     struct reasoning reasoning;
-    struct tool_calls *calls;   /* NULL: none come */
-    struct text_buffer thought; /* of the last push */
+    struct tool_calls *calls;        /* NULL: none come */
+    struct reply_channels *channels; /* instead of the two; NULL: there are none */
+    struct text_buffer thought;      /* of the last push */
     struct text_buffer text;
     bool finishing;
+    bool one_call;
+    bool over; /* no more events come, whatever is pushed */
 
     /* All of the reply that events have told of. */
     struct text_buffer all_thoughts;
@@ -46,6 +53,11 @@ struct chat_reply {
     struct reply_call *all_calls;
     size_t call_count;
 };
+
+/* How the replies to a conversation whose prompt has been made are read; without the names of tools.
+ * With `splits`, thoughts are told from text. */
+struct chat_reply_options chat_reply_options_of(const struct conversation *conversation,
+                                                const struct tool_choice *tools, bool splits);
 
 bool chat_reply_open(struct chat_reply *reply, const struct chat_reply_options *options,
                      struct error *err);

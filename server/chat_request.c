@@ -2,6 +2,7 @@
 
 #include "server/json.h"
 #include "server/parameters.h"
+#include "server/tool_grammar.h"
 
 #include <string.h>
 
@@ -90,6 +91,7 @@ static bool read_prompt(struct chat_request *request, const char *body, size_t l
            conversation_read(conversation, error) &&
            (tool_choice_allows_calls(&request->tools) ||
             conversation_set(conversation, "tools", template_none(), error)) &&
+           tool_grammar_require(&request->tools, conversation, &request->generation, error) &&
            conversation_encode(conversation, &request->prompt.ids, error);
 }
 
@@ -120,6 +122,7 @@ struct completion_options chat_request_options(const struct chat_request *reques
         .generation = &request->generation,
         .logprobs = request->logprobs,
         .top_logprobs = (size_t)request->top_logprobs,
+        .opening = request->conversation.opening.bytes,
         .shown = format->marks,
         .shown_count = calls ? format->mark_count : format->reasoning_mark_count,
     };
@@ -127,13 +130,6 @@ struct completion_options chat_request_options(const struct chat_request *reques
 
 /* A reply that must have a form has no room for thoughts. */
 struct chat_reply_options chat_request_reply_options(const struct chat_request *request) {
-    const struct chat_format *format = &request->service->chat_format;
-    const struct text_buffer *prompt = &request->conversation.prompt;
     bool splits = !request->keeps_thoughts && request->generation.grammar == NULL;
-    bool calls = tool_choice_allows_calls(&request->tools);
-    return (struct chat_reply_options){
-        .marks = splits ? format->reasoning : NULL,
-        .thinks = reasoning_is_open(format->reasoning, prompt->bytes, prompt->length),
-        .tool_format = calls ? format->tools : NULL,
-    };
+    return chat_reply_options_of(&request->conversation, &request->tools, splits);
 }

@@ -11,6 +11,7 @@ struct reply_channels {
     size_t calls; /* that have begun */
     bool finished;
     bool in_body;
+    bool begun;                /* something of the body has been said */
     enum tool_event_kind kind; /* of the body */
 };
 
@@ -69,6 +70,7 @@ static bool read_header(struct reply_channels *channels, struct part header, str
         name->length -= length;
     }
     channels->in_body = true;
+    channels->begun = false;
     if (is_known(channels, *name)) {
         channels->kind = TOOL_EVENT_ARGUMENTS;
         return true;
@@ -165,11 +167,24 @@ static enum progress run_header(struct reply_channels *channels, struct tool_eve
     return say(channels, event, TOOL_EVENT_BEGIN, name);
 }
 
+/* White space before arguments is none of them. */
+static void skip_space(struct reply_channels *channels) {
+    const struct text_buffer *held = &channels->held;
+    while (channels->start < held->length &&
+           memchr(" \n", held->bytes[channels->start], 2) != NULL) {
+        channels->start++;
+    }
+}
+
 static enum progress run_body(struct reply_channels *channels, struct tool_event *event) {
     size_t mark;
+    if (channels->kind == TOOL_EVENT_ARGUMENTS && !channels->begun) {
+        skip_space(channels);
+    }
     size_t end = find_end(channels, &mark);
     struct part part = {channels->held.bytes + channels->start, end - channels->start};
     if (part.length > 0) {
+        channels->begun = true;
         channels->start = end;
         return say(channels, event, channels->kind, part);
     }

@@ -4,6 +4,7 @@
 #include "server/json.h"
 #include "server/parameters.h"
 #include "server/responses_prompt.h"
+#include "server/tool_grammar.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +158,7 @@ static bool read_prompt(struct chat_request *chat, const char *body, size_t leng
            responses_prompt_read(conversation, error) &&
            (tool_choice_allows_calls(&chat->tools) ||
             conversation_set(conversation, "tools", template_none(), error)) &&
+           tool_grammar_require(&chat->tools, conversation, &chat->generation, error) &&
            conversation_encode(conversation, &chat->prompt.ids, error);
 }
 

@@ -89,6 +89,12 @@ static bool add_tool(struct tool_choice *choice, const struct notation *notation
                              "and -",
                              place, name->valuestring, TOOL_NAME_MAX);
     }
+    const cJSON *type = member(schema, "type");
+    if (cJSON_IsString(type) && strcmp(type->valuestring, "object") != 0) {
+        return api_error_set(error, API_INVALID, place,
+                             "%s has %s of type \"%.40s\", but arguments are an object", place,
+                             notation->schema, type->valuestring);
+    }
     choice->tools[choice->count++] = (struct tool){name->valuestring, schema};
     return true;
 }

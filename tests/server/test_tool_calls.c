@@ -206,7 +206,7 @@ Test(tool_calls, channels_of_gpt_oss) {
         {"<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary "
          "to=functions.find <|constrain|>json<|message|>{\"a\": 1}<|call|>",
          "I look.«find {\"a\": 1}»"},
-        {" to=functions.now<|channel|>commentary json<|message|>{}", "«now {}»"},
+        {" to=functions.now<|channel|>commentary json<|message|> {}", "«now {}»"},
         {"<|channel|>commentary to=functions.then<|message|>{}<|call|>", "{}"},
         {"<|channel|>analysis<|message|>cut off <|en", "CUT OFF <|EN"},
         {"<|channel|>analysis<|message|>one<|channel|>final<|message|>two", "ONEtwo"},

@@ -75,6 +75,9 @@ Test(tool_choice, as_openai_writes_it) {
         {"{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"a\", \"parameters\": "
          "[]}}]}",
          "tools[0]: tools[0] must be {"},
+        {"{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"a\", \"parameters\": "
+         "{\"type\": \"string\"}}}]}",
+         "tools[0]: tools[0] has parameters of type \"string\""},
         {"{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"a\"}}, {\"type\": "
          "\"function\", \"function\": {\"name\": \"b\"}}, {\"type\": \"function\", \"function\": "
          "{\"name\": \"a\"}}]}",

@@ -1,0 +1,156 @@
+#include "server/tool_grammar.h"
+
+#include "engine/text/grammar/grammar_builder.h"
+#include "server/grammar_cache.h"
+#include "server/schema/json_schema.h"
+#include "server/tool_format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The tools of which one must be called. */
+struct candidates {
+    const struct tool *tools;
+    size_t count;
+};
+
+static struct candidates candidates_of(const struct tool_choice *choice) {
+    return choice->only != NULL ? (struct candidates){choice->only, 1}
+                                : (struct candidates){choice->tools, choice->count};
+}
+
+static bool append(struct text_buffer *buffer, const char *text) {
+    return text_buffer_append(buffer, text, strlen(text));
+}
+
+static bool write_opening(struct text_buffer *opening, const struct tool_format *format,
+                          struct candidates candidates) {
+    if (!append(opening, format->opening)) {
+        return false;
+    }
+    if (candidates.count > 1) {
+        return true;
+    }
+    if (!append(opening, candidates.tools->name) || !append(opening, format->middle)) {
+        return false;
+    }
+    /* Tokens begin with their blank: it is left to the grammar. */
+    opening->length -= opening->bytes[opening->length - 1] == ' ';
+    opening->bytes[opening->length] = '\0';
+    return true;
+}
+
+/* ---- The grammar ---- */
+
+/* An object, also where the schema says nothing about that. */
+static grammar_expression build_arguments(struct grammar_builder *builder, const struct tool *tool,
+                                          size_t *steps) {
+    if (tool->schema == NULL || tool->schema->child == NULL) {
+        return json_schema_any_object(builder);
+    }
+    cJSON *schema = cJSON_Duplicate(tool->schema, true);
+    if (schema == NULL || (!cJSON_HasObjectItem(schema, "type") &&
+                           cJSON_AddStringToObject(schema, "type", "object") == NULL)) {
+        cJSON_Delete(schema);
+        return grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for a schema");
+    }
+    grammar_expression arguments = json_schema_of_several(builder, schema, steps);
+    cJSON_Delete(schema);
+    return arguments;
+}
+
+static grammar_expression build_text(struct grammar_builder *builder, const char *text) {
+    return grammar_text(builder, text, strlen(text));
+}
+
+static grammar_expression build(struct grammar_builder *builder, const struct tool_format *format,
+                                struct candidates candidates) {
+    size_t steps = 0;
+    if (candidates.count == 1) {
+        return GRAMMAR_SEQUENCE(builder, grammar_repeat(builder, GRAMMAR_TEXT(builder, " "), 0, 1),
+                                build_arguments(builder, candidates.tools, &steps));
+    }
+    struct grammar_parts calls = {0};
+    for (size_t i = 0; i < candidates.count && !grammar_builder_failed(builder); i++) {
+        const struct tool *tool = &candidates.tools[i];
+        grammar_parts_add(builder, &calls,
+                          GRAMMAR_SEQUENCE(builder, build_text(builder, tool->name),
+                                           build_text(builder, format->middle),
+                                           build_arguments(builder, tool, &steps)));
+    }
+    grammar_expression choice = grammar_choice(builder, calls.items, calls.count);
+    free(calls.items);
+    return choice;
+}
+
+static bool compile(struct grammar **out, const struct service *service,
+                    const struct tool_format *format, struct candidates candidates,
+                    struct error *err) {
+    const struct token_trie *trie = vocabulary_index_trie(service->index, err);
+    struct grammar_builder *builder;
+    if (trie == NULL || !grammar_builder_open(&builder, trie, err)) {
+        return false;
+    }
+    bool fine = grammar_builder_finish(builder, build(builder, format, candidates), out, err);
+    grammar_builder_close(builder);
+    return fine;
+}
+
+static bool make_key(struct text_buffer *key, struct candidates candidates) {
+    bool fine = append(key, "tools:");
+    for (size_t i = 0; i < candidates.count && fine; i++) {
+        const struct tool *tool = &candidates.tools[i];
+        char *schema = tool->schema != NULL ? cJSON_PrintUnformatted(tool->schema) : strdup("");
+        fine =
+            schema != NULL && append(key, tool->name) && append(key, schema) && append(key, "\n");
+        free(schema);
+    }
+    return fine;
+}
+
+static bool find_or_compile(struct grammar **out, const struct service *service,
+                            const struct tool_format *format, struct candidates candidates,
+                            struct error *err) {
+    struct text_buffer key = {0};
+    if (!make_key(&key, candidates)) {
+        text_buffer_deinit(&key);
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+    }
+    *out = grammar_cache_find(service->grammars, key.bytes, key.length);
+    if (*out == NULL && compile(out, service, format, candidates, err)) {
+        grammar_cache_keep(service->grammars, key.bytes, key.length, *out);
+    }
+    text_buffer_deinit(&key);
+    return *out != NULL;
+}
+
+bool tool_grammar_require(const struct tool_choice *choice, struct conversation *conversation,
+                          struct generation *generation, struct api_error *error) {
+    const struct service *service = generation->service;
+    const struct tool_format *format = service->chat_format.tools;
+    struct candidates candidates = candidates_of(choice);
+    struct error err = {0};
+    if (choice->use != TOOL_USE_REQUIRED) {
+        return true;
+    }
+    if (generation->grammar != NULL) {
+        return api_error_set(error, API_INVALID, "tool_choice",
+                             "tool_choice requires a call, and another parameter a reply of "
+                             "another form: at most one of them can be met");
+    }
+    if (conversation->continues) {
+        return api_error_set(error, API_INVALID, "tool_choice",
+                             "tool_choice requires a call, but the reply has been begun by the "
+                             "last message, which is the assistant's");
+    }
+    if (!write_opening(&conversation->opening, format, candidates)) {
+        return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
+    }
+    if (find_or_compile(&generation->grammar, service, format, candidates, &err)) {
+        return true;
+    }
+    return err.code == ERROR_OUT_OF_MEMORY
+               ? api_error_set(error, API_INTERNAL, NULL, "Out of memory")
+               : api_error_set(error, API_INVALID, "tools",
+                               "tools: no call of them can be required: %s", err.text);
+}
