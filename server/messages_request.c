@@ -3,71 +3,57 @@
 #include "server/json.h"
 #include "server/messages_prompt.h"
 #include "server/parameters.h"
+#include "server/tool_grammar.h"
 
 #include <string.h>
 
-static const cJSON *member(const cJSON *object, const char *name) {
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, name);
-    return value != NULL && !cJSON_IsNull(value) ? value : NULL;
-}
+/* ---- Parameters ---- */
 
-/* ---- Names ---- */
-
-/* Gives the parameter the name that others have for it. */
-static void rename_parameter(cJSON *json, const char *name, const char *usual) {
-    cJSON *value = cJSON_DetachItemFromObjectCaseSensitive(json, name);
-    cJSON_DeleteItemFromObjectCaseSensitive(json, usual);
-    if (value != NULL) {
-        cJSON_AddItemToObject(json, usual, value);
-    }
-}
-
-static bool check_stops(const cJSON *stops, struct api_error *error) {
+static bool read_stop_sequences(const cJSON *value, void *target, struct api_error *error) {
+    struct generation *generation = &((struct messages_request *)target)->generation;
     const cJSON *stop;
-    size_t count = 0;
-    bool fine = stops == NULL || cJSON_IsArray(stops);
-    cJSON_ArrayForEach(stop, stops) {
-        fine = fine && cJSON_IsString(stop) && stop->valuestring[0] != '\0';
-        count++;
-    }
-    return (fine && count <= STOP_STRINGS_MAX) ||
-           api_error_set(error, API_INVALID, "stop_sequences",
-                         "stop_sequences must be an array of at most %d strings that are not empty",
-                         STOP_STRINGS_MAX);
-}
-
-/* What would change the meaning of the answer, if it were ignored. */
-static bool refuse_others(const cJSON *json, struct api_error *error) {
-    static const struct {
-        const char *name;
-        const char *reason;
-    } refused[] = {
-        {"mcp_servers", "this server connects to no others"},
-        {"container", "this server runs no code"},
-        {"output_format", "use the response_format of /v1/chat/completions"},
-    };
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        const cJSON *value = member(json, refused[i].name);
-        if (value != NULL && !(cJSON_IsArray(value) && value->child == NULL)) {
-            return api_error_set(error, API_INVALID, refused[i].name, "%s is not supported: %s",
-                                 refused[i].name, refused[i].reason);
+    bool fine = cJSON_IsArray(value) != 0;
+    generation->stop_count = 0;
+    cJSON_ArrayForEach(stop, value) {
+        fine = fine && cJSON_IsString(stop) && stop->valuestring[0] != '\0' &&
+               generation->stop_count < STOP_STRINGS_MAX;
+        if (fine) {
+            generation->stops[generation->stop_count++] = stop->valuestring;
         }
     }
-    return true;
+    return fine || api_error_set(error, API_INVALID, "stop_sequences",
+                                 "stop_sequences must be an array of at most %d strings that are "
+                                 "not empty",
+                                 STOP_STRINGS_MAX);
 }
+
+#define REFUSED(name, why)                                                                         \
+    { name, PARAMETER_REFUSED, 0, 0, 0, NULL, why, NULL }
+
+/* clang-format off */
+static const struct parameter parameters[] = {
+    {"messages", PARAMETER_REQUIRED, 0, 0, 0, NULL,
+     "The conversation. A last message of the assistant is the beginning of the reply.",
+     JSON({"type": "array", "minItems": 1, "items": {"type": "object"}})},
+    {"stop_sequences", PARAMETER_OTHER, 0, 0, 0, read_stop_sequences,
+     "The reply ends just before the first of them.",
+     JSON({"type": ["array", "null"], "maxItems": 16, "items": {"type": "string", "minLength": 1}})},
+    REFUSED("mcp_servers", "this server connects to no others"),
+    REFUSED("container", "this server runs no code"),
+    REFUSED("output_format", "use the response_format of /v1/chat/completions"),
+};
+/* clang-format on */
+
+enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 
 static bool read_parameters(struct messages_request *request, const struct service *service,
                             struct api_error *error) {
-    if (!refuse_others(request->json, error) ||
-        !check_stops(member(request->json, "stop_sequences"), error)) {
-        return false;
-    }
-    rename_parameter(request->json, "stop_sequences", "stop");
     if (!generation_read(&request->generation, service, request->json, REPLY_TOKENS_ALL, error)) {
         return false;
     }
-    request->generation.n = 1; /* this API has no such parameter */
-    return true;
+    request->generation.n = 1; /* these are no parameters here */
+    request->generation.stop_count = 0;
+    return parameters_read(request->json, parameters, PARAMETERS, request, error);
 }
 
 /* ---- Public ---- */
@@ -83,13 +69,15 @@ bool messages_request_read(struct messages_request *request, const struct servic
     if (!conversation_open(conversation, service, body, length, error)) {
         return false;
     }
-    if (!counts && member(request->json, "max_tokens") == NULL) {
-        return api_error_set(error, API_INVALID, "max_tokens", "max_tokens is required");
+    if (!counts && !cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(request->json, "max_tokens"))) {
+        return api_error_set(error, API_INVALID, "max_tokens",
+                             "max_tokens is required: an integer");
     }
     return read_parameters(request, service, error) && messages_prompt_read(conversation, error) &&
            tool_choice_read_messages(&request->tools, request->json, error) &&
            (request->tools.use != TOOL_USE_NONE ||
             conversation_set(conversation, "tools", template_none(), error)) &&
+           tool_grammar_require(&request->tools, conversation, &request->generation, error) &&
            conversation_encode(conversation, &request->prompt.ids, error);
 }
 
@@ -99,4 +87,21 @@ void messages_request_deinit(struct messages_request *request) {
     tool_choice_deinit(&request->tools);
     generation_deinit(&request->generation);
     cJSON_Delete(request->json);
+}
+
+struct completion_options messages_request_options(const struct messages_request *request) {
+    const struct chat_format *format = &request->conversation.service->chat_format;
+    bool calls = tool_choice_allows_calls(&request->tools);
+    return (struct completion_options){
+        .service = request->conversation.service,
+        .generation = &request->generation,
+        .opening = request->conversation.opening.bytes,
+        .shown = format->marks,
+        .shown_count = calls ? format->mark_count : format->reasoning_mark_count,
+    };
+}
+
+struct chat_reply_options messages_request_reply_options(const struct messages_request *request) {
+    bool splits = request->generation.grammar == NULL; /* a forced call has no thoughts before it */
+    return chat_reply_options_of(&request->conversation, &request->tools, splits);
 }

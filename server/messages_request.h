@@ -3,7 +3,8 @@
 #define QUERN_SERVER_MESSAGES_REQUEST_H
 
 #include "server/api_error.h"
-#include "server/completion_request.h"
+#include "server/chat_reply.h"
+#include "server/completion.h"
 #include "server/conversation.h"
 #include "server/generation.h"
 #include "server/tool_choice.h"
@@ -25,5 +26,10 @@ struct messages_request {
 bool messages_request_read(struct messages_request *request, const struct service *service,
                            const char *body, size_t length, bool counts, struct api_error *error);
 void messages_request_deinit(struct messages_request *request);
+
+struct completion_options messages_request_options(const struct messages_request *request);
+
+/* How its reply is read; without the names of tools. */
+struct chat_reply_options messages_request_reply_options(const struct messages_request *request);
 
 #endif

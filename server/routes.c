@@ -19,6 +19,7 @@ static const struct route routes[] = {
     {"GET", "/v1/models", api_models_list, true},
     {"GET", "/v1/models/", api_models_one, true},
     {"POST", "/v1/completions", api_completions, false},
+    {"POST", "/v1/messages", api_messages, false},
     {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, false},
     {"POST", "/v1/chat/completions", api_chat, false},
     {"POST", "/v1/responses", api_responses, false},

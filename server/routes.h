@@ -17,6 +17,7 @@ void api_apply_template(struct http_exchange *exchange, const struct service *se
 void api_chat(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_completions(struct http_exchange *exchange, const struct service *service,
                      const char *rest);
+void api_messages(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_messages_count_tokens(struct http_exchange *exchange, const struct service *service,
                                const char *rest);
 void api_models_list(struct http_exchange *exchange, const struct service *service,
