@@ -1,6 +1,7 @@
 /* POST /v1/chat/completions: the dialect of chat completions. */
 #include "server/answer.h"
 #include "server/chat_request.h"
+#include "server/encoding.h"
 #include "server/json.h"
 #include "server/routes.h"
 #include "server/sse.h"
@@ -287,25 +288,46 @@ static struct chat *open_chat(struct chat_request *request, struct api_error *er
     return chat;
 }
 
+static bool encode(void *request, struct api_error *error) {
+    return chat_request_encode(request, error);
+}
+
+static void start(struct http_exchange *exchange, void *context) {
+    struct chat_request *request = context;
+    struct api_error error;
+    struct chat *chat = open_chat(request, &error);
+    if (chat == NULL) {
+        api_error_respond(exchange, &error);
+        return;
+    }
+    job_start(exchange, &(struct job_request){
+                            .dialect = &chat_completions,
+                            .state = chat,
+                            .completion = chat_request_options(request),
+                            .prompts = &request->prompt,
+                            .prompt_count = 1,
+                            .best_of = (size_t)request->generation.n,
+                        });
+}
+
+static void close_request(void *request) {
+    chat_request_deinit(request);
+    free(request);
+}
+
 void api_chat(struct http_exchange *exchange, const struct service *service, const char *rest) {
+    static const struct encoding encoding = {encode, start, close_request};
     (void)rest;
     size_t length;
     const char *body = http_body(exchange, &length);
-    struct chat_request request;
+    struct chat_request *request = malloc(sizeof *request);
     struct api_error error;
-    struct chat *chat = NULL;
-    if (chat_request_read(&request, service, body, length, &error) &&
-        (chat = open_chat(&request, &error)) != NULL) {
-        job_start(exchange, &(struct job_request){
-                                .dialect = &chat_completions,
-                                .state = chat,
-                                .completion = chat_request_options(&request),
-                                .prompts = &request.prompt,
-                                .prompt_count = 1,
-                                .best_of = (size_t)request.generation.n,
-                            });
+    if (request == NULL) {
+        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
+    } else if (chat_request_read(request, service, body, length, &error)) {
+        encoding_begin(exchange, &encoding, request, length);
     } else {
+        close_request(request);
         api_error_respond(exchange, &error);
     }
-    chat_request_deinit(&request);
 }

@@ -1,11 +1,13 @@
 /* POST /v1/completions: the dialect of completions. */
 #include "server/answer.h"
 #include "server/completion_request.h"
+#include "server/encoding.h"
 #include "server/json.h"
 #include "server/routes.h"
 #include "server/sse.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* ---- JSON ---- */
 
@@ -101,23 +103,40 @@ static const struct dialect completions = {
     .refuse = api_error_respond,
 };
 
+static bool encode(void *request, struct api_error *error) {
+    return completion_request_encode(request, error);
+}
+
+static void start(struct http_exchange *exchange, void *context) {
+    const struct completion_request *request = context;
+    job_start(exchange, &(struct job_request){
+                            .dialect = &completions,
+                            .completion = completion_request_options(request),
+                            .prompts = request->prompts,
+                            .prompt_count = request->prompt_count,
+                            .best_of = (size_t)request->best_of,
+                        });
+}
+
+static void close_request(void *request) {
+    completion_request_deinit(request);
+    free(request);
+}
+
 void api_completions(struct http_exchange *exchange, const struct service *service,
                      const char *rest) {
+    static const struct encoding encoding = {encode, start, close_request};
     (void)rest;
     size_t length;
     const char *body = http_body(exchange, &length);
-    struct completion_request request;
+    struct completion_request *request = malloc(sizeof *request);
     struct api_error error;
-    if (completion_request_read(&request, service, body, length, &error)) {
-        job_start(exchange, &(struct job_request){
-                                .dialect = &completions,
-                                .completion = completion_request_options(&request),
-                                .prompts = request.prompts,
-                                .prompt_count = request.prompt_count,
-                                .best_of = (size_t)request.best_of,
-                            });
+    if (request == NULL) {
+        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
+    } else if (completion_request_read(request, service, body, length, &error)) {
+        encoding_begin(exchange, &encoding, request, length);
     } else {
+        close_request(request);
         api_error_respond(exchange, &error);
     }
-    completion_request_deinit(&request);
 }

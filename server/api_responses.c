@@ -2,6 +2,7 @@
  *
  *     response.created   response.in_progress   the events of items   response.completed */
 #include "server/answer.h"
+#include "server/encoding.h"
 #include "server/responses_output.h"
 #include "server/responses_request.h"
 #include "server/routes.h"
@@ -203,28 +204,50 @@ static struct responses *open_responses(struct responses_request *request,
     return responses;
 }
 
+static bool encode(void *context, struct api_error *error) {
+    struct responses_request *request = context;
+    return chat_request_encode(&request->chat, error);
+}
+
+static void start(struct http_exchange *exchange, void *context) {
+    struct responses_request *request = context;
+    struct api_error error;
+    struct responses *responses = open_responses(request, &error);
+    if (responses == NULL) {
+        api_error_respond(exchange, &error);
+        return;
+    }
+    job_start(exchange, &(struct job_request){
+                            .dialect = &dialect,
+                            .state = responses,
+                            .completion = chat_request_options(&request->chat),
+                            .prompts = &request->chat.prompt,
+                            .prompt_count = 1,
+                            .best_of = 1,
+                        });
+}
+
+static void close_request(void *request) {
+    responses_request_deinit(request);
+    free(request);
+}
+
 void api_responses(struct http_exchange *exchange, const struct service *service,
                    const char *rest) {
+    static const struct encoding encoding = {encode, start, close_request};
     (void)rest;
     size_t length;
     const char *body = http_body(exchange, &length);
-    struct responses_request request;
+    struct responses_request *request = malloc(sizeof *request);
     struct api_error error;
-    struct responses *responses = NULL;
-    if (responses_request_read(&request, service, body, length, &error) &&
-        (responses = open_responses(&request, &error)) != NULL) {
-        job_start(exchange, &(struct job_request){
-                                .dialect = &dialect,
-                                .state = responses,
-                                .completion = chat_request_options(&request.chat),
-                                .prompts = &request.chat.prompt,
-                                .prompt_count = 1,
-                                .best_of = 1,
-                            });
+    if (request == NULL) {
+        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
+    } else if (responses_request_read(request, service, body, length, &error)) {
+        encoding_begin(exchange, &encoding, request, length);
     } else {
+        close_request(request);
         api_error_respond(exchange, &error);
     }
-    responses_request_deinit(&request);
 }
 
 void api_responses_kept(struct http_exchange *exchange, const struct service *service,

@@ -91,8 +91,7 @@ static bool read_prompt(struct chat_request *request, const char *body, size_t l
            conversation_read(conversation, error) &&
            (tool_choice_allows_calls(&request->tools) ||
             conversation_set(conversation, "tools", template_none(), error)) &&
-           tool_grammar_require(&request->tools, conversation, &request->generation, error) &&
-           conversation_encode(conversation, &request->prompt.ids, error);
+           tool_grammar_require(&request->tools, conversation, &request->generation, error);
 }
 
 bool chat_request_read(struct chat_request *request, const struct service *service,
@@ -104,6 +103,10 @@ bool chat_request_read(struct chat_request *request, const struct service *servi
            parameters_read(request->json, parameters, PARAMETERS, request, error) &&
            tool_choice_read(&request->tools, request->json, error) &&
            check_together(request, error) && read_prompt(request, body, length, error);
+}
+
+bool chat_request_encode(struct chat_request *request, struct api_error *error) {
+    return conversation_encode(&request->conversation, &request->prompt.ids, error);
 }
 
 void chat_request_deinit(struct chat_request *request) {

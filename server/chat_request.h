@@ -29,6 +29,10 @@ struct chat_request {
 /* Also after an error the request must be deinitialized. */
 bool chat_request_read(struct chat_request *request, const struct service *service,
                        const char *body, size_t length, struct api_error *error);
+
+/* Makes the prompt and its tokens; on any thread. */
+bool chat_request_encode(struct chat_request *request, struct api_error *error);
+
 void chat_request_deinit(struct chat_request *request);
 
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */

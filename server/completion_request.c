@@ -53,22 +53,25 @@ static bool add_prompt(struct completion_request *request, const cJSON *value,
     const struct model *model = request->service->model;
     struct prompt *prompt = &request->prompts[request->prompt_count++];
     if (cJSON_IsString(value)) {
-        struct error err = {0};
         prompt->text = value->valuestring;
-        if (prompt->text[0] != '\0' &&
-            !tokenizer_encode(model->tokenizer, prompt->text, strlen(prompt->text), true,
-                              &prompt->ids, &err)) {
-            return api_error_from(error, &err, "prompt");
-        }
-    } else if (cJSON_IsArray(value)) {
-        if (!read_ids(value, model->plan.vocabulary_size, &prompt->ids, error)) {
-            return false;
-        }
-    } else {
-        return api_error_set(error, API_INVALID, "prompt",
-                             "prompt must be a string, an array of strings, an array of token ids "
-                             "or an array of such arrays, but holds %s",
-                             parameters_kind(value));
+        return true;
+    }
+    if (cJSON_IsArray(value)) {
+        return read_ids(value, model->plan.vocabulary_size, &prompt->ids, error);
+    }
+    return api_error_set(error, API_INVALID, "prompt",
+                         "prompt must be a string, an array of strings, an array of token ids "
+                         "or an array of such arrays, but holds %s",
+                         parameters_kind(value));
+}
+
+static bool encode_prompt(const struct model *model, struct prompt *prompt,
+                          struct api_error *error) {
+    struct error err = {0};
+    if (prompt->text != NULL && prompt->text[0] != '\0' &&
+        !tokenizer_encode(model->tokenizer, prompt->text, strlen(prompt->text), true, &prompt->ids,
+                          &err)) {
+        return api_error_from(error, &err, "prompt");
     }
     if (prompt->ids.length == 0) {
         return api_error_set(error, API_INVALID, "prompt",
@@ -79,6 +82,15 @@ static bool add_prompt(struct completion_request *request, const cJSON *value,
                              "prompt has %zu tokens, but the model's context has room for %zu, the "
                              "reply included",
                              prompt->ids.length, model->plan.context_length);
+    }
+    return true;
+}
+
+bool completion_request_encode(struct completion_request *request, struct api_error *error) {
+    for (size_t i = 0; i < request->prompt_count; i++) {
+        if (!encode_prompt(request->service->model, &request->prompts[i], error)) {
+            return false;
+        }
     }
     return true;
 }

@@ -28,6 +28,10 @@ struct completion_request {
 /* Also after an error the request must be deinitialized. */
 bool completion_request_read(struct completion_request *request, const struct service *service,
                              const char *body, size_t length, struct api_error *error);
+
+/* Makes the tokens of its prompts; on any thread. */
+bool completion_request_encode(struct completion_request *request, struct api_error *error);
+
 void completion_request_deinit(struct completion_request *request);
 
 struct completion_options completion_request_options(const struct completion_request *request);

@@ -609,9 +609,12 @@ void http_respond_json(struct http_exchange *exchange, unsigned status, char *te
 }
 
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context) {
+    end_task(exchange, false);
     exchange->task = task;
     exchange->task_context = context;
-    begin_watch(exchange);
+    if (exchange->watch == NULL) {
+        begin_watch(exchange);
+    }
 }
 
 void http_stream_begin(struct http_exchange *exchange, const char *content_type) {

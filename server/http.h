@@ -84,7 +84,8 @@ struct http_task {
     void (*close)(struct http_exchange *exchange, void *context, bool delivered);
 };
 
-/* The answer comes later. */
+/* The answer comes later. What is deferred may be deferred again, by a task that leaves the answer to
+ * another one: it is closed then. */
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context);
 
 /* A deferred answer in pieces, of unknown length. Writing says false when memory is out; end is

@@ -11,9 +11,10 @@
 #include "server/http.h"
 
 struct http_work {
-    void (*compute)(void *context);                                 /* on a thread of the pool */
-    void (*respond)(struct http_exchange *exchange, void *context); /* on the loop */
-    void (*close)(void *context);                                   /* on the loop; always, last */
+    void (*compute)(void *context); /* on a thread of the pool */
+    /* On the loop; may leave the answer to another task, and is closed then. */
+    void (*respond)(struct http_exchange *exchange, void *context);
+    void (*close)(void *context); /* on the loop; always, last */
 };
 
 /* In a handler: answers later. Takes over the context. */

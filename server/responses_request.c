@@ -158,8 +158,7 @@ static bool read_prompt(struct chat_request *chat, const char *body, size_t leng
            responses_prompt_read(conversation, error) &&
            (tool_choice_allows_calls(&chat->tools) ||
             conversation_set(conversation, "tools", template_none(), error)) &&
-           tool_grammar_require(&chat->tools, conversation, &chat->generation, error) &&
-           conversation_encode(conversation, &chat->prompt.ids, error);
+           tool_grammar_require(&chat->tools, conversation, &chat->generation, error);
 }
 
 /* generation_read begins anew, and wants the response_format that read_text makes. */

@@ -82,3 +82,30 @@ def test_a_full_queue_says_so(start_server):
     for client in clients:
         client.close()
     server.wait_idle()
+
+
+LONG = {"user": "x" * 100_000}  # encoded beside the loop
+
+
+def test_a_long_request_answers_like_a_short_one(demo):
+    ask = {"prompt": "Once upon a time", "max_tokens": 20, "temperature": 0}
+    chat = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
+    assert say(demo, {**ask, **LONG}) == say(demo, ask)
+    assert "".join(event["choices"][0]["text"] for event in demo.stream(**ask, **LONG)) == say(demo, ask)
+    for path in ("/v1/chat/completions", "/apply-template"):
+        short, long = (demo.request("POST", path, body)[2] for body in (chat, {**chat, **LONG}))
+        assert short.get("prompt") == long.get("prompt") and short.get("choices") == long.get("choices")
+    for path, body in (("/v1/completions", {"prompt": "fox " * 50_000}),
+                       ("/v1/chat/completions", {"messages": [{"role": "user", "content": "fox " * 50_000}]}),
+                       ("/v1/responses", {"input": "fox " * 50_000})):
+        status, _, answer = demo.request("POST", path, body)
+        assert status == 400 and answer["error"]["code"] == "context_length_exceeded"
+
+
+def test_clients_may_go_while_their_prompts_are_encoded(demo):
+    body = json.dumps({"prompt": "fox " * 300_000}).encode()
+    for _ in range(8):
+        with socket.create_connection((demo.host, demo.port)) as client:
+            client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert say(demo, {"prompt": "Once", "max_tokens": 4})
+    demo.wait_idle()
