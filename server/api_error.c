@@ -18,6 +18,7 @@ static const struct {
                             "invalid_request_error"},
     [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found", "not_found_error"},
     [API_PATH_NOT_FOUND] = {404, "invalid_request_error", "not_found", "not_found_error"},
+    [API_UNSUPPORTED] = {400, "invalid_request_error", "unsupported", "invalid_request_error"},
     [API_METHOD] = {405, "invalid_request_error", "method_not_allowed", "invalid_request_error"},
     [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large", "request_too_large"},
     [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full", "rate_limit_error"},

@@ -155,7 +155,7 @@ static bool read_stream_options(const cJSON *value, void *target, struct api_err
     { name, PARAMETER_OTHER, 0, 0, 0, read, help, schema }
 
 /* clang-format off */
-static const struct parameter parameters[] = {
+static const struct parameter parameters[] = { /* those without a function: structured_output.h */
     {"model", PARAMETER_TEXT, 0, 0, offsetof(struct generation, model), NULL,
      "The model that this server has.", NULL},
     INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
@@ -212,6 +212,17 @@ static const struct parameter parameters[] = {
     OTHER("stop", read_stop, "Texts before the first of which the reply ends.",
           JSON({"type": ["string", "array", "null"], "minLength": 1, "maxItems": 16,
           "items": {"type": "string", "minLength": 1}})),
+    OTHER("grammar", NULL, "A grammar in GBNF that the reply matches.",
+          JSON({"type": ["string", "null"]})),
+    OTHER("guided_grammar", NULL, "Another name of grammar.", JSON({"type": ["string", "null"]})),
+    OTHER("guided_regex", NULL, "A regular expression that the whole reply matches.",
+          JSON({"type": ["string", "null"]})),
+    OTHER("guided_choice", NULL, "Texts of which the reply is one.",
+          JSON({"type": ["array", "null"], "minItems": 1, "items": {"type": "string"}})),
+    OTHER("structured_outputs", NULL, "vLLM's form of these: grammar, regex, choice.",
+          JSON({"type": ["object", "null"], "additionalProperties": false, "properties": {
+          "grammar": {"type": "string"}, "regex": {"type": "string"},
+          "choice": {"type": "array", "minItems": 1, "items": {"type": "string"}}}})),
     BOOLEAN("ignore_eos", ignore_eos, "Go on where the model would stop."),
     INTEGER("draft_tokens", 0, DRAFTS_MAX, draft_tokens,
             "Tokens guessed ahead: changes the speed, not the reply."),

@@ -99,7 +99,7 @@ static bool read_one(const struct parameter *parameter, const cJSON *value, void
     case PARAMETER_TEXT:
         return read_text(parameter, value, field, error);
     case PARAMETER_OTHER:
-        return parameter->read(value, target, error);
+        return parameter->read == NULL || parameter->read(value, target, error);
     case PARAMETER_REQUIRED:
         return true;
     case PARAMETER_REFUSED:
@@ -164,7 +164,7 @@ static bool describe_refused(const struct parameter *parameter, cJSON *schema) {
 }
 
 static cJSON *describe(const struct parameter *parameter, const void *defaults) {
-    const void *field = (const char *)defaults + parameter->offset;
+    const void *field = defaults != NULL ? (const char *)defaults + parameter->offset : NULL;
     bool apart = parameter->type == PARAMETER_OTHER || parameter->type == PARAMETER_REQUIRED;
     cJSON *schema = apart ? cJSON_Parse(parameter->schema) : cJSON_CreateObject();
     bool fine = schema != NULL;

@@ -21,7 +21,8 @@ enum parameter_type {
     PARAMETER_INTEGER,  /* int64_t */
     PARAMETER_BOOLEAN,  /* bool */
     PARAMETER_TEXT,     /* const char *, borrowed from the JSON */
-    PARAMETER_OTHER,    /* whatever `read` makes of it; called with the whole target */
+    PARAMETER_OTHER,    /* whatever `read` makes of it, called with the whole target; without one,
+                           the endpoint reads it itself */
     PARAMETER_REQUIRED, /* must be there; read by the endpoint itself, when it knows the others */
     PARAMETER_REFUSED,  /* not supported: only values that ask for nothing are accepted */
 };
@@ -47,7 +48,7 @@ bool parameters_read(const cJSON *object, const struct parameter *table, size_t 
                      struct api_error *error);
 
 /* Adds each parameter to an object of JSON Schema, {"properties", "required"}. `defaults` is a target
- * that nothing was read into. False when memory is out. */
+ * that nothing was read into; NULL if no parameter of the table has a place there. False when memory is out. */
 bool parameters_describe(const struct parameter *table, size_t count, const void *defaults,
                          cJSON *schema);
 

@@ -1,43 +1,74 @@
 #include "server/routes.h"
 
 #include "server/api_error.h"
+#include "server/completion_request.h"
+#include "server/openapi_bodies.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct route {
-    const char *method; /* GET answers HEAD, too: MHD leaves the body out */
-    const char *path;   /* one that ends in '/' matches all below it */
-    void (*handler)(struct http_exchange *exchange, const struct service *service,
-                    const char *rest);
-    bool while_draining;
-};
-
+/* clang-format off */
 static const struct route routes[] = {
-    {"GET", "/health", api_health, true},
-    {"GET", "/metrics", api_metrics, true},
-    {"GET", "/v1/models", api_models_list, true},
-    {"GET", "/v1/models/", api_models_one, true},
-    {"POST", "/v1/completions", api_completions, false},
-    {"POST", "/v1/messages", api_messages, false},
-    {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, false},
-    {"POST", "/v1/chat/completions", api_chat, false},
-    {"POST", "/v1/responses", api_responses, false},
-    {"GET", "/v1/responses/", api_responses_kept, false},
-    {"POST", "/v1/responses/", api_responses_kept, false},
-    {"DELETE", "/v1/responses/", api_responses_kept, false},
-    {"POST", "/apply-template", api_apply_template, false},
-    {"POST", "/tokenize", api_tokenize, false},
-    {"POST", "/detokenize", api_detokenize, false},
+    {"GET", "/health", api_health, true,
+     "Whether the server can serve, and how busy it is.", NULL, "Health", false},
+    {"GET", "/metrics", api_metrics, true,
+     "The engine's counters, in the text format of Prometheus.", NULL, NULL, false},
+    {"GET", "/openapi.json", api_openapi, true,
+     "This description.", NULL, "OpenAPI", false},
+    {"GET", "/v1/models", api_models_list, true,
+     "The model that is served.", NULL, "Models", false},
+    {"GET", "/v1/models/", api_models_one, true,
+     "The model of this name.", NULL, "Model", false},
+    {"POST", "/v1/completions", api_completions, false,
+     "Texts that continue prompts.", completion_request_describe, "Completion", true},
+    {"POST", "/v1/chat/completions", api_chat, false,
+     "Replies to a conversation.", openapi_describe_chat, "ChatCompletion", true},
+    {"POST", "/v1/messages", api_messages, false,
+     "Replies to a conversation in Anthropic's form.", openapi_describe_messages, "Message", true},
+    {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, false,
+     "How many tokens a conversation in Anthropic's form has.", openapi_describe_messages,
+     "MessageTokens", false},
+    {"POST", "/apply-template", api_apply_template, false,
+     "The prompt of a conversation.", openapi_describe_conversation, "Prompt", false},
+    {"POST", "/tokenize", api_tokenize, false,
+     "The tokens of a text.", api_tokenize_describe, "Tokens", false},
+    {"POST", "/detokenize", api_detokenize, false,
+     "The text of tokens.", api_detokenize_describe, "Content", false},
 };
 
-enum { ROUTES = sizeof routes / sizeof *routes };
+/* What clients of OpenAI's API may ask for and no model here can do. */
+static const struct refused_path {
+    const char *path; /* as in struct route */
+    const char *reason;
+} refused_paths[] = {
+    {"/v1/embeddings", "the models served here have no embeddings as their output, but text"},
+    {"/embeddings", "the models served here have no embeddings as their output, but text"},
+    {"/v1/audio/", "the models served here neither hear nor speak"},
+    {"/v1/images/", "the models served here neither see nor draw"},
+    {"/v1/moderations", "the models served here do not classify text"},
+    {"/v1/rerank", "the models served here do not rank texts"},
+    {"/v1/files", "this server keeps no files"},
+    {"/v1/batches", "this server has no batches: send requests at once, they are computed together"},
+    {"/v1/assistants", "this server keeps no state between requests"},
+    {"/v1/threads", "this server keeps no state between requests"},
+};
+/* clang-format on */
+
+enum {
+    ROUTES = sizeof routes / sizeof *routes,
+    REFUSED_PATHS = sizeof refused_paths / sizeof *refused_paths,
+};
+
+const struct route *routes_all(size_t *count) {
+    *count = ROUTES;
+    return routes;
+}
 
 /* What follows the route's path, or NULL if it does not match. */
-static const char *match_path(const struct route *route, const char *path) {
-    size_t length = strlen(route->path);
-    bool below = route->path[length - 1] == '/';
-    if (strncmp(path, route->path, length) != 0 || (path[length] != '\0') != below) {
+static const char *match_path(const char *of_route, const char *path) {
+    size_t length = strlen(of_route);
+    bool below = of_route[length - 1] == '/';
+    if (strncmp(path, of_route, length) != 0 || (path[length] != '\0') != below) {
         return NULL;
     }
     return path + length;
@@ -52,7 +83,7 @@ static void list_methods(const char *path, char *allowed, size_t size) {
     size_t length = 0;
     allowed[0] = '\0';
     for (size_t i = 0; i < ROUTES && length < size; i++) {
-        if (match_path(&routes[i], path) != NULL) {
+        if (match_path(routes[i].path, path) != NULL) {
             bool get = strcmp(routes[i].method, "GET") == 0;
             length +=
                 (size_t)snprintf(allowed + length, size - length, "%s%s%s", length > 0 ? ", " : "",
@@ -69,12 +100,24 @@ static void refuse_method(struct http_exchange *exchange) {
                http_method(exchange), allowed);
 }
 
+static void refuse_path(struct http_exchange *exchange) {
+    const char *path = http_path(exchange);
+    for (size_t i = 0; i < REFUSED_PATHS; i++) {
+        if (match_path(refused_paths[i].path, path) != NULL) {
+            api_refuse(exchange, API_UNSUPPORTED, NULL, "%.100s is not supported: %s", path,
+                       refused_paths[i].reason);
+            return;
+        }
+    }
+    api_refuse(exchange, API_PATH_NOT_FOUND, NULL, "There is nothing at %.200s", path);
+}
+
 void routes_handle(struct http_exchange *exchange, void *context) {
     const struct service *service = context;
     const char *path = http_path(exchange);
     bool path_known = false;
     for (size_t i = 0; i < ROUTES; i++) {
-        const char *rest = match_path(&routes[i], path);
+        const char *rest = match_path(routes[i].path, path);
         path_known = path_known || rest != NULL;
         if (rest == NULL || !match_method(&routes[i], http_method(exchange))) {
             continue;
@@ -93,6 +136,6 @@ void routes_handle(struct http_exchange *exchange, void *context) {
     if (path_known) {
         refuse_method(exchange);
     } else {
-        api_refuse(exchange, API_PATH_NOT_FOUND, NULL, "There is nothing at %.200s", path);
+        refuse_path(exchange);
     }
 }

@@ -8,6 +8,22 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 
+struct route {
+    const char *method; /* GET answers HEAD, too: MHD leaves the body out */
+    const char *path;   /* one that ends in '/' matches all below it */
+    void (*handler)(struct http_exchange *exchange, const struct service *service,
+                    const char *rest);
+    bool while_draining;
+
+    /* For GET /openapi.json. */
+    const char *summary;
+    bool (*describe_body)(const struct service *service, cJSON *schema); /* NULL: there is none */
+    const char *answer; /* its schema in openapi_answers.json; NULL: it is text */
+    bool streams;       /* or server-sent events, if so asked */
+};
+
+const struct route *routes_all(size_t *count);
+
 /* Answers or defers the exchange; `context` is the struct service. */
 void routes_handle(struct http_exchange *exchange, void *context);
 
@@ -31,6 +47,7 @@ void api_tokenize(struct http_exchange *exchange, const struct service *service,
 void api_detokenize(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest);
+void api_openapi(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_health(struct http_exchange *exchange, const struct service *service, const char *rest);
 
 /* The parameters of their bodies, as JSON Schema; see parameters_describe. */

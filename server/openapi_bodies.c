@@ -1,0 +1,80 @@
+#include "server/openapi_bodies.h"
+
+#include "server/generation.h"
+#include "server/parameters.h"
+
+#define OTHER(name, help, schema)                                                                  \
+    { name, PARAMETER_OTHER, 0, 0, 0, NULL, help, schema }
+#define REQUIRED(name, help, schema)                                                               \
+    { name, PARAMETER_REQUIRED, 0, 0, 0, NULL, help, schema }
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* clang-format off */
+static const struct parameter conversation[] = {
+    REQUIRED("messages", "The conversation.",
+        JSON({"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"],
+        "properties": {
+            "role": {"enum": ["system", "developer", "user", "assistant", "tool", "function"]},
+            "content": {"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {
+                "type": "object", "required": ["type", "text"], "properties": {
+                "type": {"const": "text"}, "text": {"type": "string"}}}}]}}}})),
+    OTHER("tools", "Functions that may be called.",
+        JSON({"type": ["array", "null"], "items": {"type": "object",
+        "required": ["type", "function"], "properties": {"type": {"const": "function"},
+            "function": {"type": "object", "required": ["name"], "properties": {
+                "name": {"type": "string"}, "description": {"type": ["string", "null"]},
+                "parameters": {"type": ["object", "null"]}}}}}})),
+    OTHER("add_generation_prompt", "The prompt ends where the reply begins.",
+        JSON({"type": ["boolean", "null"], "default": true})),
+    OTHER("continue_final_message", "The reply goes on within the last message.",
+        JSON({"type": ["boolean", "null"], "default": false})),
+    OTHER("add_special_tokens", "Put the tokenizer's BOS before the prompt, too.",
+        JSON({"type": ["boolean", "null"], "default": false})),
+    OTHER("chat_template_kwargs", "Further variables of the chat template.",
+        JSON({"type": ["object", "null"]})),
+    OTHER("reasoning_effort", "A variable of the chat template.",
+        JSON({"type": ["string", "null"]})),
+    OTHER("documents", "A variable of the chat template.", JSON({"type": ["array", "null"]})),
+};
+
+static const struct parameter messages[] = {
+    REQUIRED("messages", "The conversation, in Anthropic's form.",
+        JSON({"type": "array", "minItems": 1, "items": {"type": "object",
+        "required": ["role", "content"], "properties": {"role": {"enum": ["user", "assistant"]},
+            "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": {
+                "type": "object", "required": ["type"], "properties": {"type": {"enum": ["text",
+                "thinking", "redacted_thinking", "tool_use", "tool_result"]}}}}]}}}})),
+    OTHER("system", "What the model is to be, as text or blocks of text.",
+        JSON({"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {
+            "type": "object", "required": ["type", "text"], "properties": {
+            "type": {"const": "text"}, "text": {"type": "string"}}}}]})),
+    OTHER("tools", "Functions that may be called.",
+        JSON({"type": ["array", "null"], "items": {"type": "object",
+        "required": ["name", "input_schema"], "properties": {"name": {"type": "string"},
+            "description": {"type": ["string", "null"]}, "input_schema": {"type": "object"}}}})),
+    OTHER("tool_choice", "Whether functions are to be called, and which.",
+        JSON({"type": ["object", "null"], "required": ["type"], "properties": {
+            "type": {"enum": ["none", "auto", "any", "tool"]}}})),
+    OTHER("thinking", "Whether the model is to think, where its template lets one choose.",
+        JSON({"type": ["object", "null"], "required": ["type"], "properties": {
+            "type": {"enum": ["enabled", "disabled", "adaptive"]}}})),
+    OTHER("stop_sequences", "Texts before the first of which the reply ends.",
+        JSON({"type": ["array", "null"], "maxItems": 16,
+            "items": {"type": "string", "minLength": 1}})),
+};
+/* clang-format on */
+
+bool openapi_describe_conversation(const struct service *service, cJSON *schema) {
+    (void)service;
+    return parameters_describe(conversation, COUNT(conversation), NULL, schema);
+}
+
+/* Has stop_sequences in place of stop, and one choice. */
+bool openapi_describe_messages(const struct service *service, cJSON *schema) {
+    bool fine = parameters_describe(messages, COUNT(messages), NULL, schema) &&
+                generation_describe(service, schema);
+    cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties");
+    cJSON_DeleteItemFromObjectCaseSensitive(properties, "stop");
+    cJSON_DeleteItemFromObjectCaseSensitive(properties, "n");
+    return fine;
+}

@@ -1,0 +1,105 @@
+"""GET /openapi.json says what is served: its parameters are held against the server, real answers against its schemas."""
+import json
+import os
+import re
+
+import jsonschema
+import pytest
+
+DOCUMENTATION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "http-api.md")
+MESSAGES = [{"role": "user", "content": "Once"}]
+BODIES = {  # what each endpoint is satisfied with
+    "/v1/completions": {"prompt": "Once", "max_tokens": 1},
+    "/apply-template": {"messages": MESSAGES},
+    "/v1/messages/count_tokens": {"messages": MESSAGES},
+    "/tokenize": {"content": "Once"},
+    "/detokenize": {"tokens": [5, 6]},
+}
+VARIANTS = [  # answers of other forms
+    ("/v1/completions", {"prompt": "Once", "max_tokens": 3, "logprobs": 2, "echo": True, "n": 2}),
+    ("/tokenize", {"content": "Once 世", "with_pieces": True}),
+    ("/detokenize", {"tokens": []}),
+]
+
+
+@pytest.fixture(scope="session")
+def description(demo):
+    status, _, answer = demo.request("GET", "/openapi.json")
+    assert status == 200
+    return answer
+
+
+def validate(description, name, answer):
+    schema = {"$ref": f"#/components/schemas/{name}", "components": description["components"]}
+    jsonschema.validate(answer, schema, jsonschema.Draft202012Validator)
+
+
+def operations(description):
+    return [(method.upper(), path, operation) for path, item in description["paths"].items()
+            for method, operation in item.items()]
+
+
+def body_schema(description, path):
+    return description["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+
+def answer_schema(operation):
+    return operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+
+
+def test_every_path_is_served_and_documented(demo, description):
+    documentation = open(DOCUMENTATION).read()
+    for method, path, operation in operations(description):
+        assert re.search(rf"`{method} {re.escape(path)}`", documentation), f"{method} {path} is not documented"
+        status, _, answer = demo.request(method, path.replace("{id}", "demo"), BODIES.get(path))
+        assert status == 200, (method, path, answer)
+        if "application/json" in operation["responses"]["200"]["content"]:
+            validate(description, answer_schema(operation), answer)
+
+
+@pytest.mark.parametrize("path, body", VARIANTS, ids=[json.dumps(body)[:50] for _, body in VARIANTS])
+def test_answers_are_as_described(demo, description, path, body):
+    status, _, answer = demo.request("POST", path, body)
+    assert status == 200, answer
+    validate(description, answer_schema(description["paths"][path]["post"]), answer)
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_every_parameter_is_documented(description, path):
+    documentation = open(DOCUMENTATION).read()
+    missing = [name for name in body_schema(description, path)["properties"] if f"`{name}`" not in documentation]
+    assert not missing
+
+
+def wrong_values(schema):
+    """Values that the schema of one parameter does not allow."""
+    if "enum" in schema:
+        return ["quern"]
+    types = schema.get("type", [])
+    wrong = [] if "object" in types or "anyOf" in schema else [{"a": 1}]
+    if "minimum" in schema and schema["minimum"] > -1e18:
+        wrong += [schema["minimum"] - 1, schema["maximum"] + 1]
+    return wrong + (["text"] if types and "string" not in types else [])
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_parameters_take_what_they_say_and_nothing_else(demo, description, path):
+    schema = body_schema(description, path)
+    for name, parameter in schema["properties"].items():
+        assert parameter["description"], name
+        for value in wrong_values(parameter):
+            status, _, answer = demo.request("POST", path, {**BODIES[path], name: value})
+            assert status in (400, 404) and answer["error"]["param"] == name, (name, value, answer)
+            validate(description, "Error", answer)
+        allowed = parameter.get("enum", [parameter["default"]] if "default" in parameter else [])
+        for value in allowed + ([] if name in schema["required"] else [None]):
+            status, _, answer = demo.request("POST", path, {**BODIES[path], name: value})
+            assert status == 200, (name, value, answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings", "/v1/audio/speech", "/v1/images/generations",
+                                  "/v1/moderations"])
+def test_what_no_model_here_can_do_is_refused_with_the_reason(demo, description, path):
+    status, _, answer = demo.request("POST", path, {"input": "a"})
+    assert status == 400 and answer["error"]["code"] == "unsupported" and path in answer["error"]["message"], answer
+    validate(description, "Error", answer)
