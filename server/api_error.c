@@ -21,6 +21,8 @@ static const struct {
     [API_UNSUPPORTED] = {400, "invalid_request_error", "unsupported", "invalid_request_error"},
     [API_METHOD] = {405, "invalid_request_error", "method_not_allowed", "invalid_request_error"},
     [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large", "request_too_large"},
+    [API_ENCODING] = {415, "invalid_request_error", "unsupported_encoding",
+                      "invalid_request_error"},
     [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full", "rate_limit_error"},
     [API_INTERNAL] = {500, "server_error", NULL, "api_error"},
     [API_DRAINING] = {503, "server_error", "draining", "overloaded_error"},

@@ -22,6 +22,7 @@ enum api_error_kind {
     API_UNSUPPORTED,
     API_METHOD,
     API_BODY_TOO_LARGE,
+    API_ENCODING,
     API_QUEUE_FULL,
     API_INTERNAL,
     API_DRAINING,

@@ -220,6 +220,7 @@ static bool open_http(struct server *server, struct error *err) {
         .body_max = options->max_body,
         .connections_max = (unsigned)options->max_connections,
         .idle_timeout_s = (unsigned)options->idle_timeout_s,
+        .silence_max_s = (unsigned)options->stream_ping_s,
         .handle = routes_handle,
         .context = &server->service,
     };

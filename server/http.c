@@ -60,6 +60,8 @@ struct http_exchange {
     size_t header_count;
     struct text_buffer out;
     size_t out_taken; /* bytes of `out` that MHD has */
+    const char *filler;
+    bool silent; /* nothing was written since the last look */
 
     uint64_t started_ns;
     char note[160];
@@ -71,6 +73,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     uv_poll_t readable; /* MHD's epoll descriptor */
     uv_timer_t timeout; /* when MHD wants to run though nothing is readable */
+    uv_timer_t silence; /* looks for streams that say nothing */
     unsigned open_handles;
     struct http_exchange *exchanges;
     bool draining;
@@ -117,6 +120,15 @@ static void resume_connection(struct http_exchange *exchange) {
 static void suspend_connection(struct http_exchange *exchange) {
     exchange->suspended = true;
     MHD_suspend_connection(exchange->connection);
+}
+
+/* A deferred exchange whose connection sleeps is woken if it has something to say. */
+static void wake_if_ready(struct http_exchange *exchange) {
+    bool has_bytes = exchange->out.length > exchange->out_taken;
+    if ((exchange->answer != ANSWER_NONE && !exchange->queued) || has_bytes ||
+        exchange->answer == ANSWER_ENDED || exchange->answer == ANSWER_GONE) {
+        resume_connection(exchange);
+    }
 }
 
 /* ---- Noticing that the client is gone ----
@@ -420,6 +432,26 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     destroy_exchange(exchange);
 }
 
+/* ---- Streams that say nothing ---- */
+
+/* Twice as often as a stream may be silent: one that was silent for half of the time gets its filler,
+ * unless the client has yet to read what is there. */
+static void on_silence(uv_timer_t *handle) {
+    struct http_server *server = handle->data;
+    for (struct http_exchange *exchange = server->exchanges; exchange != NULL;
+         exchange = exchange->next) {
+        if (exchange->answer != ANSWER_STREAM || exchange->filler == NULL) {
+            continue;
+        }
+        if (exchange->silent && http_stream_backlog(exchange) == 0) {
+            http_stream_write(exchange, exchange->filler, strlen(exchange->filler));
+            wake_if_ready(exchange);
+        }
+        exchange->silent = true;
+    }
+    run_daemon(server);
+}
+
 /* ---- The server ---- */
 
 /* MHD's own log stays off: it prints what clients send as they sent it. */
@@ -461,8 +493,13 @@ bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct ht
                          uv_strerror(result));
     }
     uv_timer_init(loop, &server->timeout);
-    server->open_handles = 2;
-    server->readable.data = server->timeout.data = server;
+    uv_timer_init(loop, &server->silence);
+    server->open_handles = 3;
+    server->readable.data = server->timeout.data = server->silence.data = server;
+    if (options->silence_max_s > 0) {
+        uint64_t half_ms = (uint64_t)options->silence_max_s * 500;
+        uv_timer_start(&server->silence, on_silence, half_ms, half_ms);
+    }
     uv_poll_start(&server->readable, UV_READABLE, on_readable);
     *out = server;
     return true;
@@ -492,15 +529,6 @@ bool http_server_is_draining(const struct http_server *server) {
 
 uv_loop_t *http_server_loop(const struct http_server *server) {
     return server->loop;
-}
-
-/* A deferred exchange whose connection sleeps is woken if it has something to say. */
-static void wake_if_ready(struct http_exchange *exchange) {
-    bool has_bytes = exchange->out.length > exchange->out_taken;
-    if ((exchange->answer != ANSWER_NONE && !exchange->queued) || has_bytes ||
-        exchange->answer == ANSWER_ENDED || exchange->answer == ANSWER_GONE) {
-        resume_connection(exchange);
-    }
 }
 
 void http_server_advance(struct http_server *server) {
@@ -547,6 +575,7 @@ void http_server_close(struct http_server *server) {
     MHD_stop_daemon(server->daemon);
     uv_close((uv_handle_t *)&server->readable, on_handle_closed);
     uv_close((uv_handle_t *)&server->timeout, on_handle_closed);
+    uv_close((uv_handle_t *)&server->silence, on_handle_closed);
 }
 
 /* ---- What handlers and tasks call ---- */
@@ -561,6 +590,10 @@ const char *http_method(const struct http_exchange *exchange) {
 
 const char *http_path(const struct http_exchange *exchange) {
     return exchange->path;
+}
+
+const char *http_request_header(const struct http_exchange *exchange, const char *name) {
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
 const char *http_request_id(const struct http_exchange *exchange) {
@@ -617,8 +650,10 @@ void http_defer(struct http_exchange *exchange, const struct http_task *task, vo
     }
 }
 
-void http_stream_begin(struct http_exchange *exchange, const char *content_type) {
+void http_stream_begin(struct http_exchange *exchange, const char *content_type,
+                       const char *filler) {
     exchange->status = 200;
+    exchange->filler = filler;
     exchange->content_type = content_type;
     exchange->answer = ANSWER_STREAM;
 }
@@ -627,6 +662,7 @@ bool http_stream_write(struct http_exchange *exchange, const char *bytes, size_t
     if (exchange->out_taken > 0 && exchange->out_taken == exchange->out.length) {
         exchange->out.length = exchange->out_taken = 0;
     }
+    exchange->silent = false;
     return text_buffer_append(&exchange->out, bytes, length);
 }
 

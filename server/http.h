@@ -30,6 +30,7 @@ struct http_options {
     size_t body_max;
     unsigned connections_max;
     unsigned idle_timeout_s; /* without progress in either direction; 0: none */
+    unsigned silence_max_s;  /* of a stream, see http_stream_begin; 0: any */
     /* A request has arrived whole, or is known to be too large. Must answer or defer. */
     void (*handle)(struct http_exchange *exchange, void *context);
     void *context;
@@ -61,6 +62,8 @@ void http_server_advance(struct http_server *server);
 struct http_server *http_exchange_server(const struct http_exchange *exchange);
 const char *http_method(const struct http_exchange *exchange);
 const char *http_path(const struct http_exchange *exchange);
+/* NULL if there is no such header. */
+const char *http_request_header(const struct http_exchange *exchange, const char *name);
 const char *http_request_id(const struct http_exchange *exchange); /* the client's, or made up */
 /* Zero-terminated behind its `length` bytes. */
 const char *http_body(const struct http_exchange *exchange, size_t *length);
@@ -89,8 +92,10 @@ struct http_task {
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context);
 
 /* A deferred answer in pieces, of unknown length. Writing says false when memory is out; end is
- * called all the same. */
-void http_stream_begin(struct http_exchange *exchange, const char *content_type);
+ * called all the same. Before it has been silent for silence_max_s, `filler` is written, a constant,
+ * so that nobody on the way takes the connection for a dead one; NULL: nothing. */
+void http_stream_begin(struct http_exchange *exchange, const char *content_type,
+                       const char *filler);
 bool http_stream_write(struct http_exchange *exchange, const char *bytes, size_t length);
 void http_stream_end(struct http_exchange *exchange);
 /* Bytes written that the socket has not taken: a writer that pauses at some bound is asked to

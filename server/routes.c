@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* clang-format off */
 static const struct route routes[] = {
@@ -112,6 +113,31 @@ static void refuse_path(struct http_exchange *exchange) {
     api_refuse(exchange, API_PATH_NOT_FOUND, NULL, "There is nothing at %.200s", path);
 }
 
+/* Content-Encoding, if the body has another than none. */
+static const char *encoding_of(const struct http_exchange *exchange) {
+    const char *encoding = http_request_header(exchange, "Content-Encoding");
+    return encoding == NULL || strcasecmp(encoding, "identity") == 0 ? NULL : encoding;
+}
+
+static void serve(struct http_exchange *exchange, const struct service *service,
+                  const struct route *route, const char *rest) {
+    const char *encoding = encoding_of(exchange);
+    if (http_body_too_large(exchange)) {
+        api_refuse(exchange, API_BODY_TOO_LARGE, NULL,
+                   "The body is larger than the %zu bytes that this server accepts",
+                   service->body_max);
+    } else if (encoding != NULL) {
+        api_refuse(exchange, API_ENCODING, NULL,
+                   "The body is encoded as \"%.40s\", but must be sent as it is: without "
+                   "Content-Encoding",
+                   encoding);
+    } else if (http_server_is_draining(service->http) && !route->while_draining) {
+        api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
+    } else {
+        route->handler(exchange, service, rest);
+    }
+}
+
 void routes_handle(struct http_exchange *exchange, void *context) {
     const struct service *service = context;
     const char *path = http_path(exchange);
@@ -122,15 +148,7 @@ void routes_handle(struct http_exchange *exchange, void *context) {
         if (rest == NULL || !match_method(&routes[i], http_method(exchange))) {
             continue;
         }
-        if (http_body_too_large(exchange)) {
-            api_refuse(exchange, API_BODY_TOO_LARGE, NULL,
-                       "The body is larger than the %zu bytes that this server accepts",
-                       service->body_max);
-        } else if (http_server_is_draining(service->http) && !routes[i].while_draining) {
-            api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
-        } else {
-            routes[i].handler(exchange, service, rest);
-        }
+        serve(exchange, service, &routes[i], rest);
         return;
     }
     if (path_known) {

@@ -20,6 +20,7 @@ struct serve_options {
     size_t max_body; /* bytes */
     size_t max_connections;
     size_t idle_timeout_s;
+    size_t stream_ping_s;
     size_t drain_timeout_s;
     const char *kv_dtype;
     struct pack_cache_options cache;

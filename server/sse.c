@@ -9,7 +9,7 @@ static bool write_text(struct http_exchange *exchange, const char *text) {
 
 void sse_begin(struct http_exchange *exchange) {
     http_add_header(exchange, "Cache-Control", "no-cache");
-    http_stream_begin(exchange, "text/event-stream");
+    http_stream_begin(exchange, "text/event-stream", ": ping\n\n");
 }
 
 void sse_send(struct http_exchange *exchange, char *json) {

@@ -1,5 +1,6 @@
 /* Server-sent events (WHATWG HTML, "Server-sent events") as OpenAI uses them: each event is
- * "data: " with one line of JSON; the last one says [DONE]. */
+ * "data: " with one line of JSON; the last one says [DONE]. A stream that would be silent for long has
+ * comments (": ping") in between. */
 #ifndef QUERN_SERVER_SSE_H
 #define QUERN_SERVER_SSE_H
 

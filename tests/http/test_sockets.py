@@ -95,3 +95,50 @@ def test_a_client_that_leaves_half_way_or_talks_garbage_harms_nobody(demo, bytes
 def test_a_sane_request_id_comes_back_and_a_strange_one_does_not(demo):
     assert demo.request("GET", "/health", headers={"X-Request-Id": "abc-1"})[1]["X-Request-Id"] == "abc-1"
     assert " " not in demo.request("GET", "/health", headers={"X-Request-Id": "a b\t<x>"})[1]["X-Request-Id"]
+
+
+def test_a_stream_that_waits_has_comments(start_server):
+    """The first one's reader is slow, and nothing else runs: the second one waits for ever."""
+    server = start_server("--max-sessions", 1, "--stream-ping", 1)
+    ask = {"prompt": "Once", "max_tokens": 900, "ignore_eos": True, "stream": True}
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect((server.host, server.port))
+    slow.sendall(post(json.dumps({**ask, "n": 16, "logprobs": 20}).encode()))
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as waiting:
+        waiting.sendall(post(json.dumps(ask).encode()))
+        received = b""
+        while received.count(b": ping\n\n") < 2:
+            received += waiting.recv(4096)
+    assert received.startswith(b"HTTP/1.1 200") and b"data: " not in received
+    slow.close()
+    server.wait_idle()
+
+
+def test_a_connection_goes_on_after_a_stream(demo):
+    stream = post(json.dumps({**json.loads(BODY), "stream": True}).encode())
+    answer = talk(demo, stream + stream + post(extra=CLOSE))
+    assert answer.count(b"HTTP/1.1 200") == 3 and answer.count(b"data: [DONE]") == 2, answer
+
+
+def test_a_client_may_ask_for_the_connection_to_close(demo):
+    answer = talk(demo, post(json.dumps({**json.loads(BODY), "stream": True}).encode(), extra=CLOSE))
+    assert re.search(rb"Connection: close", answer, re.IGNORECASE) and b"data: [DONE]" in answer, answer
+
+
+@pytest.mark.parametrize("content_type", [b"", b"text/plain", b"application/json; charset=utf-8",
+                                          b"application/x-www-form-urlencoded", b"nonsense"])
+def test_the_content_type_does_not_matter(demo, content_type):
+    header = b"Content-Type: " + content_type + b"\r\n" if content_type else b""
+    assert talk(demo, post(extra=header + CLOSE)).startswith(b"HTTP/1.1 200")
+
+
+def test_a_compressed_body_is_refused_with_the_reason(demo):
+    answer = talk(demo, post(b"\x1f\x8b\x08\x00", extra=b"Content-Encoding: gzip\r\n" + CLOSE))
+    assert answer.startswith(b"HTTP/1.1 415") and b"gzip" in answer, answer
+    assert talk(demo, post(extra=b"Content-Encoding: identity\r\n" + CLOSE)).startswith(b"HTTP/1.1 200")
+
+
+def test_options_tells_the_methods(demo):
+    answer = talk(demo, b"OPTIONS /v1/completions HTTP/1.1\r\nHost: quern\r\n" + CLOSE + b"\r\n")
+    assert re.match(rb"HTTP/1\.1 (204|405) ", answer) and re.search(rb"Allow: .*POST", answer), answer
