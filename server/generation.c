@@ -2,6 +2,7 @@
 
 #include "engine/text/token_search.h"
 #include "server/parameters.h"
+#include "server/refused_parameters.h"
 #include "server/structured_output.h"
 
 #include <ctype.h>
@@ -58,6 +59,35 @@ static bool read_stop(const cJSON *value, void *target, struct api_error *error)
     struct generation *generation = target;
     return add_texts("stop", value, generation->stops, &generation->stop_count, STOP_STRINGS_MAX,
                      error);
+}
+
+static bool read_stop_token_ids(const cJSON *value, void *target, struct api_error *error) {
+    struct generation *generation = target;
+    const struct model *model = generation->service->model;
+    size_t count = (size_t)cJSON_GetArraySize(value);
+    if (!cJSON_IsArray(value) || count > STOP_TOKENS_MAX) {
+        return api_error_set(error, API_INVALID, "stop_token_ids",
+                             "stop_token_ids must be an array of at most %d token ids",
+                             STOP_TOKENS_MAX);
+    }
+    int32_t *tokens = calloc(count + model->stop_token_count + 1, sizeof *tokens);
+    if (tokens == NULL) {
+        return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
+    }
+    generation->stop_tokens = tokens;
+    const cJSON *element;
+    cJSON_ArrayForEach(element, value) {
+        double greatest = (double)(model->plan.vocabulary_size - 1);
+        if (!parameters_is_integer(element, 0, greatest)) {
+            return api_error_set(error, API_INVALID, "stop_token_ids",
+                                 "stop_token_ids must be integers from 0 to %.0f", greatest);
+        }
+        tokens[generation->stop_token_count++] = (int32_t)element->valuedouble;
+    }
+    for (size_t i = 0; i < model->stop_token_count; i++) {
+        tokens[count + i] = model->stop_tokens[i];
+    }
+    return true;
 }
 
 /* An empty array takes away the default. */
@@ -212,6 +242,9 @@ static const struct parameter parameters[] = { /* those without a function: stru
     OTHER("stop", read_stop, "Texts before the first of which the reply ends.",
           JSON({"type": ["string", "array", "null"], "minLength": 1, "maxItems": 16,
           "items": {"type": "string", "minLength": 1}})),
+    OTHER("stop_token_ids", read_stop_token_ids, "Tokens before the first of which the reply ends.",
+          JSON({"type": ["array", "null"], "maxItems": 256,
+          "items": {"type": "integer", "minimum": 0}})),
     OTHER("grammar", NULL, "A grammar in GBNF that the reply matches.",
           JSON({"type": ["string", "null"]})),
     OTHER("guided_grammar", NULL, "Another name of grammar.", JSON({"type": ["string", "null"]})),
@@ -299,7 +332,8 @@ static struct generation defaults_of(const struct service *service, int64_t max_
 
 bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema) {
     struct generation defaults = defaults_of(service, max_tokens);
-    return parameters_describe(parameters, PARAMETERS, &defaults, schema);
+    return parameters_describe(parameters, PARAMETERS, &defaults, schema) &&
+           parameters_describe(refused_parameters, refused_parameter_count, NULL, schema);
 }
 
 static bool check_model(const struct generation *generation, struct api_error *error) {
@@ -329,6 +363,7 @@ bool generation_read(struct generation *generation, const struct service *servic
 
 void generation_deinit(struct generation *generation) {
     grammar_release(generation->grammar);
+    free(generation->stop_tokens);
     free(generation->biases);
     free(generation->breaker_bits);
     token_list_deinit(&generation->breaker_runs);
@@ -339,8 +374,10 @@ struct session_request generation_session(const struct generation *generation, s
     const struct model *model = generation->service->model;
     struct session_request session = {
         .max_tokens = (size_t)generation->max_tokens,
-        .stop_tokens = model->stop_tokens,
-        .stop_token_count = generation->ignore_eos ? 0 : model->stop_token_count,
+        .stop_tokens =
+            generation->stop_tokens != NULL ? generation->stop_tokens : model->stop_tokens,
+        .stop_token_count =
+            generation->stop_token_count + (generation->ignore_eos ? 0 : model->stop_token_count),
         .sampling = generation->sampling,
         .grammar = generation->grammar,
         .drafts_max = (size_t)generation->draft_tokens,

@@ -20,6 +20,7 @@ enum {
     CHOICES_OF_ONE_PROMPT_MAX = 128,
     STOP_STRINGS_MAX = 16,
     BREAKERS_MAX = 64,
+    STOP_TOKENS_MAX = 256,
     LOGIT_BIASES_MAX = 1024,
 };
 
@@ -40,6 +41,8 @@ struct generation {
     bool ignore_eos;
     const char *stops[STOP_STRINGS_MAX]; /* borrowed from the JSON */
     size_t stop_count;
+    int32_t *stop_tokens; /* [stop_token_count, and behind them those of the model]; or NULL */
+    size_t stop_token_count;
     bool has_seed;
     struct grammar *grammar;  /* that replies match; NULL: none */
     struct sampling sampling; /* its seed is that of choice 0 */

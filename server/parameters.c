@@ -72,9 +72,10 @@ static bool read_text(const struct parameter *parameter, const cJSON *value, voi
     return true;
 }
 
-/* What asks for nothing: null, false, an empty text, array or object. */
+/* What asks for nothing: null, false, 0, an empty text, array or object. */
 static bool is_nothing(const cJSON *value) {
     return cJSON_IsNull(value) || cJSON_IsFalse(value) ||
+           (cJSON_IsNumber(value) && value->valuedouble == 0.0) ||
            (cJSON_IsString(value) && value->valuestring[0] == '\0') ||
            ((cJSON_IsArray(value) || cJSON_IsObject(value)) && value->child == NULL);
 }
@@ -89,7 +90,7 @@ static bool refuse(const struct parameter *parameter, const cJSON *value, struct
 
 static bool read_one(const struct parameter *parameter, const cJSON *value, void *target,
                      struct api_error *error) {
-    void *field = (char *)target + parameter->offset;
+    void *field = target != NULL ? (char *)target + parameter->offset : NULL;
     switch (parameter->type) {
     case PARAMETER_FLOAT:
     case PARAMETER_INTEGER:
@@ -154,11 +155,11 @@ static bool describe_text(const char *fallback, cJSON *schema) {
            (fallback == NULL || cJSON_AddStringToObject(schema, "default", fallback));
 }
 
-/* As JSON, {"enum": [null, false, "", [], {}, …]}. */
+/* As JSON, {"enum": [null, false, 0, "", [], {}, …]}. */
 static bool describe_refused(const struct parameter *parameter, cJSON *schema) {
     char text[128];
     bool more = parameter->schema != NULL;
-    snprintf(text, sizeof text, "[null, false, \"\", [], {}%s%s]", more ? ", " : "",
+    snprintf(text, sizeof text, "[null, false, 0, \"\", [], {}%s%s]", more ? ", " : "",
              more ? parameter->schema : "");
     return cJSON_AddItemToObject(schema, "enum", cJSON_Parse(text));
 }

@@ -37,7 +37,7 @@ struct parameter {
     const char *help; /* a sentence: what it does, or why it is refused */
     const char
         *schema; /* of OTHER and REQUIRED, what it may be, as JSON Schema; of REFUSED, a value
-                           that is accepted besides null, false and what is empty, or NULL */
+                           that is accepted besides null, false, 0 and what is empty, or NULL */
 };
 
 /* Text of JSON, without the backslashes of a C string. */

@@ -71,6 +71,24 @@ def test_every_parameter_is_documented(description, path):
     assert not missing
 
 
+def verdicts():
+    """From docs/http-api.md: what becomes of each parameter of other servers."""
+    table = open(DOCUMENTATION).read().split("## Parameters of OpenAI, llama-server and vLLM")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+    return {name: verdict.split()[0].strip(":,;") for names, _, verdict in rows for name in re.findall("`([^`]+)`", names)}
+
+
+def test_the_table_of_parameters_says_what_the_server_does(description):
+    known = {name: parameter for path in BODIES if "completions" in path
+             for name, parameter in body_schema(description, path)["properties"].items()}
+    refused = {name for name, parameter in known.items() if parameter["description"].startswith("Not supported")}
+    for name, verdict in verdicts().items():
+        assert verdict in ("supported", "ignored", "refused"), name
+        assert (name in known) == (verdict != "ignored"), name
+        assert (name in refused) == (verdict == "refused"), name
+    assert set(known) - set(verdicts()) == {"draft_tokens"}
+
+
 def wrong_values(schema):
     """Values that the schema of one parameter does not allow."""
     if "enum" in schema:

@@ -71,7 +71,7 @@ Test(parameters, errors_name_the_parameter) {
 }
 
 Test(parameters, a_refused_one_may_ask_for_nothing) {
-    static const char *const values[] = {"null", "false", "\"\"", "[]", "{}"};
+    static const char *const values[] = {"null", "false", "0", "\"\"", "[]", "{}"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         char text[64];
         struct target target;
@@ -95,9 +95,9 @@ Test(parameters, a_description_has_ranges_and_defaults) {
                     " \"description\": \"Whether.\"},"
                     "\"name\": {\"type\": [\"string\", \"null\"], \"description\": \"Who.\"},"
                     "\"what\": {\"type\": \"string\", \"description\": \"What.\"},"
-                    "\"suffix\": {\"enum\": [null, false, \"\", [], {}],"
+                    "\"suffix\": {\"enum\": [null, false, 0, \"\", [], {}],"
                     " \"description\": \"Not supported: there is none\"},"
-                    "\"beams\": {\"enum\": [null, false, \"\", [], {}, 1],"
+                    "\"beams\": {\"enum\": [null, false, 0, \"\", [], {}, 1],"
                     " \"description\": \"Not supported: there are none\"}},"
                     "\"required\": [\"what\"]}");
     cr_assert(cJSON_Compare(schema, expected, true), "%s", cJSON_Print(schema));
