@@ -263,6 +263,7 @@ struct session_usage session_get_usage(const struct session *session) {
         .cached_tokens = atomic_load(&session->cached_tokens),
         .drafted_tokens = atomic_load(&session->drafted_tokens),
         .accepted_tokens = atomic_load(&session->accepted_tokens),
+        .admitted_ns = atomic_load(&session->admitted_ns),
     };
 }
 

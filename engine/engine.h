@@ -96,6 +96,7 @@ struct session_event {
     int32_t token;                   /* meaningful if finish == FINISH_NONE */
     enum finish_reason finish;       /* the last event of a session has one, and no token */
     bool of_prompt;                  /* see prompt_logprobs */
+    uint64_t at_ns;                  /* when it came, on the monotonic clock */
     float logprob;                   /* of the token, if asked for; see sampler.h */
     const struct token_logprob *top; /* [top_logprobs], until the next event is taken */
 };
@@ -116,6 +117,7 @@ struct session_usage {
     size_t cached_tokens;   /* of the prompt, from the prefix cache */
     size_t drafted_tokens;  /* guessed ahead */
     size_t accepted_tokens; /* of those, the ones that are in the reply */
+    uint64_t admitted_ns;   /* when it began to run, on the monotonic clock */
 };
 struct session_usage session_get_usage(const struct session *session);
 

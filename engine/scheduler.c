@@ -305,6 +305,7 @@ static bool admit_one(struct scheduler *scheduler, struct session **link) {
         return false;
     }
     list_append(&scheduler->running, list_remove(&scheduler->waiting, link));
+    session_admit(session);
     return true;
 }
 

@@ -22,6 +22,7 @@ static bool add_choice(cJSON *choices, const struct job *job, struct completion 
     bool complete = answer_add(choice, "text", text);
     complete = complete && cJSON_AddNumberToObject(choice, "index", (double)index);
     complete = answer_add(choice, "logprobs", logprobs) && complete;
+    complete = complete && answer_add_tokens(choice, completion);
     complete =
         complete && answer_add_text(choice, "finish_reason", job_finish_name(completion->finish));
     return answer_append(choices, choice) && complete;

@@ -83,7 +83,7 @@ static bool start_session(struct completion *completion, const struct completion
 bool completion_open(struct completion *completion, const struct completion_options *options,
                      const struct prompt *prompt, size_t prompt_index, size_t choice,
                      struct error *err) {
-    *completion = (struct completion){0};
+    *completion = (struct completion){.keeps_tokens = options->generation->return_tokens};
     const struct tokenizer *tokenizer = options->service->model->tokenizer;
     const struct generation *generation = options->generation;
     struct session_request session = generation_session(generation, prompt_index, choice);
@@ -143,10 +143,14 @@ static bool take_token(struct completion *completion, const struct session_event
          * what it was given. */
         completion->characters = completion->said;
     }
+    completion->first_ns = completion->first_ns > 0 ? completion->first_ns : event->at_ns;
+    completion->last_ns = event->at_ns;
     completion->logprob_sum += (double)event->logprob;
-    bool done = push_logprobs(completion, event, completion->detokenizer) &&
-                detokenizer_push(completion->detokenizer, event->token, &piece, NULL) &&
-                push_piece(completion, &piece);
+    bool done =
+        (!completion->keeps_tokens || token_list_push(&completion->kept_tokens, event->token)) &&
+        push_logprobs(completion, event, completion->detokenizer) &&
+        detokenizer_push(completion->detokenizer, event->token, &piece, NULL) &&
+        push_piece(completion, &piece);
     text_buffer_deinit(&piece);
     return done;
 }
@@ -191,6 +195,14 @@ cJSON *completion_take_logprobs(struct completion *completion, const struct toke
                                       : cJSON_CreateNull();
 }
 
+cJSON *completion_take_tokens(struct completion *completion) {
+    struct token_list *kept = &completion->kept_tokens;
+    cJSON *tokens =
+        kept->length > 0 ? cJSON_CreateIntArray(kept->ids, (int)kept->length) : cJSON_CreateArray();
+    kept->length = 0;
+    return tokens;
+}
+
 void completion_close(struct completion *completion) {
     if (completion->session != NULL) {
         finish(completion, FINISH_CANCELLED);
@@ -199,5 +211,6 @@ void completion_close(struct completion *completion) {
     detokenizer_close(completion->prompt_detokenizer);
     stop_strings_close(completion->stops);
     text_buffer_deinit(&completion->text);
+    token_list_deinit(&completion->kept_tokens);
     logprobs_deinit(&completion->logprobs);
 }

@@ -40,7 +40,11 @@ struct completion {
     struct stop_strings *stops;
     struct text_buffer text; /* what the reader has not taken: it sets length to 0 */
     size_t tokens;
-    bool keeps_logprobs; /* to be told, or to rank the completion by */
+    uint64_t first_ns; /* when the first one came, and the last one so far: see session_event */
+    uint64_t last_ns;
+    bool keeps_tokens;             /* generation.return_tokens */
+    struct token_list kept_tokens; /* those that the reader has not taken */
+    bool keeps_logprobs;           /* to be told, or to rank the completion by */
     bool tells_logprobs;
     struct logprobs logprobs;
     double logprob_sum;                     /* of the reply's tokens */
@@ -67,6 +71,10 @@ void completion_stop(struct completion *completion);
 /* The logprobs of the tokens whose text has been said, an object or null; NULL when memory is out. */
 cJSON *completion_take_logprobs(struct completion *completion, const struct tokenizer *tokenizer,
                                 logprobs_taker *take);
+
+/* The ids of the tokens since the last time, an array; NULL when memory is out. Only where
+ * keeps_tokens. */
+cJSON *completion_take_tokens(struct completion *completion);
 
 /* Ends the session, if it runs; its pages are free within one step. */
 void completion_close(struct completion *completion);

@@ -39,6 +39,8 @@ struct generation {
     bool stream;
     bool include_usage;
     bool ignore_eos;
+    bool return_tokens;
+    bool timings_per_token;
     const char *stops[STOP_STRINGS_MAX]; /* borrowed from the JSON */
     size_t stop_count;
     int32_t *stop_tokens; /* [stop_token_count, and behind them those of the model]; or NULL */

@@ -84,6 +84,7 @@ static struct job *create_job(const struct job_request *request) {
     job->n = (size_t)generation->n;
     job->stream = generation->stream;
     job->include_usage = generation->include_usage;
+    job->timings = generation->timings_per_token;
     return job;
 }
 

@@ -26,6 +26,7 @@ struct job {
     double created; /* seconds since 1970 */
     bool stream;
     bool include_usage;
+    bool timings; /* told with each answer or event */
     size_t prompt_tokens;
     size_t best_of;  /* completions of each prompt ... */
     size_t n;        /* ... of which so many are told */

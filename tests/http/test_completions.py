@@ -29,6 +29,31 @@ def test_a_stop_token_ends_the_reply(demo):
     assert longer["usage"]["completion_tokens"] == 900
 
 
+def test_tokens_and_timings_are_told_when_asked_for(demo):
+    ask = {**GREEDY, "return_tokens": True, "timings_per_token": True, "n": 2}
+    answer = demo.complete(**ask)
+    timings = answer["timings"]
+    assert timings["predicted_n"] == 80 and timings["prompt_n"] + timings["cache_n"] == answer["usage"]["prompt_tokens"]
+    assert timings["predicted_ms"] > 0 and timings["prompt_ms"] > 0 and timings["predicted_per_second"] > 0
+    for choice in answer["choices"]:
+        assert len(choice["tokens"]) == 40
+        content = demo.request("POST", "/detokenize", {"tokens": choice["tokens"]})[2]["content"]
+        assert content.strip() == choice["text"].strip()
+    events = demo.stream(**ask)
+    for index, choice in enumerate(answer["choices"]):
+        mine = [event["choices"][0]["tokens"] for event in events if event["choices"][0]["index"] == index]
+        assert sum(mine, []) == choice["tokens"]
+    counts = [event["timings"]["predicted_n"] for event in events]
+    assert counts == sorted(counts) and counts[-1] == 80
+
+
+def test_stop_token_ids_end_the_reply(demo):
+    tokens = demo.complete(**GREEDY, return_tokens=True)["choices"][0]["tokens"]
+    stop = tokens[10]
+    answer = demo.complete(**GREEDY, return_tokens=True, stop_token_ids=[stop])["choices"][0]
+    assert answer["finish_reason"] == "stop" and answer["tokens"] == tokens[:tokens.index(stop)]
+
+
 def test_prompts_as_text_lists_and_ids_say_the_same(demo):
     ids = [2, *range(300, 310)]
     alone = text_of(demo.complete(**{**GREEDY, "prompt": ids}))

@@ -17,6 +17,7 @@ BODIES = {  # what each endpoint is satisfied with
 }
 VARIANTS = [  # answers of other forms
     ("/v1/completions", {"prompt": "Once", "max_tokens": 3, "logprobs": 2, "echo": True, "n": 2}),
+    ("/v1/completions", {"prompt": "Once", "max_tokens": 3, "return_tokens": True, "timings_per_token": True}),
     ("/tokenize", {"content": "Once 世", "with_pieces": True}),
     ("/detokenize", {"tokens": []}),
 ]
