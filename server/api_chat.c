@@ -84,6 +84,7 @@ static bool add_choice(cJSON *choices, struct job *job, size_t index) {
     bool complete = cJSON_AddNumberToObject(choice, "index", (double)index) &&
                     add_message(choice, reply) &&
                     answer_add(choice, "logprobs", take_logprobs(job, completion)) &&
+                    answer_add_tokens(choice, completion) &&
                     answer_add_text(choice, "finish_reason", finish_name(completion, reply));
     return answer_append(choices, choice) && complete;
 }
@@ -122,7 +123,8 @@ static void send_chunk(struct http_exchange *exchange, struct job *job, size_t i
     complete = answer_add(choice, "delta", delta) && complete;
     complete =
         complete && answer_add(choice, "logprobs", take_logprobs(job, &job->completions[index]));
-    complete = complete && answer_add_text(choice, "finish_reason", finish);
+    complete = complete && answer_add_tokens(choice, &job->completions[index]) &&
+               answer_add_text(choice, "finish_reason", finish);
     complete = answer_append(choices, choice) && complete;
     complete = complete && (!job->include_usage || cJSON_AddNullToObject(root, "usage"));
     sse_send(exchange, answer_print(root, complete));

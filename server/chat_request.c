@@ -24,8 +24,6 @@ static bool read_reasoning_format(const cJSON *value, void *target, struct api_e
 }
 
 #define FIELD(name) offsetof(struct chat_request, name)
-#define REFUSED(name, why, accepted)                                                               \
-    { name, PARAMETER_REFUSED, 0, 0, 0, NULL, why, accepted }
 
 /* clang-format off */
 static const struct parameter parameters[] = {
@@ -38,15 +36,7 @@ static const struct parameter parameters[] = {
     {"reasoning_format", PARAMETER_OTHER, 0, 0, 0, read_reasoning_format,
      "Where what the model thinks goes: auto or deepseek: reasoning_content; none: content.",
      JSON({"enum": ["auto", "deepseek", "none", null], "default": "auto"})},
-    REFUSED("functions", "tools has taken its place", NULL),
-    REFUSED("function_call", "tool_choice has taken its place", JSON("none")),
-    REFUSED("modalities", "replies are text", JSON(["text"])),
-    REFUSED("audio", "replies are text", NULL),
-    REFUSED("web_search_options", "the server reads no web pages", NULL),
-    REFUSED("chat_template", "the model brings its own", NULL),
-    REFUSED("echo", "use /v1/completions", NULL),
-    REFUSED("prompt_logprobs", "use /v1/completions with echo", NULL),
-    REFUSED("use_beam_search", "tokens are sampled", NULL),
+    {"echo", PARAMETER_REFUSED, 0, 0, 0, NULL, "use /v1/completions", NULL},
 };
 /* clang-format on */
 
@@ -55,8 +45,10 @@ enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 static const struct chat_request defaults;
 
 bool chat_request_describe(const struct service *service, cJSON *schema) {
+    struct chat_request described = defaults;
+    described.generation.max_tokens = REPLY_TOKENS_ALL;
     return generation_describe(service, REPLY_TOKENS_ALL, schema) &&
-           parameters_describe(parameters, PARAMETERS, &defaults, schema);
+           parameters_describe(parameters, PARAMETERS, &described, schema);
 }
 
 static bool check_together(const struct chat_request *request, struct api_error *error) {

@@ -189,6 +189,8 @@ static const struct parameter parameters[] = { /* those without a function: stru
     {"model", PARAMETER_TEXT, 0, 0, offsetof(struct generation, model), NULL,
      "The model that this server has.", NULL},
     INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
+    INTEGER("n_predict", -1, 1e9, max_tokens,
+            "Another name of max_tokens; -1: as many as the context holds."),
     INTEGER("n", 1, CHOICES_OF_ONE_PROMPT_MAX, n, "Choices for each prompt."),
     FLOAT("temperature", 0, 2, sampling.temperature,
           "How freely tokens are chosen; 0 always takes the most likely one."),
@@ -252,10 +254,21 @@ static const struct parameter parameters[] = { /* those without a function: stru
           JSON({"type": ["string", "null"]})),
     OTHER("guided_choice", NULL, "Texts of which the reply is one.",
           JSON({"type": ["array", "null"], "minItems": 1, "items": {"type": "string"}})),
-    OTHER("structured_outputs", NULL, "vLLM's form of these: grammar, regex, choice.",
-          JSON({"type": ["object", "null"], "additionalProperties": false, "properties": {
-          "grammar": {"type": "string"}, "regex": {"type": "string"},
-          "choice": {"type": "array", "minItems": 1, "items": {"type": "string"}}}})),
+    OTHER("guided_json", NULL, "A JSON Schema that the reply matches, or its text.",
+          JSON({"type": ["object", "string", "boolean", "null"]})),
+    OTHER("json_schema", NULL, "Another name of guided_json.",
+          JSON({"type": ["object", "string", "boolean", "null"]})),
+    OTHER("response_format", NULL, "OpenAI's form: text, any JSON object, or JSON by a schema.",
+          JSON({"type": ["object", "null"], "required": ["type"], "properties": {
+          "type": {"enum": ["text", "json_object", "json_schema"]},
+          "schema": {"type": "object"}, "json_schema": {"type": "object", "required": ["schema"],
+          "properties": {"name": {"type": "string"}, "schema": {"type": "object"},
+          "strict": {"type": ["boolean", "null"]}}}}})),
+    OTHER("structured_outputs", NULL, "vLLM's form: grammar, regex, choice, json or json_object.",
+          JSON({"type": ["object", "null"], "properties": {"grammar": {"type": "string"},
+          "regex": {"type": "string"}, "json": {"type": ["object", "string", "boolean"]},
+          "choice": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+          "json_object": {"type": "boolean"}}})),
     BOOLEAN("ignore_eos", ignore_eos, "Go on where the model would stop."),
     INTEGER("draft_tokens", 0, DRAFTS_MAX, draft_tokens,
             "Tokens guessed ahead: changes the speed, not the reply."),
@@ -351,9 +364,13 @@ bool generation_read(struct generation *generation, const struct service *servic
                      const cJSON *object, int64_t max_tokens, struct api_error *error) {
     *generation = defaults_of(service, max_tokens);
     struct sampling *sampling = &generation->sampling;
-    if (!parameters_read(object, parameters, PARAMETERS, generation, error) ||
+    if (!parameters_read(object, refused_parameters, refused_parameter_count, NULL, error) ||
+        !parameters_read(object, parameters, PARAMETERS, generation, error) ||
         !check_model(generation, error)) {
         return false;
+    }
+    if (generation->max_tokens < 0) {
+        generation->max_tokens = REPLY_TOKENS_ALL;
     }
     sampling->top_k = generation->top_k > 0 ? (size_t)generation->top_k : 0;
     sampling->penalty_window = window_of(generation->repeat_last_n);

@@ -1,5 +1,6 @@
 #include "server/openapi_bodies.h"
 
+#include "server/chat_request.h"
 #include "server/generation.h"
 #include "server/parameters.h"
 
@@ -37,6 +38,16 @@ static const struct parameter conversation[] = {
     OTHER("documents", "A variable of the chat template.", JSON({"type": ["array", "null"]})),
 };
 
+static const struct parameter calls[] = {
+    OTHER("tool_choice", "Whether a function is to be called, and which.",
+        JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
+            {"type": "object", "required": ["type", "function"], "properties": {
+                "type": {"const": "function"}, "function": {"type": "object",
+                "required": ["name"], "properties": {"name": {"type": "string"}}}}}]})),
+    OTHER("parallel_tool_calls", "A reply may have several calls.",
+        JSON({"type": ["boolean", "null"], "default": true})),
+};
+
 static const struct parameter messages[] = {
     REQUIRED("messages", "The conversation, in Anthropic's form.",
         JSON({"type": "array", "minItems": 1, "items": {"type": "object",
@@ -69,10 +80,16 @@ bool openapi_describe_conversation(const struct service *service, cJSON *schema)
     return parameters_describe(conversation, COUNT(conversation), NULL, schema);
 }
 
+bool openapi_describe_chat(const struct service *service, cJSON *schema) {
+    return openapi_describe_conversation(service, schema) &&
+           parameters_describe(calls, COUNT(calls), NULL, schema) &&
+           chat_request_describe(service, schema);
+}
+
 /* Has stop_sequences in place of stop, and one choice. */
 bool openapi_describe_messages(const struct service *service, cJSON *schema) {
     bool fine = parameters_describe(messages, COUNT(messages), NULL, schema) &&
-                generation_describe(service, schema);
+                generation_describe(service, 1, schema);
     cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties");
     cJSON_DeleteItemFromObjectCaseSensitive(properties, "stop");
     cJSON_DeleteItemFromObjectCaseSensitive(properties, "n");

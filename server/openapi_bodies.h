@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 bool openapi_describe_conversation(const struct service *service, cJSON *schema);
+bool openapi_describe_chat(const struct service *service, cJSON *schema);
 bool openapi_describe_messages(const struct service *service, cJSON *schema);
 
 #endif
