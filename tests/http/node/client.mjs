@@ -42,6 +42,43 @@ const tests = {
     await assert.rejects(client.completions.create({ ...greedy, suffix: "end" }), /suffix/);
   },
 
+  async chat() {
+    const ask = { model: "demo", messages: [{ role: "user", content: "Hi" }], max_completion_tokens: 12, temperature: 0 };
+    const answer = await client.chat.completions.create(ask);
+    assert.equal(answer.choices[0].message.role, "assistant");
+    const chunks = await collect(await client.chat.completions.create({ ...ask, stream: true, stream_options: { include_usage: true } }));
+    assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), answer.choices[0].message.content);
+    assert.equal(chunks.at(-1).usage.completion_tokens, answer.usage.completion_tokens);
+    const stream = client.chat.completions.stream(ask);
+    assert.equal(await stream.finalContent(), answer.choices[0].message.content);
+  },
+
+  async parametersOfChat() {
+    const answer = await client.chat.completions.create({
+      model: "demo", messages: [{ role: "system", content: "Be brief." }, { role: "user", content: [{ type: "text", text: "Hi" }] }],
+      max_completion_tokens: 12, n: 2, seed: 3, temperature: 0.9, top_p: 0.9, presence_penalty: 0.5, frequency_penalty: 0.5,
+      logit_bias: { 5: -100 }, stop: ["\n\n"], logprobs: true, top_logprobs: 2, response_format: { type: "text" },
+      reasoning_effort: "low", metadata: { a: "b" }, store: false, service_tier: "auto", user: "someone", verbosity: "low",
+    });
+    for (const choice of answer.choices) {
+      assert.equal(choice.logprobs.content.map((token) => token.token).join("").includes("\uFFFD"), false);
+      assert.equal(choice.logprobs.content[0].top_logprobs.length, 2);
+    }
+    await assert.rejects(
+      client.chat.completions.create({ model: "demo", messages: [{ role: "user", content: "Hi" }], modalities: ["audio"] }),
+      (error) => error instanceof OpenAI.BadRequestError && error.param === "modalities",
+    );
+  },
+
+  async schema() {
+    const schema = { type: "object", properties: { legs: { type: "integer" } }, required: ["legs"], additionalProperties: false };
+    const answer = await client.chat.completions.create({
+      model: "demo", messages: [{ role: "user", content: "Hi" }], max_completion_tokens: 100,
+      response_format: { type: "json_schema", json_schema: { name: "fox", schema, strict: true } },
+    });
+    assert.equal(typeof JSON.parse(answer.choices[0].message.content).legs, "number");
+  },
+
   async errors() {
     await assert.rejects(client.completions.create({ ...greedy, temperature: -1 }), (error) => {
       assert.ok(error instanceof OpenAI.BadRequestError);
