@@ -113,7 +113,7 @@ static bool describe(cJSON *root, const struct service *service) {
     size_t count;
     const struct route *routes = routes_all(&count);
     for (size_t i = 0; fine && i < count; i++) {
-        fine = add_route(paths, &routes[i], service);
+        fine = routes[i].summary == NULL || add_route(paths, &routes[i], service);
     }
     cJSON *components = cJSON_AddObjectToObject(root, "components");
     cJSON *schemas = cJSON_Parse(openapi_answers);

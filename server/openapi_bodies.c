@@ -3,6 +3,7 @@
 #include "server/chat_request.h"
 #include "server/generation.h"
 #include "server/parameters.h"
+#include "server/responses_request.h"
 
 #define OTHER(name, help, schema)                                                                  \
     { name, PARAMETER_OTHER, 0, 0, 0, NULL, help, schema }
@@ -48,6 +49,26 @@ static const struct parameter calls[] = {
         JSON({"type": ["boolean", "null"], "default": true})),
 };
 
+static const struct parameter responses[] = {
+    OTHER("instructions", "Stands before the input as the system's message.",
+        JSON({"type": ["string", "null"]})),
+    OTHER("tools", "Functions that may be called.",
+        JSON({"type": ["array", "null"], "items": {"type": "object", "required": ["type", "name"],
+            "properties": {"type": {"const": "function"}, "name": {"type": "string"},
+            "description": {"type": ["string", "null"]},
+            "parameters": {"type": ["object", "null"]}}}})),
+    OTHER("tool_choice", "Whether a function is to be called, and which.",
+        JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
+            {"type": "object", "required": ["type", "name"], "properties": {
+                "type": {"const": "function"}, "name": {"type": "string"}}}]})),
+    OTHER("parallel_tool_calls", "A response may have several calls.",
+        JSON({"type": ["boolean", "null"], "default": true})),
+    OTHER("reasoning", "effort, or the effort itself: a variable of the chat template.",
+        JSON({"type": ["object", "string", "null"]})),
+    OTHER("chat_template_kwargs", "Further variables of the chat template.",
+        JSON({"type": ["object", "null"]})),
+};
+
 static const struct parameter messages[] = {
     REQUIRED("messages", "The conversation, in Anthropic's form.",
         JSON({"type": "array", "minItems": 1, "items": {"type": "object",
@@ -86,12 +107,33 @@ bool openapi_describe_chat(const struct service *service, cJSON *schema) {
            chat_request_describe(service, schema);
 }
 
-/* Has stop_sequences in place of stop, and one choice. */
+/* Parameters that generation.h has, but not this API. */
+static void leave_out(cJSON *schema, const char *const *names) {
+    cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties");
+    for (; *names != NULL; names++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(properties, *names);
+    }
+}
+
+bool openapi_describe_responses(const struct service *service, cJSON *schema) {
+    static const char *const others[] = {"n",
+                                         "max_tokens",
+                                         "n_predict",
+                                         "stream_options",
+                                         "response_format",
+                                         "return_tokens",
+                                         "timings_per_token",
+                                         NULL};
+    bool fine = parameters_describe(responses, COUNT(responses), NULL, schema) &&
+                responses_request_describe(service, schema);
+    leave_out(schema, others);
+    return fine;
+}
+
 bool openapi_describe_messages(const struct service *service, cJSON *schema) {
+    static const char *const others[] = {"n", "stop", "return_tokens", "timings_per_token", NULL};
     bool fine = parameters_describe(messages, COUNT(messages), NULL, schema) &&
                 generation_describe(service, 1, schema);
-    cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties");
-    cJSON_DeleteItemFromObjectCaseSensitive(properties, "stop");
-    cJSON_DeleteItemFromObjectCaseSensitive(properties, "n");
+    leave_out(schema, others);
     return fine;
 }

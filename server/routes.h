@@ -16,7 +16,7 @@ struct route {
     bool while_draining;
 
     /* For GET /openapi.json. */
-    const char *summary;
+    const char *summary; /* NULL: not described, because it only refuses */
     bool (*describe_body)(const struct service *service, cJSON *schema); /* NULL: there is none */
     const char *answer; /* its schema in openapi_answers.json; NULL: it is text */
     bool streams;       /* or server-sent events, if so asked */

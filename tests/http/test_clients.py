@@ -109,6 +109,18 @@ def test_openai_client_streams_with_helpers(client):
     assert "".join(deltas) == final.choices[0].message.content
 
 
+def test_openai_client_knows_responses(client):
+    ask = dict(model="demo", input="Hi", instructions="Be brief.", max_output_tokens=12, temperature=0, top_p=1, store=False,
+               metadata={"a": "b"}, reasoning={"effort": "low"}, text={"format": {"type": "text"}}, user="someone")
+    answer = client.responses.create(**ask)
+    assert answer.output_text and answer.usage.output_tokens <= 12
+    with client.responses.stream(**ask) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == answer.output_text
+    with pytest.raises(openai.BadRequestError, match="previous_response_id"):
+        client.responses.create(model="demo", input="Hi", previous_response_id="resp_1")
+
+
 def test_openai_client_is_told_what_there_is_not(client):
     for call in (lambda: client.embeddings.create(model="demo", input="a"),
                  lambda: client.moderations.create(input="a"),

@@ -11,6 +11,7 @@ MESSAGES = [{"role": "user", "content": "Once"}]
 BODIES = {  # what each endpoint is satisfied with
     "/v1/completions": {"prompt": "Once", "max_tokens": 1},
     "/v1/chat/completions": {"messages": MESSAGES, "max_tokens": 1},
+    "/v1/responses": {"input": "Once", "max_output_tokens": 1},
     "/apply-template": {"messages": MESSAGES},
     "/v1/messages/count_tokens": {"messages": MESSAGES},
     "/tokenize": {"content": "Once"},

@@ -79,6 +79,16 @@ const tests = {
     assert.equal(typeof JSON.parse(answer.choices[0].message.content).legs, "number");
   },
 
+  async responses() {
+    const ask = { model: "demo", input: "Hi", instructions: "Be brief.", max_output_tokens: 12, temperature: 0, store: false };
+    const answer = await client.responses.create(ask);
+    assert.equal(answer.object, "response");
+    const events = await collect(await client.responses.create({ ...ask, stream: true }));
+    const deltas = events.filter((event) => event.type === "response.output_text.delta").map((event) => event.delta);
+    assert.equal(deltas.join(""), answer.output_text);
+    await assert.rejects(client.responses.retrieve(answer.id), OpenAI.NotFoundError);
+  },
+
   async errors() {
     await assert.rejects(client.completions.create({ ...greedy, temperature: -1 }), (error) => {
       assert.ok(error instanceof OpenAI.BadRequestError);
