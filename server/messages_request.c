@@ -34,7 +34,11 @@ static bool read_stop_sequences(const cJSON *value, void *target, struct api_err
 static const struct parameter parameters[] = {
     {"messages", PARAMETER_REQUIRED, 0, 0, 0, NULL,
      "The conversation. A last message of the assistant is the beginning of the reply.",
-     JSON({"type": "array", "minItems": 1, "items": {"type": "object"}})},
+     JSON({"type": "array", "minItems": 1, "items": {"type": "object",
+          "required": ["role", "content"], "properties": {"role": {"enum": ["user", "assistant"]},
+          "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": {
+          "type": "object", "required": ["type"], "properties": {"type": {"enum": ["text",
+          "thinking", "redacted_thinking", "tool_use", "tool_result"]}}}}]}}}})},
     {"stop_sequences", PARAMETER_OTHER, 0, 0, 0, read_stop_sequences,
      "The reply ends just before the first of them.",
      JSON({"type": ["array", "null"], "maxItems": 16, "items": {"type": "string", "minLength": 1}})},
@@ -45,6 +49,11 @@ static const struct parameter parameters[] = {
 /* clang-format on */
 
 enum { PARAMETERS = sizeof parameters / sizeof *parameters };
+
+bool messages_request_describe(const struct service *service, cJSON *schema) {
+    return generation_describe(service, REPLY_TOKENS_ALL, schema) &&
+           parameters_describe(parameters, PARAMETERS, NULL, schema);
+}
 
 static bool read_parameters(struct messages_request *request, const struct service *service,
                             struct api_error *error) {

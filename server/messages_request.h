@@ -27,6 +27,9 @@ bool messages_request_read(struct messages_request *request, const struct servic
                            const char *body, size_t length, bool counts, struct api_error *error);
 void messages_request_deinit(struct messages_request *request);
 
+/* Adds the parameters to an object of JSON Schema; see parameters_describe. */
+bool messages_request_describe(const struct service *service, cJSON *schema);
+
 struct completion_options messages_request_options(const struct messages_request *request);
 
 /* How its reply is read; without the names of tools. */

@@ -1,7 +1,7 @@
 #include "server/openapi_bodies.h"
 
 #include "server/chat_request.h"
-#include "server/generation.h"
+#include "server/messages_request.h"
 #include "server/parameters.h"
 #include "server/responses_request.h"
 
@@ -70,12 +70,6 @@ static const struct parameter responses[] = {
 };
 
 static const struct parameter messages[] = {
-    REQUIRED("messages", "The conversation, in Anthropic's form.",
-        JSON({"type": "array", "minItems": 1, "items": {"type": "object",
-        "required": ["role", "content"], "properties": {"role": {"enum": ["user", "assistant"]},
-            "content": {"anyOf": [{"type": "string"}, {"type": "array", "items": {
-                "type": "object", "required": ["type"], "properties": {"type": {"enum": ["text",
-                "thinking", "redacted_thinking", "tool_use", "tool_result"]}}}}]}}}})),
     OTHER("system", "What the model is to be, as text or blocks of text.",
         JSON({"anyOf": [{"type": ["string", "null"]}, {"type": "array", "items": {
             "type": "object", "required": ["type", "text"], "properties": {
@@ -90,9 +84,6 @@ static const struct parameter messages[] = {
     OTHER("thinking", "Whether the model is to think, where its template lets one choose.",
         JSON({"type": ["object", "null"], "required": ["type"], "properties": {
             "type": {"enum": ["enabled", "disabled", "adaptive"]}}})),
-    OTHER("stop_sequences", "Texts before the first of which the reply ends.",
-        JSON({"type": ["array", "null"], "maxItems": 16,
-            "items": {"type": "string", "minLength": 1}})),
 };
 /* clang-format on */
 
@@ -130,10 +121,18 @@ bool openapi_describe_responses(const struct service *service, cJSON *schema) {
     return fine;
 }
 
-bool openapi_describe_messages(const struct service *service, cJSON *schema) {
-    static const char *const others[] = {"n", "stop", "return_tokens", "timings_per_token", NULL};
+bool openapi_describe_messages_tokens(const struct service *service, cJSON *schema) {
+    static const char *const others[] = {
+        "n", "stop", "n_predict", "return_tokens", "timings_per_token", NULL};
     bool fine = parameters_describe(messages, COUNT(messages), NULL, schema) &&
-                generation_describe(service, 1, schema);
+                messages_request_describe(service, schema);
     leave_out(schema, others);
     return fine;
+}
+
+/* How long the reply may be must be said. */
+bool openapi_describe_messages(const struct service *service, cJSON *schema) {
+    bool fine = openapi_describe_messages_tokens(service, schema);
+    cJSON *required = cJSON_GetObjectItemCaseSensitive(schema, "required");
+    return fine && cJSON_AddItemToArray(required, cJSON_CreateString("max_tokens"));
 }

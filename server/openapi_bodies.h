@@ -13,5 +13,6 @@ bool openapi_describe_conversation(const struct service *service, cJSON *schema)
 bool openapi_describe_chat(const struct service *service, cJSON *schema);
 bool openapi_describe_responses(const struct service *service, cJSON *schema);
 bool openapi_describe_messages(const struct service *service, cJSON *schema);
+bool openapi_describe_messages_tokens(const struct service *service, cJSON *schema);
 
 #endif

@@ -13,6 +13,7 @@ BODIES = {  # what each endpoint is satisfied with
     "/v1/chat/completions": {"messages": MESSAGES, "max_tokens": 1},
     "/v1/responses": {"input": "Once", "max_output_tokens": 1},
     "/apply-template": {"messages": MESSAGES},
+    "/v1/messages": {"messages": MESSAGES, "max_tokens": 1},
     "/v1/messages/count_tokens": {"messages": MESSAGES},
     "/tokenize": {"content": "Once"},
     "/detokenize": {"tokens": [5, 6]},
