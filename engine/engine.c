@@ -21,7 +21,9 @@ struct engine {
     struct session *inbox; /* newest first */
     bool kicked;           /* something else changed: a reader took or released */
     bool stopping;
-    bool ready; /* the decoder is open, or has failed to */
+    bool idle;       /* the thread waits for something to do */
+    uint64_t rounds; /* of the thread: each is a step or a look at what there is to do */
+    bool ready;      /* the decoder is open, or has failed to */
     bool failed;
     struct error failure;
 };
@@ -68,9 +70,12 @@ static void report_ready(struct engine *engine, bool ok, const struct error *err
 /* Waits, unless the engine is busy, for something to do; takes the inbox. False: time to stop. */
 static bool take_inbox(struct engine *engine, bool busy, struct session **inbox) {
     pthread_mutex_lock(&engine->mutex);
+    engine->rounds++;
+    engine->idle = true;
     while (!busy && engine->inbox == NULL && !engine->kicked && !engine->stopping) {
         pthread_cond_wait(&engine->changed, &engine->mutex);
     }
+    engine->idle = false;
     *inbox = engine->inbox;
     engine->inbox = NULL;
     engine->kicked = false;
@@ -98,6 +103,7 @@ static void add_in_order(struct engine *engine, struct session *inbox) {
 static void *engine_main(void *argument) {
     struct engine *engine = argument;
     struct error err = {0};
+    pthread_setname_np(pthread_self(), "quern-engine");
     bool ok = open_parts(engine, &err);
     report_ready(engine, ok, &err);
     bool busy = false;
@@ -278,6 +284,15 @@ void session_release(struct session *session) {
 
 void engine_get_status(const struct engine *engine, struct engine_status *status) {
     scheduler_get_status(engine->scheduler, status);
+}
+
+bool engine_has_progressed(struct engine *engine, uint64_t *seen) {
+    pthread_mutex_lock(&engine->mutex);
+    bool idle = engine->idle && engine->inbox == NULL && !engine->kicked;
+    bool progressed = idle || engine->rounds != *seen;
+    *seen = engine->rounds;
+    pthread_mutex_unlock(&engine->mutex);
+    return progressed;
 }
 
 const char *engine_kernels_name(const struct engine *engine) {

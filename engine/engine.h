@@ -141,6 +141,10 @@ struct engine_status {
 };
 void engine_get_status(const struct engine *engine, struct engine_status *status);
 
+/* Has the engine's thread done something since the last call with the same `seen` (0 at first), or does
+ * it wait because there is nothing to do? False for long: it is stuck. Any thread. */
+bool engine_has_progressed(struct engine *engine, uint64_t *seen);
+
 /* The kernel table in use ("avx512"), the packed weights, and the bytes of the KV pool. */
 const char *engine_kernels_name(const struct engine *engine);
 const struct weights *engine_weights(const struct engine *engine);

@@ -103,6 +103,7 @@ static size_t processors_allowed(void) {
 static void *worker_main(void *argument) {
     struct worker *worker = argument;
     struct workers *workers = worker->workers;
+    pthread_setname_np(pthread_self(), "quern-compute");
     if (workers->pin) {
         pin_to_processor(worker->index);
     }

@@ -49,34 +49,14 @@ static const struct command_line command_line = {
 
 /* ---- Checking ---- */
 
-static void print_value(const struct option *option, const struct serve_options *options) {
-    const void *value = (const char *)options + option->offset;
-    switch (option->type) {
-    case OPTION_FLAG:
-        fputs(*(const bool *)value ? "yes" : "no", stdout);
-        break;
-    case OPTION_SIZE:
-        printf("%zu", *(const size_t *)value);
-        break;
-    case OPTION_NUMBER:
-        printf("%.10g", *(const double *)value);
-        break;
-    case OPTION_TEXT:
-        fputs(*(const char *const *)value != NULL ? *(const char *const *)value : "", stdout);
-        break;
-    case OPTION_LIST: /* no setting */
-        break;
-    }
-}
-
 static void print_settings(const struct config *config, const struct serve_options *options) {
     for (size_t i = 0; i < config->line->option_count; i++) {
         const struct option *option = &config->line->options[i];
-        char place[CONFIG_PLACE_BYTES];
+        char place[CONFIG_PLACE_BYTES], number[32];
         if (config->origins[i].source != CONFIG_DEFAULT) {
-            printf("%s = ", option->name);
-            print_value(option, options);
-            printf("  ; %s\n", config_place(config, option, place));
+            const char *value = option_value_text(option, options, number);
+            printf("%s = %s  ; %s\n", option->name, value != NULL ? value : "",
+                   config_place(config, option, place));
         }
     }
 }

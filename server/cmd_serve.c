@@ -13,11 +13,14 @@
 #include "server/exit_status.h"
 #include "server/http.h"
 #include "server/listen.h"
+#include "server/log.h"
 #include "server/options.h"
 #include "server/pack_cache.h"
 #include "server/routes.h"
 #include "server/serve_options.h"
 #include "server/service.h"
+#include "server/systemd.h"
+#include "server/watchdog.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -41,7 +44,10 @@ struct server {
     struct service service;
     struct vocabulary_index index;
     struct grammar_cache grammars;
-    struct listener listener;
+    struct systemd systemd;
+    struct watchdog watchdog;
+    struct listeners listeners;
+    char activity[512]; /* for people: what is served where */
     struct model *model;
     uv_loop_t loop;
     uv_async_t wake;
@@ -86,11 +92,13 @@ static void on_drain_timeout(uv_timer_t *handle) {
 static void on_signal(uv_signal_t *handle, int number) {
     struct server *server = handle->data;
     if (http_server_is_draining(server->service.http)) {
-        listener_remove_file(&server->listener);
+        listeners_close(&server->listeners);
         _exit(128 + number);
     }
-    fprintf(stderr, "quern: %s: finishing what runs, for at most %zu s\n", strsignal(number),
+    log_say(PRIORITY_NOTICE, "%s: finishing what runs, for at most %zu s", strsignal(number),
             server->options.drain_timeout_s);
+    systemd_notify(&server->systemd, "STOPPING=1");
+    watchdog_set_activity(&server->watchdog, "Finishing what runs");
     uv_timer_start(&server->drain_timer, on_drain_timeout,
                    (uint64_t)server->options.drain_timeout_s * 1000, 0);
     http_server_drain(server->service.http, on_drained, server);
@@ -99,7 +107,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 /* ---- Reloading ---- */
 
 static void tell_reloaded(const struct option *option, bool applied) {
-    fprintf(stderr, "quern: %s has changed%s\n", option->name,
+    log_say(PRIORITY_NOTICE, "%s has changed%s", option->name,
             applied ? "" : ", and needs a restart to take effect");
 }
 
@@ -107,6 +115,7 @@ static void tell_reloaded(const struct option *option, bool applied) {
 static void apply_options(struct server *server) {
     server->service.draft_tokens = server->options.draft_tokens;
     server->service.body_max = server->options.max_body;
+    log_configure(server->options.log_format, server->options.log_level);
 }
 
 /* A configuration that is wrong changes nothing. */
@@ -115,14 +124,16 @@ static void on_reload(uv_signal_t *handle, int number) {
     struct server *server = handle->data;
     struct serve_options fresh;
     struct error err = {0};
-    if (!serve_options_resolve(&fresh, &server->config, server->argc, server->argv, &err)) {
-        fprintf(stderr, "quern: the configuration stays as it was: %s\n", err.text);
-        return;
+    systemd_notify_reloading(&server->systemd);
+    if (serve_options_resolve(&fresh, &server->config, server->argc, server->argv, &err)) {
+        serve_options_reload(&server->options, &fresh, tell_reloaded);
+        apply_options(server);
+        http_server_set_body_max(server->service.http, server->options.max_body);
+        log_say(PRIORITY_NOTICE, "the configuration has been read again");
+    } else {
+        log_say(PRIORITY_ERROR, "the configuration stays as it was: %s", err.text);
     }
-    serve_options_reload(&server->options, &fresh, tell_reloaded);
-    apply_options(server);
-    http_server_set_body_max(server->service.http, server->options.max_body);
-    fprintf(stderr, "quern: the configuration has been read again\n");
+    systemd_notify(&server->systemd, "READY=1");
 }
 
 /* ---- Opening ---- */
@@ -139,6 +150,7 @@ static bool open_loop(struct server *server, struct error *err) {
         (result = uv_timer_init(&server->loop, &server->drain_timer)) == 0) {
         server->wake.data = server->terminate.data = server->interrupt.data = server;
         server->reload.data = server->drain_timer.data = server;
+        watchdog_init(&server->watchdog, &server->loop, &server->systemd);
         return true;
     }
     return error_set(err, ERROR_IO, "The event loop cannot start: %s", uv_strerror(result));
@@ -157,13 +169,27 @@ static void close_loop(struct server *server) {
     uv_loop_close(&server->loop);
 }
 
-static bool open_listener(struct server *server, struct error *err) {
-    return listener_open(&server->listener, server->options.listen, err);
+static bool open_systemd(struct server *server, struct error *err) {
+    return systemd_open(&server->systemd, err);
+}
+
+static bool open_listeners(struct server *server, struct error *err) {
+    if (server->systemd.socket_count > 0) {
+        return listeners_inherit(&server->listeners, SYSTEMD_FIRST_SOCKET,
+                                 server->systemd.socket_count, err);
+    }
+    return listeners_open(&server->listeners, server->options.listen,
+                          (unsigned)server->options.socket_mode, err);
+}
+
+static bool open_cache(struct server *server, struct error *err) {
+    return pack_cache_check(&server->options.cache, err);
 }
 
 static bool open_model(struct server *server, struct error *err) {
     const struct serve_options *options = &server->options;
     char *reasons = NULL;
+    systemd_notify(&server->systemd, "STATUS=Reading the model");
     if (!model_open(&server->model, options->model_dir, &reasons, err)) {
         if (reasons != NULL) {
             fprintf(stderr, "%s\n", reasons);
@@ -176,7 +202,7 @@ static bool open_model(struct server *server, struct error *err) {
                          server->model->id, server->model->tokenizer_error.text);
     }
     if (server->model->chat_template == NULL) {
-        fprintf(stderr, "quern: chat is not available with %s: %s\n", server->model->id,
+        log_say(PRIORITY_WARNING, "chat is not available with %s: %s", server->model->id,
                 server->model->chat_template_error.text);
     } else {
         server->service.chat_traits = chat_traits_find(server->model->chat_template);
@@ -202,6 +228,7 @@ static bool open_engine(struct server *server, struct error *err) {
                                       ? options.queue_max + (options.queue_max == 0)
                                       : CHOICES_MAX;
     struct pack_cache cache;
+    systemd_notify(&server->systemd, "STATUS=Loading the weights");
     pack_cache_open(&cache, &server->options.cache, server->options.model_dir, options.exact,
                     &options.packing);
     bool opened = engine_open(&server->service.engine, &server->model->plan, &options, err);
@@ -212,11 +239,13 @@ static bool open_engine(struct server *server, struct error *err) {
     return opened;
 }
 
-/* Takes the listener's socket. */
+/* Takes the listeners' sockets. */
 static bool open_http(struct server *server, struct error *err) {
     const struct serve_options *options = &server->options;
+    int sockets[LISTENERS_MAX];
     struct http_options http = {
-        .listen_socket = server->listener.socket,
+        .sockets = sockets,
+        .socket_count = listeners_give(&server->listeners, sockets),
         .body_max = options->max_body,
         .connections_max = (unsigned)options->max_connections,
         .idle_timeout_s = (unsigned)options->idle_timeout_s,
@@ -224,7 +253,6 @@ static bool open_http(struct server *server, struct error *err) {
         .handle = routes_handle,
         .context = &server->service,
     };
-    server->listener.socket = -1;
     return http_server_open(&server->service.http, &server->loop, &http, err);
 }
 
@@ -234,30 +262,41 @@ static const struct {
     bool (*open)(struct server *server, struct error *err);
     int status; /* of the process, if it does not open */
 } parts[] = {
-    {open_listener, EXIT_LISTEN},
-    {open_model, EXIT_MODEL},
-    {open_engine, EXIT_FAILURE},
-    {open_http, EXIT_FAILURE},
+    {open_systemd, EXIT_NOTIFY}, {open_listeners, EXIT_LISTEN}, {open_cache, EXIT_CACHE},
+    {open_model, EXIT_MODEL},    {open_engine, EXIT_FAILURE},   {open_http, EXIT_FAILURE},
 };
 
 static int open_parts(struct server *server) {
     struct error err = {0};
+    apply_options(server);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!parts[i].open(server, &err)) {
-            options_report("serve", &err);
+            log_say(PRIORITY_ERROR, "%s", err.text);
+            systemd_notify(&server->systemd, "STATUS=%s", err.text);
             return parts[i].status;
         }
     }
-    apply_options(server);
     return EXIT_SUCCESS;
+}
+
+static void describe_activity(struct server *server) {
+    size_t room = sizeof server->activity;
+    int length = snprintf(server->activity, room, "serving %.200s on", server->service.model_id);
+    for (size_t i = 0; i < server->listeners.count && (size_t)length < room; i++) {
+        length += snprintf(server->activity + length, room - (size_t)length, "%s %s",
+                           i > 0 ? " and" : "", server->listeners.items[i].url);
+    }
 }
 
 static void serve(struct server *server, uint64_t started_ns) {
     uv_signal_start(&server->terminate, on_signal, SIGTERM);
     uv_signal_start(&server->interrupt, on_signal, SIGINT);
-    fprintf(stderr, "quern: serving %s on %s (%.0f ms)\n", server->service.model_id,
-            server->listener.url, (double)(uv_hrtime() - started_ns) / 1e6);
+    describe_activity(server);
+    log_say(PRIORITY_NOTICE, "%s (%.0f ms)", server->activity,
+            (double)(uv_hrtime() - started_ns) / 1e6);
+    watchdog_start(&server->watchdog, server->service.engine, server->activity);
     uv_run(&server->loop, UV_RUN_DEFAULT);
+    watchdog_stop(&server->watchdog);
 }
 
 /* In the reverse order of opening; sessions end with the exchanges, before their engine. What the
@@ -276,15 +315,13 @@ static void close_all(struct server *server) {
     if (server->model != NULL) {
         model_close(server->model);
     }
-    if (server->listener.socket >= 0) {
-        close(server->listener.socket);
-    }
-    listener_remove_file(&server->listener);
+    listeners_close(&server->listeners);
+    systemd_close(&server->systemd);
 }
 
 int cmd_serve(int argc, char **argv) {
     uint64_t started_ns = uv_hrtime();
-    struct server server = {.argc = argc, .argv = argv, .listener.socket = -1};
+    struct server server = {.argc = argc, .argv = argv, .systemd.notify_socket = -1};
     struct error err = {0};
     int status = 0;
     if (!serve_options_read(&server.options, &server.config, argc, argv, &status)) {

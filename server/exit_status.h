@@ -8,6 +8,8 @@ enum exit_status {
     EXIT_CONFIG = 3, /* a setting in the file or in the environment, or two that contradict */
     EXIT_MODEL = 4,  /* the model cannot be read, or cannot run */
     EXIT_LISTEN = 5, /* the address is in use, or not of this machine */
+    EXIT_CACHE = 6,  /* the cache directory that was asked for cannot be used */
+    EXIT_NOTIFY = 7, /* $NOTIFY_SOCKET leads nowhere */
 };
 
 #endif

@@ -1,9 +1,13 @@
 #include "server/http.h"
 
 #include "engine/text/tokenizer.h"
+#include "server/acceptor.h"
+#include "server/log.h"
 
 #include <ctype.h>
 #include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +75,7 @@ struct http_server {
     struct http_options options;
     uv_loop_t *loop;
     struct MHD_Daemon *daemon;
+    struct acceptor *acceptor;
     uv_poll_t readable; /* MHD's epoll descriptor */
     uv_timer_t timeout; /* when MHD wants to run though nothing is readable */
     uv_timer_t silence; /* looks for streams that say nothing */
@@ -394,18 +399,42 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
 
 /* ---- The end of an exchange ---- */
 
-static void log_exchange(const struct http_exchange *exchange, bool delivered) {
-    char path[128];
-    size_t length = 0;
-    for (; exchange->path[length] != '\0' && length < sizeof path - 1; length++) {
-        path[length] =
-            isgraph((unsigned char)exchange->path[length]) ? exchange->path[length] : '?';
+/* "127.0.0.1", "::1" or "unix". */
+static void name_client(const struct http_exchange *exchange, char name[64]) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+    bool six = address != NULL && address->sa_family == AF_INET6;
+    bool four = address != NULL && address->sa_family == AF_INET;
+    socklen_t length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (!(six || four) || getnameinfo(address, length, name, 64, NULL, 0, NI_NUMERICHOST) != 0) {
+        snprintf(name, 64, "unix");
     }
-    path[length] = '\0';
-    fprintf(stderr, "quern: %s %.16s %s %u %.1f ms%s%s%s\n", exchange->id, exchange->method, path,
-            exchange->status, (double)(uv_hrtime() - exchange->started_ns) / 1e6,
-            exchange->note[0] != '\0' ? " " : "", exchange->note,
-            delivered ? "" : " (client gone)");
+}
+
+/* A path as one word of the log. */
+static void log_word(const char *text, char *word, size_t size) {
+    size_t length = 0;
+    for (; text[length] != '\0' && length < size - 1; length++) {
+        word[length] = isgraph((unsigned char)text[length]) ? text[length] : '?';
+    }
+    word[length] = '\0';
+}
+
+static void log_exchange(const struct http_exchange *exchange, bool delivered) {
+    char message[192], client[64], milliseconds[32], path[128];
+    name_client(exchange, client);
+    log_word(exchange->path, path, sizeof path);
+    snprintf(message, sizeof message, "%.16s %s %u", exchange->method, path, exchange->status);
+    snprintf(milliseconds, sizeof milliseconds, "%.1f",
+             (double)(uv_hrtime() - exchange->started_ns) / 1e6);
+    const struct log_field fields[] = {
+        {"id", exchange->id},
+        {"client", client},
+        {"ms", milliseconds},
+        {"gone", delivered ? NULL : "yes"},
+    };
+    log_fields(PRIORITY_INFO, message, fields, sizeof fields / sizeof fields[0], exchange->note);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **slot,
@@ -454,53 +483,95 @@ static void on_silence(uv_timer_t *handle) {
 
 /* ---- The server ---- */
 
+static void take_connection(void *context, int socket, const struct sockaddr *peer,
+                            socklen_t peer_length) {
+    struct http_server *server = context;
+    MHD_add_connection(server->daemon, socket, peer, peer_length); /* closes it if it must */
+    run_daemon(server);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode code) {
+    (void)connection, (void)slot;
+    struct http_server *server = context;
+    if (server->acceptor == NULL) {
+        return; /* the server closes */
+    }
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        acceptor_claim(server->acceptor);
+    } else {
+        acceptor_release(server->acceptor);
+    }
+}
+
 /* MHD's own log stays off: it prints what clients send as they sent it. */
 static bool start_daemon(struct http_server *server, struct error *err) {
     const struct http_options *options = &server->options;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
-        MHD_OPTION_LISTEN_SOCKET, options->listen_socket, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_CONNECTION_LIMIT, options->connections_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
-        1, MHD_OPTION_END);
-    if (server->daemon == NULL) {
-        close(options->listen_socket);
-        return error_set(err, ERROR_IO, "The HTTP server cannot start");
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+        on_access, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    return server->daemon != NULL ||
+           error_set(err, ERROR_IO, "The HTTP server cannot start; does epoll work here?");
+}
+
+static bool watch_daemon(struct http_server *server, struct error *err) {
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int result =
+        info == NULL ? UV_ENOSYS : uv_poll_init(server->loop, &server->readable, info->epoll_fd);
+    if (result != 0) {
+        return error_set(err, ERROR_IO, "The loop cannot watch the HTTP server: %s",
+                         uv_strerror(result));
     }
+    uv_timer_init(server->loop, &server->timeout);
+    uv_timer_init(server->loop, &server->silence);
+    server->open_handles = 3;
+    server->readable.data = server->timeout.data = server->silence.data = server;
+    if (server->options.silence_max_s > 0) {
+        uint64_t half_ms = (uint64_t)server->options.silence_max_s * 500;
+        uv_timer_start(&server->silence, on_silence, half_ms, half_ms);
+    }
+    uv_poll_start(&server->readable, UV_READABLE, on_readable);
     return true;
+}
+
+static void close_sockets(const struct http_options *options) {
+    for (size_t i = 0; i < options->socket_count; i++) {
+        close(options->sockets[i]);
+    }
 }
 
 bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct http_options *options,
                       struct error *err) {
     struct http_server *server = calloc(1, sizeof *server);
     if (server == NULL) {
-        close(options->listen_socket);
+        close_sockets(options);
         return error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the HTTP server");
     }
     server->options = *options;
     server->loop = loop;
-    if (!start_daemon(server, err)) {
+    if (!start_daemon(server, err) || !watch_daemon(server, err)) {
+        close_sockets(options);
+        if (server->daemon != NULL) {
+            MHD_stop_daemon(server->daemon);
+        }
         free(server);
         return false;
     }
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    int result = info == NULL ? UV_ENOSYS : uv_poll_init(loop, &server->readable, info->epoll_fd);
-    if (result != 0) {
-        MHD_stop_daemon(server->daemon);
-        free(server);
-        return error_set(err, ERROR_IO, "The loop cannot watch the HTTP server: %s",
-                         uv_strerror(result));
+    struct acceptor_options acceptor = {
+        .sockets = options->sockets,
+        .socket_count = options->socket_count,
+        .connections_max = options->connections_max,
+        .take = take_connection,
+        .context = server,
+    };
+    if (!acceptor_open(&server->acceptor, loop, &acceptor, err)) {
+        http_server_close(server);
+        return false;
     }
-    uv_timer_init(loop, &server->timeout);
-    uv_timer_init(loop, &server->silence);
-    server->open_handles = 3;
-    server->readable.data = server->timeout.data = server->silence.data = server;
-    if (options->silence_max_s > 0) {
-        uint64_t half_ms = (uint64_t)options->silence_max_s * 500;
-        uv_timer_start(&server->silence, on_silence, half_ms, half_ms);
-    }
-    uv_poll_start(&server->readable, UV_READABLE, on_readable);
     *out = server;
     return true;
 }
@@ -516,10 +587,7 @@ void http_server_drain(struct http_server *server, void (*drained)(void *context
     server->draining = true;
     server->drained = drained;
     server->drained_context = context;
-    MHD_socket listening = MHD_quiesce_daemon(server->daemon);
-    if (listening != MHD_INVALID_SOCKET) {
-        close(listening);
-    }
+    acceptor_stop(server->acceptor);
     run_daemon(server);
 }
 
@@ -572,6 +640,10 @@ void http_server_close(struct http_server *server) {
     }
     MHD_run(server->daemon);
     uv_poll_stop(&server->readable);
+    if (server->acceptor != NULL) {
+        acceptor_close(server->acceptor);
+        server->acceptor = NULL;
+    }
     MHD_stop_daemon(server->daemon);
     uv_close((uv_handle_t *)&server->readable, on_handle_closed);
     uv_close((uv_handle_t *)&server->timeout, on_handle_closed);

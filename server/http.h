@@ -26,11 +26,12 @@ struct http_server;
 struct http_exchange;
 
 struct http_options {
-    int listen_socket; /* bound and listening; the server closes it */
+    const int *sockets; /* bound, listening, not blocking; the server closes them */
+    size_t socket_count;
     size_t body_max;
-    unsigned connections_max;
-    unsigned idle_timeout_s; /* without progress in either direction; 0: none */
-    unsigned silence_max_s;  /* of a stream, see http_stream_begin; 0: any */
+    unsigned connections_max; /* further ones wait to be accepted */
+    unsigned idle_timeout_s;  /* without progress in either direction; 0: none */
+    unsigned silence_max_s;   /* of a stream, see http_stream_begin; 0: any */
     /* A request has arrived whole, or is known to be too large. Must answer or defer. */
     void (*handle)(struct http_exchange *exchange, void *context);
     void *context;

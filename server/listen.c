@@ -1,7 +1,9 @@
 #include "server/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,14 @@ static bool is_stale(const struct sockaddr_un *address) {
     return refused;
 }
 
-static bool listen_unix(struct listener *listener, const char *path, struct error *err) {
+/* A client cannot connect before the file has its mode, because nobody listens until then. */
+static bool bind_unix(int fd, const struct sockaddr_un *address, unsigned mode) {
+    return bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
+           chmod(address->sun_path, mode) == 0 && listen(fd, BACKLOG) == 0;
+}
+
+static bool listen_unix(struct listener *listener, const char *path, unsigned mode,
+                        struct error *err) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path) {
         return error_set(err, ERROR_INVALID, "The socket path \"%s\" must have 1 to %zu bytes",
@@ -42,17 +51,15 @@ static bool listen_unix(struct listener *listener, const char *path, struct erro
     if (is_stale(&address)) {
         unlink(path);
     }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(fd, BACKLOG) != 0) {
-        error_set(err, ERROR_IO, "Cannot listen on unix:%s: %s", path, strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return false;
+    listener->unix_path = strdup(path);
+    listener->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->unix_path == NULL || listener->socket < 0 ||
+        !bind_unix(listener->socket, &address, mode)) {
+        free(listener->unix_path);
+        listener->unix_path = NULL; /* it may be somebody else's */
+        return error_set(err, ERROR_IO, "Cannot listen on unix:%s: %s", path, strerror(errno));
     }
-    listener->socket = fd;
-    listener->unix_path = path;
+    listener->loopback = true;
     snprintf(listener->url, sizeof listener->url, "unix:%s", path);
     return true;
 }
@@ -108,20 +115,41 @@ static int bind_one(const struct addrinfo *candidate) {
     return -1;
 }
 
-static void print_url(struct listener *listener) {
+static bool is_loopback(const struct sockaddr_storage *address) {
+    const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+    switch (address->ss_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+    default:
+        return false;
+    }
+}
+
+/* Fills in what the kernel says of the socket. */
+static void describe(struct listener *listener) {
     struct sockaddr_storage address = {0};
+    const struct sockaddr_un *file = (const struct sockaddr_un *)&address;
     socklen_t length = sizeof address;
     char host[64];
     char port[16];
-    if (getsockname(listener->socket, (struct sockaddr *)&address, &length) != 0 ||
-        getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        snprintf(listener->url, sizeof listener->url, "http://?");
+    snprintf(listener->url, sizeof listener->url, "http://?");
+    if (getsockname(listener->socket, (struct sockaddr *)&address, &length) != 0) {
         return;
     }
-    bool six = address.ss_family == AF_INET6;
-    snprintf(listener->url, sizeof listener->url, "http://%s%s%s:%s", six ? "[" : "", host,
-             six ? "]" : "", port);
+    listener->loopback = is_loopback(&address);
+    if (address.ss_family == AF_UNIX) {
+        snprintf(listener->url, sizeof listener->url, "unix:%s", file->sun_path);
+    } else if (getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port,
+                           sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+        bool six = address.ss_family == AF_INET6;
+        snprintf(listener->url, sizeof listener->url, "http://%s%s%s:%s", six ? "[" : "", host,
+                 six ? "]" : "", port);
+    }
 }
 
 static bool listen_tcp(struct listener *listener, const char *address, struct error *err) {
@@ -147,23 +175,97 @@ static bool listen_tcp(struct listener *listener, const char *address, struct er
     if (listener->socket < 0) {
         return error_set(err, ERROR_IO, "Cannot listen on %s: %s", address, strerror(reason));
     }
-    listener->unix_path = NULL;
-    print_url(listener);
+    describe(listener);
     return true;
 }
 
-/* ---- Public ---- */
+/* ---- Several ---- */
 
-bool listener_open(struct listener *listener, const char *address, struct error *err) {
+static bool listen_one(struct listener *listener, const char *address, unsigned unix_mode,
+                       struct error *err) {
+    *listener = (struct listener){.socket = -1};
     size_t prefix = sizeof unix_prefix - 1;
     if (strncmp(address, unix_prefix, prefix) == 0) {
-        return listen_unix(listener, address + prefix, err);
+        return listen_unix(listener, address + prefix, unix_mode, err);
     }
     return listen_tcp(listener, address, err);
 }
 
-void listener_remove_file(const struct listener *listener) {
-    if (listener->unix_path != NULL) {
-        unlink(listener->unix_path);
+static bool listen_all(struct listeners *listeners, char *addresses, unsigned unix_mode,
+                       struct error *err) {
+    char *rest = NULL;
+    for (char *address = strtok_r(addresses, " \t", &rest); address != NULL;
+         address = strtok_r(NULL, " \t", &rest)) {
+        if (listeners->count == LISTENERS_MAX) {
+            return error_set(err, ERROR_INVALID, "There are more than %d addresses to listen on",
+                             LISTENERS_MAX);
+        }
+        if (!listen_one(&listeners->items[listeners->count++], address, unix_mode, err)) {
+            return false;
+        }
     }
+    return listeners->count > 0 ||
+           error_set(err, ERROR_INVALID, "There is no address to listen on");
+}
+
+bool listeners_open(struct listeners *listeners, const char *addresses, unsigned unix_mode,
+                    struct error *err) {
+    *listeners = (struct listeners){0};
+    char *words = strdup(addresses);
+    bool opened = words != NULL
+                      ? listen_all(listeners, words, unix_mode, err)
+                      : error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the addresses");
+    free(words);
+    if (!opened) {
+        listeners_close(listeners);
+    }
+    return opened;
+}
+
+static bool listens(int fd) {
+    int type = 0, accepting = 0;
+    socklen_t length = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) == 0 && accepting != 0;
+}
+
+bool listeners_inherit(struct listeners *listeners, int first, size_t count, struct error *err) {
+    *listeners = (struct listeners){0};
+    if (count > LISTENERS_MAX) {
+        return error_set(err, ERROR_INVALID, "%zu sockets were passed; at most %d can be served",
+                         count, LISTENERS_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        int fd = first + (int)i;
+        if (!listens(fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) {
+            return error_set(err, ERROR_INVALID,
+                             "Descriptor %d was passed as a socket that listens, but is none", fd);
+        }
+        listeners->items[listeners->count] = (struct listener){.socket = fd};
+        describe(&listeners->items[listeners->count++]);
+    }
+    return true;
+}
+
+size_t listeners_give(struct listeners *listeners, int sockets[LISTENERS_MAX]) {
+    for (size_t i = 0; i < listeners->count; i++) {
+        sockets[i] = listeners->items[i].socket;
+        listeners->items[i].socket = -1;
+    }
+    return listeners->count;
+}
+
+void listeners_close(struct listeners *listeners) {
+    for (size_t i = 0; i < listeners->count; i++) {
+        struct listener *listener = &listeners->items[i];
+        if (listener->socket >= 0) {
+            close(listener->socket);
+        }
+        if (listener->unix_path != NULL) {
+            unlink(listener->unix_path);
+        }
+        free(listener->unix_path);
+    }
+    listeners->count = 0;
 }

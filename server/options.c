@@ -98,6 +98,18 @@ static bool read_size(const struct argument *argument, void *value, struct error
     return true;
 }
 
+static bool read_mode(const struct argument *argument, void *value, struct error *err) {
+    size_t digits = strspn(argument->text, "01234567");
+    if (digits < 3 || digits > 4 || argument->text[digits] != '\0' ||
+        (digits == 4 && argument->text[0] != '0')) {
+        return error_set(err, ERROR_INVALID,
+                         "%s takes permissions of three octal digits as in 0660, not \"%.80s\"",
+                         argument->spelling, argument->text);
+    }
+    *(size_t *)value = strtoul(argument->text, NULL, 8);
+    return true;
+}
+
 static bool read_number(const struct argument *argument, void *value, struct error *err) {
     char *end;
     double number = strtod(argument->text, &end);
@@ -173,8 +185,8 @@ static bool read_flag(const struct argument *argument, void *value, struct error
 typedef bool read_argument(const struct argument *argument, void *value, struct error *err);
 
 static read_argument *const readers[] = {
-    [OPTION_FLAG] = read_flag, [OPTION_SIZE] = read_size, [OPTION_NUMBER] = read_number,
-    [OPTION_TEXT] = read_text, [OPTION_LIST] = read_list,
+    [OPTION_FLAG] = read_flag,     [OPTION_SIZE] = read_size, [OPTION_MODE] = read_mode,
+    [OPTION_NUMBER] = read_number, [OPTION_TEXT] = read_text, [OPTION_LIST] = read_list,
 };
 
 bool option_read(const struct option *option, const char *spelling, const char *text, void *values,
@@ -190,6 +202,9 @@ const char *option_value_text(const struct option *option, const void *values, c
         return *(const bool *)value ? "yes" : "no";
     case OPTION_SIZE:
         snprintf(text, 32, "%zu", *(const size_t *)value);
+        return text;
+    case OPTION_MODE:
+        snprintf(text, 32, "%04zo", *(const size_t *)value);
         return text;
     case OPTION_NUMBER:
         snprintf(text, 32, "%.10g", *(const double *)value);

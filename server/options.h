@@ -22,6 +22,7 @@
 enum option_type {
     OPTION_FLAG,   /* bool: --name, --no-name, or --name=yes */
     OPTION_SIZE,   /* size_t */
+    OPTION_MODE,   /* size_t: permissions in octal, "0660" */
     OPTION_NUMBER, /* double */
     OPTION_TEXT,   /* const char * */
     OPTION_LIST,   /* struct option_list: integers separated by commas */

@@ -1,5 +1,6 @@
 #include "server/pack_cache.h"
 
+#include "server/log.h"
 #include "server/user_dir.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +82,38 @@ static void show_progress(void *context, size_t done, size_t total) {
 
 /* ---- Opening, reporting ---- */
 
+static bool check_directory(char *path, struct error *err) {
+    struct stat status;
+    if (!user_dir_make(path) || access(path, R_OK | X_OK) != 0 || stat(path, &status) != 0) {
+        return error_set(err, ERROR_IO, "The cache directory \"%s\" cannot be used: %s", path,
+                         strerror(errno));
+    }
+    if (!S_ISDIR(status.st_mode)) {
+        return error_set(err, ERROR_IO, "The cache directory \"%s\" is no directory", path);
+    }
+    if (status.st_uid != geteuid() && status.st_uid != 0) {
+        return error_set(
+            err, ERROR_IO,
+            "The cache directory \"%s\" belongs to user %u, and Quern runs as user %u; "
+            "name another one, or change its owner",
+            path, status.st_uid, geteuid());
+    }
+    return true;
+}
+
+bool pack_cache_check(const struct pack_cache_options *options, struct error *err) {
+    const char *system = getenv("CACHE_DIRECTORY");
+    bool named = options->directory != NULL || (system != NULL && system[0] != '\0');
+    if (!options->on || !named) {
+        return true;
+    }
+    char *path = directory_of(options);
+    bool usable = path != NULL ? check_directory(path, err)
+                               : error_set(err, ERROR_OUT_OF_MEMORY, "No memory for a path");
+    free(path);
+    return usable;
+}
+
 void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *options,
                      const char *model_dir, bool exact, struct weights_options *packing) {
     *cache = (struct pack_cache){.percent = -1, .began = now()};
@@ -94,9 +128,9 @@ void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *
     if (directory[0] != '\0' && user_dir_make(directory)) {
         cache->path = file_path(directory, model_dir, exact);
     } else {
-        fprintf(stderr,
-                "quern: the cache directory \"%s\" cannot be made: %s; the weights are packed into "
-                "memory (--cache-dir names another, --no-cache none)\n",
+        log_say(PRIORITY_WARNING,
+                "the cache directory \"%s\" cannot be made: %s; the weights are packed into "
+                "memory (--cache-dir names another, --no-cache none)",
                 directory, strerror(errno));
     }
     free(directory);
@@ -106,10 +140,10 @@ void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *
 
 void pack_cache_report(const struct pack_cache *cache, const struct weights *weights) {
     if (weights_note(weights)[0] != '\0') {
-        fprintf(stderr, "quern: %s\n", weights_note(weights));
+        log_say(PRIORITY_NOTICE, "%s", weights_note(weights));
     }
     if (weights_get_origin(weights) == WEIGHTS_WRITTEN) {
-        fprintf(stderr, "quern: packed the weights into %s (%zu MB, %.1f s)\n", cache->path,
+        log_say(PRIORITY_NOTICE, "packed the weights into %s (%zu MB, %.1f s)", cache->path,
                 weights_bytes(weights) / 1000000, now() - cache->began);
     }
 }

@@ -31,6 +31,10 @@ struct pack_cache_options {
                 "~/.cache/quern"                                                                   \
     }
 
+/* Can a directory that was named, by an option or by systemd, be used? Weights from a directory of
+ * another user than this one and root could be anybody's. True where none is named. */
+bool pack_cache_check(const struct pack_cache_options *options, struct error *err);
+
 struct pack_cache {
     char *path;   /* of the pack file; NULL: none */
     int percent;  /* shown last */

@@ -1,6 +1,7 @@
 #include "server/serve_options.h"
 
 #include "server/exit_status.h"
+#include "server/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,11 @@ static const struct option options_table[] = {
 
     {.name = "listen", .section = "server", .type = OPTION_TEXT, FIELD(listen),
      .argument = "ADDRESS", .fallback = "127.0.0.1:8080",
-     .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH; port 0 takes a free one"},
+     .help = "HOST:PORT, [IPV6]:PORT or unix:/PATH, or several separated by blanks; port 0 takes a "
+             "free one; sockets passed by a service manager come instead"},
+    {.name = "socket-mode", .section = "server", .type = OPTION_MODE, FIELD(socket_mode),
+     .argument = "MODE", .fallback = "0660",
+     .help = "permissions of Unix sockets: who may connect"},
     {.name = "max-connections", .section = "server", .type = OPTION_SIZE, FIELD(max_connections),
      .argument = "CONNECTIONS", .minimum = 1, .maximum = 65536, .fallback = "1000",
      .help = "open connections"},
@@ -67,6 +72,13 @@ static const struct option options_table[] = {
     {.name = "max-queue", .section = "engine", .type = OPTION_SIZE, FIELD(engine.queue_max),
      .argument = "COMPLETIONS", .minimum = 1, .maximum = 65536, .fallback = "128",
      .help = "completions that wait; beyond that the answer is 429"},
+
+    {.name = "log-format", .section = "log", .reload = true, .type = OPTION_TEXT,
+     FIELD(log_format), .argument = "FORMAT", .choices = log_format_names, .fallback = "text",
+     .help = "lines on standard error, with priorities where that is the journal"},
+    {.name = "log-level", .section = "log", .reload = true, .type = OPTION_TEXT, FIELD(log_level),
+     .argument = "LEVEL", .choices = log_level_names, .fallback = "info",
+     .help = "what is logged; requests are info"},
 };
 /* clang-format on */
 
@@ -140,9 +152,8 @@ static void reload_one(const struct option *option, struct serve_options *option
                        const struct serve_options *fresh,
                        void (*tell)(const struct option *option, bool applied)) {
     static const size_t sizes[] = {
-        [OPTION_FLAG] = sizeof(bool),
-        [OPTION_SIZE] = sizeof(size_t),
-        [OPTION_NUMBER] = sizeof(double),
+        [OPTION_FLAG] = sizeof(bool),         [OPTION_SIZE] = sizeof(size_t),
+        [OPTION_MODE] = sizeof(size_t),       [OPTION_NUMBER] = sizeof(double),
         [OPTION_TEXT] = sizeof(const char *),
     };
     char *now = (char *)options + option->offset;

@@ -13,7 +13,8 @@
 struct serve_options {
     const char *config_path;
     const char *model_dir; /* NULL: the embedded demo model */
-    const char *listen;
+    const char *listen;    /* addresses separated by blanks */
+    size_t socket_mode;
     const char *model_id; /* NULL: the model's own */
     bool prefix_cache;
     size_t draft_tokens;
@@ -23,6 +24,8 @@ struct serve_options {
     size_t stream_ping_s;
     size_t drain_timeout_s;
     const char *kv_dtype;
+    const char *log_format;
+    const char *log_level;
     struct pack_cache_options cache;
     struct engine_options engine; /* complete but for wake */
 };

@@ -32,7 +32,11 @@ class Server:
         self.log = tempfile.TemporaryFile("w+")
         command = [BINARY, "serve", *([model] if model else []), "--listen", listen, *map(str, arguments)]
         self.process = subprocess.Popen(command, stderr=self.log, stdin=subprocess.DEVNULL)
-        line = wait_until(self.find_line, "the server's first line")
+        try:
+            line = wait_until(self.find_line, "the server's first line")
+        except AssertionError:
+            self.process.kill()
+            raise
         self.url = line.group(1)
         self.host, self.port = "127.0.0.1", int(self.url.rsplit(":", 1)[1]) if "http://127" in self.url else None
 
@@ -43,7 +47,7 @@ class Server:
     def find_line(self):
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}: {self.stderr_text()}")
-        return re.search(r"^quern: serving \S+ on (\S+) \(", self.stderr_text(), re.MULTILINE)
+        return re.search(r"\bserving \S+ on (\S+) ", self.stderr_text())
 
     def request(self, method, path, body=None, headers=None):
         """Status, headers and parsed JSON (or text) of one answer."""

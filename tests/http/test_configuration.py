@@ -37,10 +37,11 @@ class Setting:
             return next(number for number in found.groups() if number != self.default)
         if found := re.search(r": (.*)$", self.kind):
             return found.group(1).split(", ")[-1]
-        return "/a/b"
+        return "0640" if self.kind == "MODE" else "/a/b"
 
     def wrong_value(self):
-        return None if re.fullmatch("[A-Z]+", self.kind) else "-1"
+        any_text = re.fullmatch("[A-Z]+", self.kind) and self.kind != "MODE"
+        return None if any_text else "-1"
 
 
 def settings():

@@ -1,0 +1,200 @@
+#include "server/log.h"
+
+#include "engine/text/utf8.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 2048, MESSAGE_BYTES = 1024, VALUE_BYTES = 512 };
+
+enum log_format { FORMAT_TEXT, FORMAT_LOGFMT, FORMAT_JSON };
+
+const char *const log_format_names[] = {"text", "logfmt", "json", NULL};
+const char *const log_level_names[] = {"error", "warning", "notice", "info", NULL};
+
+static enum log_format chosen_format = FORMAT_TEXT;
+static enum log_priority least = PRIORITY_INFO;
+
+static size_t index_of(const char *const *names, const char *name) {
+    size_t i = 0;
+    while (names[i] != NULL && strcmp(names[i], name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+void log_configure(const char *format, const char *level) {
+    chosen_format = (enum log_format)index_of(log_format_names, format);
+    least = (enum log_priority)(PRIORITY_ERROR + index_of(log_level_names, level));
+}
+
+/* systemd says in $JOURNAL_STREAM which file its journal reads; it may have been redirected since. */
+static bool is_journal(void) {
+    static int known = -1;
+    if (known < 0) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device = 0, inode = 0;
+        struct stat status;
+        known = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
+                status.st_ino == inode;
+    }
+    return known != 0;
+}
+
+/* ---- A line in the making: what does not fit is cut, the end of the line is not ---- */
+
+struct line {
+    char bytes[LINE_BYTES];
+    size_t length;
+};
+
+static void add_bytes(struct line *line, const char *bytes, size_t length) {
+    enum { END_BYTES = 4 }; /* a quote, a brace, the newline */
+    size_t room = LINE_BYTES - END_BYTES - line->length;
+    length = length < room ? length : room;
+    memcpy(line->bytes + line->length, bytes, length);
+    line->length += length;
+}
+
+static void add(struct line *line, const char *text) {
+    add_bytes(line, text, strlen(text));
+}
+
+/* Control characters, and bytes that are not UTF-8, become '?'; those in `escaped` get a '\'. */
+static void add_clean(struct line *line, const char *text, const char *escaped) {
+    size_t length = strlen(text);
+    for (size_t at = 0; at < length;) {
+        size_t width = utf8_character(text + at, length - at);
+        bool plain = width > 1 || (width == 1 && (unsigned char)text[at] >= ' ' && text[at] != 127);
+        if (!plain) {
+            add(line, "?");
+        } else {
+            if (strchr(escaped, text[at]) != NULL) {
+                add(line, "\\");
+            }
+            add_bytes(line, text + at, width);
+        }
+        at += width > 0 ? width : 1;
+    }
+}
+
+static void add_quoted(struct line *line, const char *text) {
+    add(line, "\"");
+    add_clean(line, text, "\"\\");
+    line->bytes[line->length++] = '"'; /* even where the text was cut */
+}
+
+/* As JSON has them, too. */
+static bool is_number(const char *text) {
+    size_t whole = strspn(text, "0123456789");
+    const char *rest = text + whole;
+    if (*rest == '.') {
+        size_t fraction = strspn(rest + 1, "0123456789");
+        rest += fraction > 0 ? 1 + fraction : 0;
+    }
+    return whole > 0 && whole < 16 && (whole == 1 || text[0] != '0') && *rest == '\0';
+}
+
+static void add_field(struct line *line, const char *name, const char *value) {
+    bool json = chosen_format == FORMAT_JSON;
+    add(line, json ? ",\"" : " ");
+    add(line, name);
+    add(line, json ? "\":" : "=");
+    bool bare = json ? is_number(value) : value[0] != '\0' && strpbrk(value, " =\"") == NULL;
+    if (bare) {
+        add_clean(line, value, "");
+    } else {
+        add_quoted(line, value);
+    }
+}
+
+static void add_time(struct line *line) {
+    struct timespec now;
+    struct tm calendar;
+    char day[32], text[48];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &calendar);
+    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &calendar);
+    snprintf(text, sizeof text, "%s.%03ldZ", day, now.tv_nsec / 1000000);
+    add(line, text);
+}
+
+static void begin(struct line *line, enum log_priority priority, const char *message) {
+    const char *level = log_level_names[priority - PRIORITY_ERROR];
+    char number[8];
+    switch (chosen_format) {
+    case FORMAT_TEXT:
+        snprintf(number, sizeof number, "<%d>", (int)priority);
+        add(line, is_journal() ? number : "quern: ");
+        add_clean(line, message, "");
+        break;
+    case FORMAT_LOGFMT:
+        add(line, "time=");
+        add_time(line);
+        add_field(line, "level", level);
+        add(line, " msg=");
+        add_quoted(line, message);
+        break;
+    case FORMAT_JSON:
+        add(line, "{\"time\":\"");
+        add_time(line);
+        add(line, "\"");
+        add_field(line, "level", level);
+        add_field(line, "msg", message);
+        break;
+    }
+}
+
+/* Nobody can be told if the log cannot be written. */
+static void end(struct line *line) {
+    if (chosen_format == FORMAT_JSON) {
+        line->bytes[line->length++] = '}';
+    }
+    line->bytes[line->length++] = '\n';
+    ssize_t written = write(STDERR_FILENO, line->bytes, line->length);
+    (void)written;
+}
+
+/* ---- Public ---- */
+
+void log_fields(enum log_priority priority, const char *message, const struct log_field *fields,
+                size_t count, const char *more) {
+    if (priority > least) {
+        return;
+    }
+    struct line line = {.length = 0};
+    begin(&line, priority, message);
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].value != NULL) {
+            add_field(&line, fields[i].name, fields[i].value);
+        }
+    }
+    char words[VALUE_BYTES];
+    char *rest = NULL;
+    snprintf(words, sizeof words, "%s", more);
+    for (char *word = strtok_r(words, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '=');
+        if (equals != NULL) {
+            *equals = '\0';
+            add_field(&line, word, equals + 1);
+        }
+    }
+    end(&line);
+}
+
+void log_say(enum log_priority priority, const char *format, ...) {
+    char message[MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    log_fields(priority, message, NULL, 0, "");
+}
