@@ -16,6 +16,7 @@ static const struct {
     [API_INVALID] = {400, "invalid_request_error", NULL, "invalid_request_error"},
     [API_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded",
                             "invalid_request_error"},
+    [API_UNAUTHORIZED] = {401, "invalid_request_error", "invalid_api_key", "authentication_error"},
     [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found", "not_found_error"},
     [API_PATH_NOT_FOUND] = {404, "invalid_request_error", "not_found", "not_found_error"},
     [API_UNSUPPORTED] = {400, "invalid_request_error", "unsupported", "invalid_request_error"},
@@ -24,6 +25,7 @@ static const struct {
     [API_ENCODING] = {415, "invalid_request_error", "unsupported_encoding",
                       "invalid_request_error"},
     [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full", "rate_limit_error"},
+    [API_CLIENT_BUSY] = {429, "rate_limit_error", "too_many_requests", "rate_limit_error"},
     [API_INTERNAL] = {500, "server_error", NULL, "api_error"},
     [API_DRAINING] = {503, "server_error", "draining", "overloaded_error"},
 };

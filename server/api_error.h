@@ -17,6 +17,7 @@
 enum api_error_kind {
     API_INVALID, /* 400 */
     API_CONTEXT_LENGTH,
+    API_UNAUTHORIZED,
     API_MODEL_NOT_FOUND,
     API_PATH_NOT_FOUND,
     API_UNSUPPORTED,
@@ -24,6 +25,7 @@ enum api_error_kind {
     API_BODY_TOO_LARGE,
     API_ENCODING,
     API_QUEUE_FULL,
+    API_CLIENT_BUSY,
     API_INTERNAL,
     API_DRAINING,
     API_ERROR_KIND_COUNT,

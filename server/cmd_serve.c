@@ -8,6 +8,7 @@
  */
 #include "engine/engine.h"
 #include "importer/model.h"
+#include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"
 #include "server/exit_status.h"
@@ -20,6 +21,7 @@
 #include "server/serve_options.h"
 #include "server/service.h"
 #include "server/systemd.h"
+#include "server/tls.h"
 #include "server/watchdog.h"
 
 #include <errno.h>
@@ -47,6 +49,8 @@ struct server {
     struct systemd systemd;
     struct watchdog watchdog;
     struct listeners listeners;
+    struct access access;
+    struct tls tls;
     char activity[512]; /* for people: what is served where */
     struct model *model;
     uv_loop_t loop;
@@ -118,17 +122,41 @@ static void apply_options(struct server *server) {
     log_configure(server->options.log_format, server->options.log_level);
 }
 
+/* Whoever reaches the daemon can have it work, and read what others may, too. */
+static bool check_public(const struct server *server, const struct serve_options *options,
+                         struct error *err) {
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        const struct listener *listener = &server->listeners.items[i];
+        if (!listener->loopback && options->access.api_keys == NULL && !options->allow_public) {
+            return error_set(err, ERROR_INVALID,
+                             "Other machines can connect to %s, and there are no API keys: set "
+                             "api-keys to a file of them ('quern key NAME FILE' makes one), or "
+                             "allow-public if that is meant",
+                             listener->name);
+        }
+    }
+    return true;
+}
+
 /* A configuration that is wrong changes nothing. */
+static bool reload(struct server *server, struct error *err) {
+    struct serve_options fresh;
+    if (!serve_options_resolve(&fresh, &server->config, server->argc, server->argv, err) ||
+        !check_public(server, &fresh, err) || !access_set(&server->access, &fresh.access, err)) {
+        return false;
+    }
+    serve_options_reload(&server->options, &fresh, tell_reloaded);
+    apply_options(server);
+    http_server_set_body_max(server->service.http, server->options.max_body);
+    return true;
+}
+
 static void on_reload(uv_signal_t *handle, int number) {
     (void)number;
     struct server *server = handle->data;
-    struct serve_options fresh;
     struct error err = {0};
     systemd_notify_reloading(&server->systemd);
-    if (serve_options_resolve(&fresh, &server->config, server->argc, server->argv, &err)) {
-        serve_options_reload(&server->options, &fresh, tell_reloaded);
-        apply_options(server);
-        http_server_set_body_max(server->service.http, server->options.max_body);
+    if (reload(server, &err)) {
         log_say(PRIORITY_NOTICE, "the configuration has been read again");
     } else {
         log_say(PRIORITY_ERROR, "the configuration stays as it was: %s", err.text);
@@ -180,6 +208,13 @@ static bool open_listeners(struct server *server, struct error *err) {
     }
     return listeners_open(&server->listeners, server->options.listen,
                           (unsigned)server->options.socket_mode, err);
+}
+
+static bool open_access(struct server *server, struct error *err) {
+    server->service.access = &server->access;
+    return check_public(server, &server->options, err) &&
+           access_set(&server->access, &server->options.access, err) &&
+           tls_open(&server->tls, &server->options.tls, err);
 }
 
 static bool open_cache(struct server *server, struct error *err) {
@@ -250,6 +285,9 @@ static bool open_http(struct server *server, struct error *err) {
         .connections_max = (unsigned)options->max_connections,
         .idle_timeout_s = (unsigned)options->idle_timeout_s,
         .silence_max_s = (unsigned)options->stream_ping_s,
+        .tls_certificate = server->tls.certificate,
+        .tls_key = server->tls.key,
+        .admit = routes_admit,
         .handle = routes_handle,
         .context = &server->service,
     };
@@ -283,8 +321,11 @@ static void describe_activity(struct server *server) {
     size_t room = sizeof server->activity;
     int length = snprintf(server->activity, room, "serving %.200s on", server->service.model_id);
     for (size_t i = 0; i < server->listeners.count && (size_t)length < room; i++) {
-        length += snprintf(server->activity + length, room - (size_t)length, "%s %s",
-                           i > 0 ? " and" : "", server->listeners.items[i].url);
+        const char *name = server->listeners.items[i].name;
+        bool file = strncmp(name, "unix:", 5) == 0;
+        const char *scheme = server->tls.certificate != NULL ? "https://" : "http://";
+        length += snprintf(server->activity + length, room - (size_t)length, "%s %s%s",
+                           i > 0 ? " and" : "", file ? "" : scheme, name);
     }
 }
 
@@ -315,6 +356,8 @@ static void close_all(struct server *server) {
     if (server->model != NULL) {
         model_close(server->model);
     }
+    access_deinit(&server->access);
+    tls_close(&server->tls);
     listeners_close(&server->listeners);
     systemd_close(&server->systemd);
 }

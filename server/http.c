@@ -18,7 +18,8 @@
 
 enum {
     REQUEST_ID_MAX = 128,
-    HEADERS_MAX = 4,         /* what a handler may add */
+    CLIENT_BYTES = 64,
+    HEADERS_MAX = 8,         /* what a handler may add */
     READ_BLOCK = 16 << 10,   /* bytes that MHD asks a stream for at once */
     DISCARD_MAX = 256 << 20, /* of a body over the limit: read on and answer, or hang up */
 };
@@ -46,6 +47,7 @@ struct http_exchange {
     char *method;
     char *path;
     char id[REQUEST_ID_MAX + 1];
+    char client[CLIENT_BYTES];
     struct text_buffer body;
     size_t body_received;
     bool body_too_large;
@@ -245,7 +247,9 @@ static enum MHD_Result queue_answer(struct http_exchange *exchange) {
     if (response == NULL) {
         return MHD_NO;
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->content_type);
+    if (exchange->content_type != NULL) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, exchange->content_type);
+    }
     MHD_add_response_header(response, "X-Request-Id", exchange->id);
     for (size_t i = 0; i < exchange->header_count; i++) {
         MHD_add_response_header(response, exchange->headers[i].name, exchange->headers[i].value);
@@ -288,6 +292,19 @@ static void choose_id(struct http_exchange *exchange) {
     snprintf(exchange->id, sizeof exchange->id, "req-%016llx", (unsigned long long)random);
 }
 
+static void name_client(struct http_exchange *exchange) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+    bool six = address != NULL && address->sa_family == AF_INET6;
+    bool four = address != NULL && address->sa_family == AF_INET;
+    socklen_t length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (!(six || four) || getnameinfo(address, length, exchange->client, CLIENT_BYTES, NULL, 0,
+                                      NI_NUMERICHOST) != 0) {
+        snprintf(exchange->client, CLIENT_BYTES, "unix");
+    }
+}
+
 static void destroy_exchange(struct http_exchange *exchange) {
     for (size_t i = 0; i < exchange->header_count; i++) {
         free(exchange->headers[i].name);
@@ -319,6 +336,7 @@ static struct http_exchange *create_exchange(struct http_server *server,
     exchange->connection = connection;
     exchange->started_ns = uv_hrtime();
     choose_id(exchange);
+    name_client(exchange);
     exchange->next = server->exchanges;
     if (exchange->next != NULL) {
         exchange->next->previous = exchange;
@@ -344,24 +362,22 @@ static enum MHD_Result answer_request(struct http_exchange *exchange) {
     }
 }
 
-/* The headers are here. A body that announces itself as too large is refused before it is sent, if
- * the client waits for that; a client that sends at once would lose the answer when the connection
- * is closed under its writes, so its body is read and thrown away. */
+/* The headers are here. A body that announces itself as too large, or of a request that is answered
+ * already, is refused before it is sent, if the client waits for that; a client that sends at once would
+ * lose the answer when the connection is closed under its writes, so its body is read and thrown away. */
 static enum MHD_Result begin_request(struct http_exchange *exchange) {
     struct MHD_Connection *connection = exchange->connection;
+    const struct http_options *options = &exchange->server->options;
     const char *announced =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    if (announced == NULL) {
-        return MHD_YES;
-    }
-    unsigned long long length = strtoull(announced, NULL, 10);
-    if (length > exchange->server->options.body_max) {
-        exchange->body_too_large = true;
-        bool waits =
-            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
-        if (waits || length > DISCARD_MAX) {
-            return answer_request(exchange);
-        }
+    unsigned long long length = announced != NULL ? strtoull(announced, NULL, 10) : 0;
+    exchange->body_too_large = length > options->body_max;
+    options->admit(exchange, options->context);
+    exchange->handled = exchange->answer != ANSWER_NONE;
+    bool waits = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
+    bool unwanted = exchange->handled || exchange->body_too_large;
+    if (unwanted && (waits || length > DISCARD_MAX)) {
+        return answer_request(exchange);
     }
     return MHD_YES;
 }
@@ -372,7 +388,7 @@ static enum MHD_Result receive_body(struct http_exchange *exchange, const char *
     if (exchange->body_received > exchange->server->options.body_max) {
         exchange->body_too_large = true;
     }
-    if (exchange->body_too_large) {
+    if (exchange->body_too_large || exchange->handled) {
         exchange->body.length = 0;
         return exchange->body_received <= DISCARD_MAX ? MHD_YES : MHD_NO;
     }
@@ -399,19 +415,6 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
 
 /* ---- The end of an exchange ---- */
 
-/* "127.0.0.1", "::1" or "unix". */
-static void name_client(const struct http_exchange *exchange, char name[64]) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
-    bool six = address != NULL && address->sa_family == AF_INET6;
-    bool four = address != NULL && address->sa_family == AF_INET;
-    socklen_t length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (!(six || four) || getnameinfo(address, length, name, 64, NULL, 0, NI_NUMERICHOST) != 0) {
-        snprintf(name, 64, "unix");
-    }
-}
-
 /* A path as one word of the log. */
 static void log_word(const char *text, char *word, size_t size) {
     size_t length = 0;
@@ -422,15 +425,14 @@ static void log_word(const char *text, char *word, size_t size) {
 }
 
 static void log_exchange(const struct http_exchange *exchange, bool delivered) {
-    char message[192], client[64], milliseconds[32], path[128];
-    name_client(exchange, client);
+    char message[192], milliseconds[32], path[128];
     log_word(exchange->path, path, sizeof path);
     snprintf(message, sizeof message, "%.16s %s %u", exchange->method, path, exchange->status);
     snprintf(milliseconds, sizeof milliseconds, "%.1f",
              (double)(uv_hrtime() - exchange->started_ns) / 1e6);
     const struct log_field fields[] = {
         {"id", exchange->id},
-        {"client", client},
+        {"client", exchange->client},
         {"ms", milliseconds},
         {"gone", delivered ? NULL : "yes"},
     };
@@ -507,12 +509,19 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 /* MHD's own log stays off: it prints what clients send as they sent it. */
 static bool start_daemon(struct http_server *server, struct error *err) {
     const struct http_options *options = &server->options;
+    const struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)options->tls_certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)options->tls_key},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    const struct MHD_OptionItem *further = options->tls_certificate != NULL ? tls : tls + 2;
+    unsigned flags = options->tls_certificate != NULL ? MHD_USE_TLS : MHD_NO_FLAG;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+        flags | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
         on_access, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, further, MHD_OPTION_END);
     return server->daemon != NULL ||
            error_set(err, ERROR_IO, "The HTTP server cannot start; does epoll work here?");
 }
@@ -664,12 +673,29 @@ const char *http_path(const struct http_exchange *exchange) {
     return exchange->path;
 }
 
+const char *http_request_id(const struct http_exchange *exchange) {
+    return exchange->id;
+}
+
 const char *http_request_header(const struct http_exchange *exchange, const char *name) {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
-const char *http_request_id(const struct http_exchange *exchange) {
-    return exchange->id;
+const char *http_client(const struct http_exchange *exchange) {
+    return exchange->client;
+}
+
+void http_set_client(struct http_exchange *exchange, const char *name) {
+    snprintf(exchange->client, sizeof exchange->client, "%s", name);
+}
+
+size_t http_requests_of_client(const struct http_exchange *exchange) {
+    size_t count = 0;
+    for (const struct http_exchange *other = exchange->server->exchanges; other != NULL;
+         other = other->next) {
+        count += strcmp(other->client, exchange->client) == 0;
+    }
+    return count;
 }
 
 const char *http_body(const struct http_exchange *exchange, size_t *length) {
@@ -711,6 +737,10 @@ void http_respond(struct http_exchange *exchange, unsigned status, const char *c
 
 void http_respond_json(struct http_exchange *exchange, unsigned status, char *text) {
     http_respond(exchange, status, "application/json", text);
+}
+
+void http_respond_empty(struct http_exchange *exchange, unsigned status) {
+    http_respond(exchange, status, NULL, strdup(""));
 }
 
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context) {

@@ -29,9 +29,13 @@ struct http_options {
     const int *sockets; /* bound, listening, not blocking; the server closes them */
     size_t socket_count;
     size_t body_max;
-    unsigned connections_max; /* further ones wait to be accepted */
-    unsigned idle_timeout_s;  /* without progress in either direction; 0: none */
-    unsigned silence_max_s;   /* of a stream, see http_stream_begin; 0: any */
+    unsigned connections_max;    /* further ones wait to be accepted */
+    unsigned idle_timeout_s;     /* without progress in either direction; 0: none */
+    unsigned silence_max_s;      /* of a stream, see http_stream_begin; 0: any */
+    const char *tls_certificate; /* PEM; NULL: no TLS */
+    const char *tls_key;
+    /* The headers of a request are here. May answer: the body is thrown away then. */
+    void (*admit)(struct http_exchange *exchange, void *context);
     /* A request has arrived whole, or is known to be too large. Must answer or defer. */
     void (*handle)(struct http_exchange *exchange, void *context);
     void *context;
@@ -66,6 +70,13 @@ const char *http_path(const struct http_exchange *exchange);
 /* NULL if there is no such header. */
 const char *http_request_header(const struct http_exchange *exchange, const char *name);
 const char *http_request_id(const struct http_exchange *exchange); /* the client's, or made up */
+
+/* Whose request it is: "127.0.0.1", "::1" or "unix", unless a better name was set. */
+const char *http_client(const struct http_exchange *exchange);
+void http_set_client(struct http_exchange *exchange, const char *name);
+/* Requests of the same client that are not over yet, this one among them. */
+size_t http_requests_of_client(const struct http_exchange *exchange);
+
 /* Zero-terminated behind its `length` bytes. */
 const char *http_body(const struct http_exchange *exchange, size_t *length);
 bool http_body_too_large(const struct http_exchange *exchange);
@@ -80,6 +91,8 @@ void http_add_header(struct http_exchange *exchange, const char *name, const cha
 void http_respond(struct http_exchange *exchange, unsigned status, const char *content_type,
                   char *text);
 void http_respond_json(struct http_exchange *exchange, unsigned status, char *text);
+
+void http_respond_empty(struct http_exchange *exchange, unsigned status);
 
 struct http_task {
     void (*advance)(struct http_exchange *exchange, void *context);

@@ -60,7 +60,7 @@ static bool listen_unix(struct listener *listener, const char *path, unsigned mo
         return error_set(err, ERROR_IO, "Cannot listen on unix:%s: %s", path, strerror(errno));
     }
     listener->loopback = true;
-    snprintf(listener->url, sizeof listener->url, "unix:%s", path);
+    snprintf(listener->name, sizeof listener->name, "unix:%s", path);
     return true;
 }
 
@@ -124,7 +124,8 @@ static bool is_loopback(const struct sockaddr_storage *address) {
     case AF_INET:
         return ntohl(four->sin_addr.s_addr) >> 24 == 127;
     case AF_INET6:
-        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[12] == 127);
     default:
         return false;
     }
@@ -137,17 +138,17 @@ static void describe(struct listener *listener) {
     socklen_t length = sizeof address;
     char host[64];
     char port[16];
-    snprintf(listener->url, sizeof listener->url, "http://?");
+    snprintf(listener->name, sizeof listener->name, "?");
     if (getsockname(listener->socket, (struct sockaddr *)&address, &length) != 0) {
         return;
     }
     listener->loopback = is_loopback(&address);
     if (address.ss_family == AF_UNIX) {
-        snprintf(listener->url, sizeof listener->url, "unix:%s", file->sun_path);
+        snprintf(listener->name, sizeof listener->name, "unix:%s", file->sun_path);
     } else if (getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port,
                            sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
         bool six = address.ss_family == AF_INET6;
-        snprintf(listener->url, sizeof listener->url, "http://%s%s%s:%s", six ? "[" : "", host,
+        snprintf(listener->name, sizeof listener->name, "%s%s%s:%s", six ? "[" : "", host,
                  six ? "]" : "", port);
     }
 }

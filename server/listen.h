@@ -12,8 +12,9 @@ enum { LISTENERS_MAX = 8 };
 
 struct listener {
     int socket;
-    bool loopback;   /* only this machine reaches it */
-    char url[160];   /* for people: "http://127.0.0.1:8080", with the port that was chosen */
+    bool loopback; /* only this machine reaches it */
+    char name
+        [160]; /* for people: "127.0.0.1:8080", with the port that was chosen, or "unix:/PATH" */
     char *unix_path; /* of a socket file that is ours to remove; otherwise NULL */
 };
 

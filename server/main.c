@@ -21,6 +21,7 @@ static const struct {
     {"bench", "measure how fast a model runs on this machine", cmd_bench},
     {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
     {"template", "make prompts of conversations, one JSON line each", cmd_template},
+    {"key", "make an API key", cmd_key},
     {"config", "check a configuration, or print all settings", cmd_config},
     {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
 };

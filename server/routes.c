@@ -10,36 +10,36 @@
 
 /* clang-format off */
 static const struct route routes[] = {
-    {"GET", "/health", api_health, true,
+    {"GET", "/health", api_health, ACCESS_FREE,
      "Whether the server can serve, and how busy it is.", NULL, "Health", false},
-    {"GET", "/metrics", api_metrics, true,
+    {"GET", "/metrics", api_metrics, ACCESS_METRICS,
      "The engine's counters, in the text format of Prometheus.", NULL, NULL, false},
-    {"GET", "/openapi.json", api_openapi, true,
+    {"GET", "/openapi.json", api_openapi, ACCESS_KEY,
      "This description.", NULL, "OpenAPI", false},
-    {"GET", "/v1/models", api_models_list, true,
+    {"GET", "/v1/models", api_models_list, ACCESS_KEY,
      "The model that is served.", NULL, "Models", false},
-    {"GET", "/v1/models/", api_models_one, true,
+    {"GET", "/v1/models/", api_models_one, ACCESS_KEY,
      "The model of this name.", NULL, "Model", false},
-    {"POST", "/v1/completions", api_completions, false,
+    {"POST", "/v1/completions", api_completions, ACCESS_COMPUTE,
      "Texts that continue prompts.", completion_request_describe, "Completion", true},
-    {"POST", "/v1/chat/completions", api_chat, false,
+    {"POST", "/v1/chat/completions", api_chat, ACCESS_COMPUTE,
      "Replies to a conversation.", openapi_describe_chat, "ChatCompletion", true},
-    {"POST", "/v1/responses", api_responses, false,
+    {"POST", "/v1/responses", api_responses, ACCESS_COMPUTE,
      "Replies to a conversation, in the form of OpenAI's newer API.", openapi_describe_responses,
      "Response", true},
-    {"GET", "/v1/responses/", api_responses_kept, false, NULL, NULL, NULL, false},
-    {"POST", "/v1/responses/", api_responses_kept, false, NULL, NULL, NULL, false},
-    {"DELETE", "/v1/responses/", api_responses_kept, false, NULL, NULL, NULL, false},
-    {"POST", "/v1/messages", api_messages, false,
+    {"GET", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
+    {"POST", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
+    {"DELETE", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
+    {"POST", "/v1/messages", api_messages, ACCESS_COMPUTE,
      "Replies to a conversation in Anthropic's form.", openapi_describe_messages, "Message", true},
-    {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, false,
+    {"POST", "/v1/messages/count_tokens", api_messages_count_tokens, ACCESS_COMPUTE,
      "How many tokens a conversation in Anthropic's form has.",
      openapi_describe_messages_tokens, "MessageTokens", false},
-    {"POST", "/apply-template", api_apply_template, false,
+    {"POST", "/apply-template", api_apply_template, ACCESS_COMPUTE,
      "The prompt of a conversation.", openapi_describe_conversation, "Prompt", false},
-    {"POST", "/tokenize", api_tokenize, false,
+    {"POST", "/tokenize", api_tokenize, ACCESS_COMPUTE,
      "The tokens of a text.", api_tokenize_describe, "Tokens", false},
-    {"POST", "/detokenize", api_detokenize, false,
+    {"POST", "/detokenize", api_detokenize, ACCESS_COMPUTE,
      "The text of tokens.", api_detokenize_describe, "Content", false},
 };
 
@@ -137,11 +137,27 @@ static void serve(struct http_exchange *exchange, const struct service *service,
                    "The body is encoded as \"%.40s\", but must be sent as it is: without "
                    "Content-Encoding",
                    encoding);
-    } else if (http_server_is_draining(service->http) && !route->while_draining) {
+    } else if (http_server_is_draining(service->http) && route->need == ACCESS_COMPUTE) {
         api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
     } else {
         route->handler(exchange, service, rest);
     }
+}
+
+/* Of a path that is not there nobody without a key learns that, either. */
+void routes_admit(struct http_exchange *exchange, void *context) {
+    const struct service *service = context;
+    const char *path = http_path(exchange);
+    enum access_need need = ACCESS_KEY;
+    char methods[64];
+    list_methods(path, methods, sizeof methods);
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (match_path(routes[i].path, path) != NULL &&
+            match_method(&routes[i], http_method(exchange))) {
+            need = routes[i].need;
+        }
+    }
+    access_admit(service->access, exchange, need, methods);
 }
 
 void routes_handle(struct http_exchange *exchange, void *context) {

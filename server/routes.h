@@ -2,6 +2,7 @@
 #ifndef QUERN_SERVER_ROUTES_H
 #define QUERN_SERVER_ROUTES_H
 
+#include "server/access.h"
 #include "server/http.h"
 #include "server/service.h"
 
@@ -13,7 +14,7 @@ struct route {
     const char *path;   /* one that ends in '/' matches all below it */
     void (*handler)(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
-    bool while_draining;
+    enum access_need need; /* what computes is refused while the server drains */
 
     /* For GET /openapi.json. */
     const char *summary; /* NULL: not described, because it only refuses */
@@ -23,6 +24,9 @@ struct route {
 };
 
 const struct route *routes_all(size_t *count);
+
+/* Refuses the exchange, or lets it go on; `context` is the struct service. */
+void routes_admit(struct http_exchange *exchange, void *context);
 
 /* Answers or defers the exchange; `context` is the struct service. */
 void routes_handle(struct http_exchange *exchange, void *context);

@@ -73,6 +73,27 @@ static const struct option options_table[] = {
      .argument = "COMPLETIONS", .minimum = 1, .maximum = 65536, .fallback = "128",
      .help = "completions that wait; beyond that the answer is 429"},
 
+    {.name = "api-keys", .section = "access", .reload = true, .type = OPTION_TEXT,
+     FIELD(access.api_keys), .argument = "FILE",
+     .help = "file of API keys, which 'quern key NAME FILE' adds to; otherwise everybody may do "
+             "everything"},
+    {.name = "allow-public", .section = "access", .type = OPTION_FLAG, FIELD(allow_public),
+     .help = "listen without API keys where other machines can connect"},
+    {.name = "open-metrics", .section = "access", .reload = true, .type = OPTION_FLAG,
+     FIELD(access.open_metrics), .help = "answer /metrics, and all of /health, without an API key"},
+    {.name = "client-requests", .section = "access", .reload = true, .type = OPTION_SIZE,
+     FIELD(access.client_requests), .argument = "REQUESTS", .maximum = 65536, .fallback = "0",
+     .help = "requests of one API key or address at once; 0: any number"},
+    {.name = "cors-origins", .section = "access", .reload = true, .type = OPTION_TEXT,
+     FIELD(access.cors_origins), .argument = "ORIGINS",
+     .help = "pages of these origins, as https://example.org, may ask from a browser: several "
+             "separated by blanks, or * for all"},
+    {.name = "tls-certificate", .section = "access", .type = OPTION_TEXT, FIELD(tls.certificate),
+     .argument = "FILE", .help = "PEM file of the server's certificate and those above it: all "
+                                 "connections use TLS then"},
+    {.name = "tls-key", .section = "access", .type = OPTION_TEXT, FIELD(tls.key),
+     .argument = "FILE", .help = "PEM file of the certificate's private key"},
+
     {.name = "log-format", .section = "log", .reload = true, .type = OPTION_TEXT,
      FIELD(log_format), .argument = "FORMAT", .choices = log_format_names, .fallback = "text",
      .help = "lines on standard error, with priorities where that is the journal"},

@@ -3,9 +3,11 @@
 #define QUERN_SERVER_SERVE_OPTIONS_H
 
 #include "engine/engine.h"
+#include "server/access.h"
 #include "server/config.h"
 #include "server/options.h"
 #include "server/pack_cache.h"
+#include "server/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,6 +26,9 @@ struct serve_options {
     size_t stream_ping_s;
     size_t drain_timeout_s;
     const char *kv_dtype;
+    struct access_options access;
+    bool allow_public;
+    struct tls_options tls;
     const char *log_format;
     const char *log_level;
     struct pack_cache_options cache;

@@ -1,5 +1,5 @@
 /* What the handlers serve from: one open model and its engine. Constant while the server runs, but for
- * what `index` and `grammars` point to. */
+ * what `index`, `grammars` and `access` point to. */
 #ifndef QUERN_SERVER_SERVICE_H
 #define QUERN_SERVER_SERVICE_H
 
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct access;
 struct http_server;
 struct serve_options;
 
@@ -26,6 +27,7 @@ struct service {
     struct vocabulary_index *index;
     struct grammar_cache *grammars;
     struct http_server *http;
+    const struct access *access;
     size_t choices_max;  /* sessions that one request may start */
     size_t draft_tokens; /* guessed ahead, where a request does not say */
     size_t body_max;     /* bytes */
