@@ -242,6 +242,7 @@ bool session_submit(struct session **out, struct engine *engine,
         return false;
     }
     struct session *session = *out;
+    atomic_store(&session->submitted_ns, measures_now());
     pthread_mutex_lock(&engine->mutex);
     session->next = engine->inbox;
     engine->inbox = session;
@@ -264,12 +265,22 @@ void *session_user(const struct session *session) {
     return session->user;
 }
 
+/* From one time to a later one; 0 where the later one has not come. */
+static double seconds(uint64_t from, uint64_t to) {
+    return to > from && from > 0 ? (double)(to - from) * 1e-9 : 0;
+}
+
 struct session_usage session_get_usage(const struct session *session) {
+    uint64_t admitted = atomic_load(&session->admitted_ns);
+    uint64_t first = atomic_load(&session->first_ns);
     return (struct session_usage){
+        .queue_s = seconds(atomic_load(&session->submitted_ns), admitted),
+        .prefill_s = seconds(admitted, first),
+        .decode_s = seconds(first, atomic_load(&session->last_ns)),
         .cached_tokens = atomic_load(&session->cached_tokens),
         .drafted_tokens = atomic_load(&session->drafted_tokens),
         .accepted_tokens = atomic_load(&session->accepted_tokens),
-        .admitted_ns = atomic_load(&session->admitted_ns),
+        .admitted_ns = admitted,
     };
 }
 
@@ -284,6 +295,10 @@ void session_release(struct session *session) {
 
 void engine_get_status(const struct engine *engine, struct engine_status *status) {
     scheduler_get_status(engine->scheduler, status);
+}
+
+const struct measures *engine_measures(const struct engine *engine) {
+    return scheduler_measures(engine->scheduler);
 }
 
 bool engine_has_progressed(struct engine *engine, uint64_t *seen) {

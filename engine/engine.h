@@ -19,6 +19,7 @@
 
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
+#include "engine/measures.h"
 #include "engine/plan.h"
 #include "engine/sampler.h"
 #include "engine/text/grammar/grammar.h"
@@ -118,6 +119,9 @@ struct session_usage {
     size_t drafted_tokens;  /* guessed ahead */
     size_t accepted_tokens; /* of those, the ones that are in the reply */
     uint64_t admitted_ns;   /* when it began to run, on the monotonic clock */
+    double queue_s;         /* until it ran for the first time */
+    double prefill_s;       /* from then to the first token of the reply */
+    double decode_s;        /* from that to the last one */
 };
 struct session_usage session_get_usage(const struct session *session);
 
@@ -140,6 +144,9 @@ struct engine_status {
     uint64_t preemptions;
 };
 void engine_get_status(const struct engine *engine, struct engine_status *status);
+
+/* What has been measured since the start; any thread. */
+const struct measures *engine_measures(const struct engine *engine);
 
 /* Has the engine's thread done something since the last call with the same `seen` (0 at first), or does
  * it wait because there is nothing to do? False for long: it is stuck. Any thread. */

@@ -60,6 +60,8 @@ struct scheduler {
     bool delivered;
     atomic_size_t places_taken;
     struct counters counters;
+    struct measures measures;
+    uint64_t now_ns; /* when the step began, or what it computed was there */
 };
 
 /* ---- Lists ---- */
@@ -135,9 +137,57 @@ bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sess
     return true;
 }
 
+/* ---- Measuring ---- */
+
+/* From a time of a session that has come to this moment. */
+static void measure_since(struct scheduler *scheduler, enum measure measure, uint64_t began_ns) {
+    uint64_t now = scheduler->now_ns;
+    measures_add(&scheduler->measures, measure, now > began_ns ? now - began_ns : 0);
+}
+
+static void measure_admitted(struct scheduler *scheduler, struct session *session) {
+    if (atomic_load(&session->admitted_ns) == 0) { /* it may come again, after preemption */
+        atomic_store(&session->admitted_ns, scheduler->now_ns);
+        measure_since(scheduler, MEASURE_QUEUE, atomic_load(&session->submitted_ns));
+    }
+}
+
+static void measure_token(struct scheduler *scheduler, struct session *session) {
+    if (atomic_load(&session->first_ns) == 0) {
+        atomic_store(&session->first_ns, scheduler->now_ns);
+        measure_since(scheduler, MEASURE_FIRST_TOKEN, atomic_load(&session->submitted_ns));
+        measure_since(scheduler, MEASURE_PREFILL, atomic_load(&session->admitted_ns));
+    } else {
+        measure_since(scheduler, MEASURE_INTER_TOKEN, atomic_load(&session->last_ns));
+    }
+    atomic_store(&session->last_ns, scheduler->now_ns);
+}
+
+/* Sessions that were cancelled say how long clients wait, not how fast replies are. */
+static void measure_finished(struct scheduler *scheduler, const struct session *session,
+                             enum finish_reason reason) {
+    if (reason != FINISH_CANCELLED && atomic_load(&session->first_ns) != 0) {
+        measure_since(scheduler, MEASURE_DECODE, atomic_load(&session->first_ns));
+        measure_since(scheduler, MEASURE_SESSION, atomic_load(&session->submitted_ns));
+    }
+}
+
+static void measure_step(struct scheduler *scheduler, uint64_t began_ns, size_t rows) {
+    size_t sessions = 0;
+    for (const struct session *s = scheduler->running.first; s != NULL; s = s->next) {
+        sessions += s->step_rows > 0;
+    }
+    measure_since(scheduler, MEASURE_STEP, began_ns);
+    measures_add(&scheduler->measures, MEASURE_ROWS, rows);
+    measures_add(&scheduler->measures, MEASURE_SESSIONS, sessions);
+}
+
+/* ---- Ending ---- */
+
 /* The engine's part in a session ends: its reader gets the reason, the pool its pages. */
 static void finish(struct scheduler *scheduler, struct session *session,
                    enum finish_reason reason) {
+    measure_finished(scheduler, session, reason);
     prefix_cache_mark(scheduler->prefixes, &session->cursor);
     kv_sequence_close(&session->sequence, scheduler->decoder->cache);
     prefix_cache_release(scheduler->prefixes, &session->cursor);
@@ -305,7 +355,7 @@ static bool admit_one(struct scheduler *scheduler, struct session **link) {
         return false;
     }
     list_append(&scheduler->running, list_remove(&scheduler->waiting, link));
-    session_admit(session);
+    measure_admitted(scheduler, session);
     return true;
 }
 
@@ -577,6 +627,7 @@ static struct session **deliver(struct scheduler *scheduler, struct session **li
             return link;
         }
         s->length++;
+        measure_token(scheduler, s);
         deliver_token(scheduler, s, token, false);
         atomic_fetch_add(&scheduler->counters.generated_tokens, 1);
     }
@@ -646,6 +697,7 @@ static void publish(struct scheduler *scheduler) {
 }
 
 struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
+    uint64_t began_ns = scheduler->now_ns = measures_now();
     drop_released(scheduler, &scheduler->running);
     drop_released(scheduler, &scheduler->waiting);
     admit(scheduler);
@@ -657,6 +709,8 @@ struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
         scheduler->logits = executor_run(scheduler->decoder->executor, scheduler->rows, count);
         workers_run(scheduler->decoder->workers, read_logits, scheduler,
                     scheduler->sampling_count + scheduler->scoring_count);
+        scheduler->now_ns = measures_now();
+        measure_step(scheduler, began_ns, count);
         advance(scheduler);
         atomic_fetch_add(&scheduler->counters.steps, 1);
     }
@@ -682,4 +736,8 @@ void scheduler_get_status(const struct scheduler *scheduler, struct engine_statu
         .accepted_tokens = atomic_load(&counters->accepted_tokens),
         .preemptions = atomic_load(&counters->preemptions),
     };
+}
+
+const struct measures *scheduler_measures(const struct scheduler *scheduler) {
+    return &scheduler->measures;
 }

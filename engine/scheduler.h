@@ -28,6 +28,7 @@
 #include "engine/decoder.h"
 #include "engine/engine.h"
 #include "engine/error.h"
+#include "engine/measures.h"
 #include "engine/session.h"
 
 #include <stdbool.h>
@@ -61,5 +62,6 @@ struct scheduler_outcome scheduler_step(struct scheduler *scheduler);
 
 /* Any thread; the numbers are of the last step. */
 void scheduler_get_status(const struct scheduler *scheduler, struct engine_status *status);
+const struct measures *scheduler_measures(const struct scheduler *scheduler);
 
 #endif

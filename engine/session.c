@@ -6,7 +6,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static void *copy_of(const void *bytes, size_t count, size_t size) {
     size_t total;
@@ -101,18 +100,6 @@ static size_t ring_used(const struct session *session) {
     return atomic_load(&session->written) - atomic_load(&session->taken);
 }
 
-static uint64_t now_ns(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000U + (uint64_t)time.tv_nsec;
-}
-
-void session_admit(struct session *session) {
-    if (atomic_load(&session->admitted_ns) == 0) {
-        atomic_store(&session->admitted_ns, now_ns());
-    }
-}
-
 size_t session_room(const struct session *session) {
     size_t used = ring_used(session);
     return used + 1 < SESSION_RING_EVENTS ? SESSION_RING_EVENTS - 1 - used : 0;
@@ -149,7 +136,7 @@ struct token_logprob *session_event_top(struct session *session, size_t ahead) {
 void session_push(struct session *session) {
     size_t written = atomic_load_explicit(&session->written, memory_order_relaxed);
     assert(ring_used(session) < SESSION_RING_EVENTS);
-    session->ring[written % SESSION_RING_EVENTS].at_ns = now_ns();
+    session->ring[written % SESSION_RING_EVENTS].at_ns = measures_now();
     atomic_store(&session->written, written + 1);
 }
 

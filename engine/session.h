@@ -71,7 +71,10 @@ struct session {
     atomic_size_t cached_tokens;
     atomic_size_t drafted_tokens;
     atomic_size_t accepted_tokens;
-    _Atomic uint64_t admitted_ns; /* 0: it never ran */
+    _Atomic uint64_t submitted_ns; /* times by measures_now; 0: not yet */
+    _Atomic uint64_t admitted_ns;  /* for the first time */
+    _Atomic uint64_t first_ns;     /* token of the reply */
+    _Atomic uint64_t last_ns;
     struct session_event ring[SESSION_RING_EVENTS];
     struct token_logprob *ring_top; /* [SESSION_RING_EVENTS + 1, top_logprobs]: one for each event,
                                        and the reader's copy of the last one */
@@ -89,9 +92,6 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
 
 /* One holder lets go. The engine's has closed the sequence before. */
 void session_let_go(struct session *session);
-
-/* It runs; at the first time, that is taken note of. */
-void session_admit(struct session *session);
 
 /* Room for a token and the finish reason behind it? If not, the session is paused until its reader
  * takes something. */

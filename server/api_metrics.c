@@ -1,12 +1,42 @@
-/* GET /metrics: what the engine counts, in the text format of Prometheus
+/* GET /metrics: what engine and server count and measure, in the text format of Prometheus
  * (https://prometheus.io/docs/instrumenting/exposition_formats/). */
+#include "engine/kv_cache.h"
+#include "engine/measures.h"
 #include "engine/text/tokenizer.h"
+#include "server/request_counts.h"
 #include "server/routes.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* ---- Text ---- */
+
+struct writing {
+    struct text_buffer text;
+    bool failed; /* memory is out */
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct writing *writing, const char *format,
+                                                      ...) {
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    writing->failed = writing->failed || !text_buffer_append(&writing->text, line, (size_t)length);
+}
+
+static void put_head(struct writing *writing, const char *name, const char *type,
+                     const char *help) {
+    put(writing, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* ---- What the engine counts ---- */
 
 enum field_type { FIELD_SIZE, FIELD_U64 };
 
@@ -50,23 +80,101 @@ static uint64_t read_field(const struct engine_status *status, const struct metr
     return size;
 }
 
+static void put_status(struct writing *writing, const struct engine *engine) {
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+        put_head(writing, metrics[i].name, metrics[i].type, metrics[i].help);
+        put(writing, "%s %" PRIu64 "\n", metrics[i].name, read_field(&status, &metrics[i]));
+    }
+    put_head(writing, "quern_kv_utilization", "gauge", "Share of the KV cache's pages in use.");
+    put(writing, "quern_kv_utilization %.6f\n",
+        (double)status.pages_used / (double)(status.pages_total + (status.pages_total == 0)));
+    put_head(writing, "quern_kv_page_tokens", "gauge", "Tokens of one KV cache page.");
+    put(writing, "quern_kv_page_tokens %d\n", KV_PAGE_POSITIONS);
+}
+
+/* ---- What the engine measures ---- */
+
+static const struct {
+    const char *name;
+    const char *help;
+} measured_as[MEASURE_COUNT] = {
+    [MEASURE_QUEUE] = {"quern_queue_seconds", "Time that completions waited to run."},
+    [MEASURE_PREFILL] = {"quern_prefill_seconds", "Time from running to the first token."},
+    [MEASURE_FIRST_TOKEN] = {"quern_time_to_first_token_seconds",
+                             "Time from the request's submission to the first token."},
+    [MEASURE_INTER_TOKEN] = {"quern_inter_token_seconds", "Time between two tokens of a reply."},
+    [MEASURE_DECODE] = {"quern_decode_seconds", "Time from the first token to the last."},
+    [MEASURE_SESSION] = {"quern_session_seconds", "Time from submission to the last token."},
+    [MEASURE_STEP] = {"quern_step_seconds", "Time of one step."},
+    [MEASURE_ROWS] = {"quern_step_rows", "Tokens computed in one step."},
+    [MEASURE_SESSIONS] = {"quern_step_sessions", "Completions with tokens in one step."},
+};
+
+static void put_histogram(struct writing *writing, const struct measures *measures,
+                          enum measure measure) {
+    const char *name = measured_as[measure].name;
+    const struct measure_scale *scale = measure_scale(measure);
+    struct measured measured;
+    measures_read(measures, measure, &measured);
+    put_head(writing, name, "histogram", measured_as[measure].help);
+    for (size_t i = 0; i < measured.bounds; i++) {
+        put(writing, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+            (double)scale->bounds[i] * scale->unit, measured.up_to[i]);
+    }
+    put(writing, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", name,
+        measured.count, name, measured.sum, name, measured.count);
+}
+
+/* ---- What the server counts, and the process ---- */
+
+static void put_requests(struct writing *writing, const struct request_counts *counts) {
+    static const char name[] = "quern_http_requests_total";
+    put_head(writing, name, "counter", "Requests answered, by route and status.");
+    for (size_t route = 0; routes_name(route) != NULL; route++) {
+        for (size_t i = 0; i < COUNTED_STATUSES; i++) {
+            if (counts->answered[route][i] > 0) {
+                put(writing, "%s{route=\"%s\",status=\"%u\"} %" PRIu64 "\n", name,
+                    routes_name(route), counted_statuses[i], counts->answered[route][i]);
+            }
+        }
+    }
+}
+
+static void put_process(struct writing *writing, const struct service *service) {
+    struct rusage usage = {0};
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %llu", &pages) != 1) {
+            pages = 0;
+        }
+        fclose(file);
+    }
+    getrusage(RUSAGE_SELF, &usage);
+    put_head(writing, "process_resident_memory_bytes", "gauge", "Memory in use.");
+    put(writing, "process_resident_memory_bytes %llu\n",
+        pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+    put_head(writing, "process_cpu_seconds_total", "counter", "Processor time used.");
+    put(writing, "process_cpu_seconds_total %.3f\n",
+        (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6);
+    put_head(writing, "process_start_time_seconds", "gauge", "When the server started.");
+    put(writing, "process_start_time_seconds %" PRId64 "\n", service->started);
+}
+
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    struct engine_status status;
-    engine_get_status(service->engine, &status);
-    struct text_buffer text = {0};
-    bool complete = true;
-    for (size_t i = 0; i < sizeof metrics / sizeof *metrics && complete; i++) {
-        const struct metric *metric = &metrics[i];
-        char lines[320];
-        int length = snprintf(lines, sizeof lines, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n",
-                              metric->name, metric->help, metric->name, metric->type, metric->name,
-                              read_field(&status, metric));
-        complete = text_buffer_append(&text, lines, (size_t)length);
+    struct writing writing = {.failed = false};
+    put_status(&writing, service->engine);
+    for (enum measure measure = 0; measure < MEASURE_COUNT; measure++) {
+        put_histogram(&writing, engine_measures(service->engine), measure);
     }
-    complete = complete && text_buffer_append(&text, "", 1);
-    if (!complete) {
-        text_buffer_deinit(&text);
+    put_requests(&writing, service->counts);
+    put_process(&writing, service);
+    if (writing.failed || !text_buffer_append(&writing.text, "", 1)) {
+        text_buffer_deinit(&writing.text);
     }
-    http_respond(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text.bytes);
+    http_respond(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", writing.text.bytes);
 }

@@ -17,6 +17,7 @@
 #include "server/log.h"
 #include "server/options.h"
 #include "server/pack_cache.h"
+#include "server/request_counts.h"
 #include "server/routes.h"
 #include "server/serve_options.h"
 #include "server/service.h"
@@ -50,6 +51,7 @@ struct server {
     struct watchdog watchdog;
     struct listeners listeners;
     struct access access;
+    struct request_counts counts;
     struct tls tls;
     char activity[512]; /* for people: what is served where */
     struct model *model;
@@ -212,6 +214,7 @@ static bool open_listeners(struct server *server, struct error *err) {
 
 static bool open_access(struct server *server, struct error *err) {
     server->service.access = &server->access;
+    server->service.counts = &server->counts;
     return check_public(server, &server->options, err) &&
            access_set(&server->access, &server->options.access, err) &&
            tls_open(&server->tls, &server->options.tls, err);
@@ -289,6 +292,7 @@ static bool open_http(struct server *server, struct error *err) {
         .tls_key = server->tls.key,
         .admit = routes_admit,
         .handle = routes_handle,
+        .finish = routes_finish,
         .context = &server->service,
     };
     return http_server_open(&server->service.http, &server->loop, &http, err);
@@ -300,8 +304,9 @@ static const struct {
     bool (*open)(struct server *server, struct error *err);
     int status; /* of the process, if it does not open */
 } parts[] = {
-    {open_systemd, EXIT_NOTIFY}, {open_listeners, EXIT_LISTEN}, {open_cache, EXIT_CACHE},
-    {open_model, EXIT_MODEL},    {open_engine, EXIT_FAILURE},   {open_http, EXIT_FAILURE},
+    {open_systemd, EXIT_NOTIFY}, {open_listeners, EXIT_LISTEN}, {open_access, EXIT_CONFIG},
+    {open_cache, EXIT_CACHE},    {open_model, EXIT_MODEL},      {open_engine, EXIT_FAILURE},
+    {open_http, EXIT_FAILURE},
 };
 
 static int open_parts(struct server *server) {

@@ -70,7 +70,7 @@ struct http_exchange {
     bool silent; /* nothing was written since the last look */
 
     uint64_t started_ns;
-    char note[160];
+    char note[320];
 };
 
 struct http_server {
@@ -452,6 +452,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     end_watch(exchange);
     end_task(exchange, delivered);
     log_exchange(exchange, delivered);
+    server->options.finish(exchange, server->options.context);
     if (exchange->previous != NULL) {
         exchange->previous->next = exchange->next;
     } else {
@@ -667,6 +668,10 @@ struct http_server *http_exchange_server(const struct http_exchange *exchange) {
 
 const char *http_method(const struct http_exchange *exchange) {
     return exchange->method;
+}
+
+unsigned http_status(const struct http_exchange *exchange) {
+    return exchange->status;
 }
 
 const char *http_path(const struct http_exchange *exchange) {

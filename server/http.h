@@ -38,6 +38,8 @@ struct http_options {
     void (*admit)(struct http_exchange *exchange, void *context);
     /* A request has arrived whole, or is known to be too large. Must answer or defer. */
     void (*handle)(struct http_exchange *exchange, void *context);
+    /* The answer is out, or nobody is there to take it. */
+    void (*finish)(const struct http_exchange *exchange, void *context);
     void *context;
 };
 
@@ -66,6 +68,7 @@ void http_server_advance(struct http_server *server);
 
 struct http_server *http_exchange_server(const struct http_exchange *exchange);
 const char *http_method(const struct http_exchange *exchange);
+unsigned http_status(const struct http_exchange *exchange); /* of the answer; 0: none */
 const char *http_path(const struct http_exchange *exchange);
 /* NULL if there is no such header. */
 const char *http_request_header(const struct http_exchange *exchange, const char *name);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -105,10 +106,17 @@ static bool open_completions(struct job *job, const struct job_request *request,
 
 /* ---- Running ---- */
 
-/* What the log says: the first choice's reason stands for all. */
+/* What the log says: the first choice's times and reason stand for all. */
 static void note(struct http_exchange *exchange, const struct job *job, const char *finish) {
-    http_note(exchange, "prompt=%zu cached=%zu generated=%zu finish=%s", job->prompt_tokens,
-              job_cached_tokens(job), job_generated_tokens(job), finish);
+    const char *model = job->service->model_id;
+    struct session_usage first =
+        job->count > 0 ? job->completions[0].usage : (struct session_usage){0};
+    http_note(exchange,
+              "model=%.40s prompt=%zu cached=%zu generated=%zu queue_ms=%.1f prefill_ms=%.1f "
+              "decode_ms=%.1f finish=%s",
+              strpbrk(model, " =") == NULL ? model : "?", job->prompt_tokens,
+              job_cached_tokens(job), job_generated_tokens(job), first.queue_s * 1e3,
+              first.prefill_s * 1e3, first.decode_s * 1e3, finish);
 }
 
 static void fail(struct http_exchange *exchange, struct job *job, enum api_error_kind kind,

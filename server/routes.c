@@ -3,7 +3,9 @@
 #include "server/api_error.h"
 #include "server/completion_request.h"
 #include "server/openapi_bodies.h"
+#include "server/request_counts.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -12,8 +14,10 @@
 static const struct route routes[] = {
     {"GET", "/health", api_health, ACCESS_FREE,
      "Whether the server can serve, and how busy it is.", NULL, "Health", false},
+    {"GET", "/ready", api_ready, ACCESS_FREE,
+     "Whether more requests may come.", NULL, "Ready", false},
     {"GET", "/metrics", api_metrics, ACCESS_METRICS,
-     "The engine's counters, in the text format of Prometheus.", NULL, NULL, false},
+     "What is counted and measured, in the text format of Prometheus.", NULL, NULL, false},
     {"GET", "/openapi.json", api_openapi, ACCESS_KEY,
      "This description.", NULL, "OpenAPI", false},
     {"GET", "/v1/models", api_models_list, ACCESS_KEY,
@@ -65,6 +69,7 @@ enum {
     ROUTES = sizeof routes / sizeof *routes,
     REFUSED_PATHS = sizeof refused_paths / sizeof *refused_paths,
 };
+static_assert((int)ROUTES < (int)COUNTED_ROUTES_MAX, "each route is counted, and what has none");
 
 const struct route *routes_all(size_t *count) {
     *count = ROUTES;
@@ -144,19 +149,33 @@ static void serve(struct http_exchange *exchange, const struct service *service,
     }
 }
 
+/* ROUTES: none. */
+static size_t find_route(const struct http_exchange *exchange) {
+    size_t i = 0;
+    while (i < ROUTES && (match_path(routes[i].path, http_path(exchange)) == NULL ||
+                          !match_method(&routes[i], http_method(exchange)))) {
+        i++;
+    }
+    return i;
+}
+
+const char *routes_name(size_t route) {
+    return route < ROUTES ? routes[route].path : route == ROUTES ? "other" : NULL;
+}
+
+void routes_finish(const struct http_exchange *exchange, void *context) {
+    const struct service *service = context;
+    request_counts_add(service->counts, find_route(exchange), http_status(exchange));
+}
+
 /* Of a path that is not there nobody without a key learns that, either. */
 void routes_admit(struct http_exchange *exchange, void *context) {
     const struct service *service = context;
     const char *path = http_path(exchange);
-    enum access_need need = ACCESS_KEY;
+    size_t route = find_route(exchange);
+    enum access_need need = route < ROUTES ? routes[route].need : ACCESS_KEY;
     char methods[64];
     list_methods(path, methods, sizeof methods);
-    for (size_t i = 0; i < ROUTES; i++) {
-        if (match_path(routes[i].path, path) != NULL &&
-            match_method(&routes[i], http_method(exchange))) {
-            need = routes[i].need;
-        }
-    }
     access_admit(service->access, exchange, need, methods);
 }
 

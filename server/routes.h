@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct route {
     const char *method; /* GET answers HEAD, too: MHD leaves the body out */
@@ -31,6 +32,12 @@ void routes_admit(struct http_exchange *exchange, void *context);
 /* Answers or defers the exchange; `context` is the struct service. */
 void routes_handle(struct http_exchange *exchange, void *context);
 
+/* Counts the answer; `context` is the struct service. */
+void routes_finish(const struct http_exchange *exchange, void *context);
+
+/* "/v1/completions", and "other" for what has no route; NULL behind that. */
+const char *routes_name(size_t route);
+
 /* The handlers, each in the file of its name. `rest` is what follows a path that ends in '/'. */
 void api_apply_template(struct http_exchange *exchange, const struct service *service,
                         const char *rest);
@@ -52,6 +59,7 @@ void api_detokenize(struct http_exchange *exchange, const struct service *servic
                     const char *rest);
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_openapi(struct http_exchange *exchange, const struct service *service, const char *rest);
+void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_health(struct http_exchange *exchange, const struct service *service, const char *rest);
 
 /* The parameters of their bodies, as JSON Schema; see parameters_describe. */

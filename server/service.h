@@ -1,5 +1,5 @@
 /* What the handlers serve from: one open model and its engine. Constant while the server runs, but for
- * what `index`, `grammars` and `access` point to. */
+ * what pointers to structs that are not const lead to, and `access`. */
 #ifndef QUERN_SERVER_SERVICE_H
 #define QUERN_SERVER_SERVICE_H
 
@@ -15,6 +15,7 @@
 
 struct access;
 struct http_server;
+struct request_counts;
 struct serve_options;
 
 struct service {
@@ -28,6 +29,7 @@ struct service {
     struct grammar_cache *grammars;
     struct http_server *http;
     const struct access *access;
+    struct request_counts *counts;
     size_t choices_max;  /* sessions that one request may start */
     size_t draft_tokens; /* guessed ahead, where a request does not say */
     size_t body_max;     /* bytes */
