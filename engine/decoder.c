@@ -1,5 +1,6 @@
 #include "engine/decoder.h"
 
+#include "engine/checked.h"
 #include "engine/memory_limit.h"
 
 #include <string.h>
@@ -36,23 +37,17 @@ static bool pool_pages(const struct plan *plan, const struct decoder_options *op
     return true;
 }
 
-/* Of the memory limit, what is left for weights and KV pool: the rest is for activations, the
- * tokenizer and what the system counts besides. */
-static size_t memory_for_data(const struct memory_limit *limit) {
-    return limit->bytes - limit->bytes / 8;
-}
-
 static bool open_weights(struct decoder *decoder, const struct decoder_options *options,
-                         const struct memory_limit *limit, struct error *err) {
+                         size_t memory_max, struct error *err) {
     struct weights_options packing = options->packing;
     packing.exact = options->exact;
-    packing.bytes_max = memory_for_data(limit);
+    packing.bytes_max = memory_max;
     return weights_open(&decoder->weights, decoder->plan, &packing, decoder->workers, err);
 }
 
 static bool open_cache(struct decoder *decoder, const struct decoder_options *options,
-                       const struct memory_limit *limit, struct error *err) {
-    const size_t room = memory_for_data(limit) - weights_bytes(decoder->weights);
+                       size_t memory_max, struct error *err) {
+    const size_t room = memory_max - weights_bytes(decoder->weights);
     size_t pages;
     size_t pages_least; /* for one step of one sequence */
     if (!pool_pages(decoder->plan, options, &pages, err) ||
@@ -68,11 +63,12 @@ static bool open_cache(struct decoder *decoder, const struct decoder_options *op
     if (options->kv_positions > 0 || pages_that_fit < pages_least) {
         size_t asked = options->kv_positions > 0 ? pages : pages_least;
         return error_set(err, ERROR_TOO_LARGE,
-                         "the KV cache needs %zu MB and the weights %zu MB, but %s has %zu MB, of "
-                         "which an eighth is for the rest; ask for fewer KV positions, or raise "
-                         "the limit",
+                         "the KV cache needs %zu MB and the weights %zu MB, but %s leaves them %zu "
+                         "MB; ask for fewer KV positions, or raise the limit",
                          asked * page_bytes / 1000000, weights_bytes(decoder->weights) / 1000000,
-                         limit->source, limit->bytes / 1000000);
+                         options->memory_max > 0 ? "the memory of all models"
+                                                 : memory_limit_get().source,
+                         memory_max / 1000000);
     }
     kv_cache_close(decoder->cache);
     decoder->cache = NULL;
@@ -98,11 +94,12 @@ static size_t context_that_fits(const struct decoder *decoder) {
 bool decoder_open(struct decoder *decoder, const struct plan *plan,
                   const struct decoder_options *options, struct error *err) {
     *decoder = (struct decoder){.plan = plan, .rows_max = options->rows_max};
-    const struct memory_limit limit = memory_limit_get();
+    const size_t memory_max =
+        options->memory_max > 0 ? options->memory_max : memory_limit_for_data();
     if (!choose_kernels(decoder, options->kernels, err) ||
         !workers_open(&decoder->workers, options->threads, options->pin_threads, err) ||
-        !open_weights(decoder, options, &limit, err) ||
-        !open_cache(decoder, options, &limit, err)) {
+        !open_weights(decoder, options, memory_max, err) ||
+        !open_cache(decoder, options, memory_max, err)) {
         decoder_close(decoder);
         return false;
     }
@@ -123,6 +120,22 @@ bool decoder_open(struct decoder *decoder, const struct plan *plan,
     }
     decoder->context_length = context_that_fits(decoder);
     return true;
+}
+
+bool decoder_plan_bytes(const struct plan *plan, const struct decoder_options *options,
+                        size_t *bytes, struct error *err) {
+    struct kv_cache *cache; /* of no pages: it knows how large they would be */
+    size_t pages;
+    size_t pool;
+    if (!weights_plan_bytes(plan, options->exact, bytes, err) ||
+        !pool_pages(plan, options, &pages, err) ||
+        !kv_cache_open(&cache, plan, options->kv_type, 0, err)) {
+        return false;
+    }
+    bool fits = checked_multiply(pages, kv_cache_page_bytes(cache), &pool) &&
+                checked_add(*bytes, pool, bytes);
+    kv_cache_close(cache);
+    return fits || error_set(err, ERROR_TOO_LARGE, "a KV pool of %zu pages is too large", pages);
 }
 
 void decoder_close(struct decoder *decoder) {

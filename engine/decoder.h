@@ -18,6 +18,7 @@ struct decoder_options {
     const char *kernels; /* name of a kernel table, or NULL for the best */
     size_t kv_positions; /* KV pool: room for so many positions, shared by all sequences; 0: for one
                             sequence of the full context, and for at least KV_POSITIONS_DEFAULT */
+    size_t memory_max;   /* bytes of weights and KV pool; 0: what this process may have */
     size_t rows_max;     /* rows of one step */
     size_t wanted_max;   /* of them, rows whose logits are wanted */
     struct weights_options
@@ -38,11 +39,15 @@ struct decoder {
         context_length; /* positions that one sequence may have: what the plan and the pool allow */
 };
 
-/* The plan must outlive the decoder. Weights and KV pool together stay within the memory that this
- * process may have (memory_limit.h): a pool of the default size is made smaller, one that was asked
+/* The plan must outlive the decoder. Weights and KV pool together stay within memory_max, or the memory
+ * that this process may have (memory_limit.h): a pool of the default size is made smaller, one that was asked
  * for is refused, ERROR_TOO_LARGE with the numbers. */
 bool decoder_open(struct decoder *decoder, const struct plan *plan,
                   const struct decoder_options *options, struct error *err);
+
+/* Bytes that decoder_open would take with no limit, weights as weights_plan_bytes has them. */
+bool decoder_plan_bytes(const struct plan *plan, const struct decoder_options *options,
+                        size_t *bytes, struct error *err);
 
 /* A zeroed decoder is fine. */
 void decoder_close(struct decoder *decoder);

@@ -4,6 +4,7 @@
 #include "engine/decoder.h"
 #include "engine/scheduler.h"
 #include "engine/session.h"
+#include "engine/turns.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,19 +41,24 @@ struct engine_options engine_options_default(void) {
 
 /* ---- The engine thread ---- */
 
-static bool open_parts(struct engine *engine, struct error *err) {
-    const struct engine_options *options = &engine->options;
-    struct decoder_options decoder = {
+static struct decoder_options options_of_decoder(const struct engine_options *options) {
+    return (struct decoder_options){
         .exact = options->exact,
         .kv_type = options->kv_type,
         .threads = options->threads,
         .pin_threads = options->pin_threads,
         .kernels = options->kernels,
         .kv_positions = options->kv_positions,
+        .memory_max = options->memory_max,
         .rows_max = options->step_rows_max,
         .wanted_max = scheduler_wanted_max(options->sessions_max),
         .packing = options->packing,
     };
+}
+
+static bool open_parts(struct engine *engine, struct error *err) {
+    const struct engine_options *options = &engine->options;
+    const struct decoder_options decoder = options_of_decoder(options);
     return decoder_open(&engine->decoder, engine->plan, &decoder, err) &&
            scheduler_open(&engine->scheduler, &engine->decoder, options->sessions_max,
                           !options->no_prefix_cache, err);
@@ -110,9 +116,11 @@ static void *engine_main(void *argument) {
     struct session *inbox = NULL;
     while (ok && take_inbox(engine, busy, &inbox)) {
         add_in_order(engine, inbox);
+        turns_take(engine->options.turns);
         no_allocations_begin();
         struct scheduler_outcome outcome = scheduler_step(engine->scheduler);
         no_allocations_end();
+        turns_give(engine->options.turns);
         busy = outcome.ran;
         if (outcome.delivered && engine->options.wake != NULL) {
             engine->options.wake(engine->options.wake_context);
@@ -174,6 +182,12 @@ bool engine_open(struct engine **out, const struct plan *plan, const struct engi
     }
     *out = engine;
     return true;
+}
+
+bool engine_plan_bytes(const struct plan *plan, const struct engine_options *options, size_t *bytes,
+                       struct error *err) {
+    const struct decoder_options decoder = options_of_decoder(options);
+    return decoder_plan_bytes(plan, &decoder, bytes, err);
 }
 
 void engine_close(struct engine *engine) {

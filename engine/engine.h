@@ -30,16 +30,20 @@
 
 struct engine;
 struct session;
+struct turns;
 
 struct engine_options {
     bool exact; /* f32 activations, f32 scales */
     enum kv_type kv_type;
     size_t threads; /* compute threads, the engine thread included; 0: one a processor */
     bool pin_threads;
-    const char *kernels;  /* name of a kernel table, or NULL for the best */
-    size_t kv_positions;  /* KV pool: room for this many positions of full context, shared by all
+    const char *kernels; /* name of a kernel table, or NULL for the best */
+    size_t kv_positions; /* KV pool: room for this many positions of full context, shared by all
                              sessions;  0: enough for one sequence of the full context and at least
                              8192 */
+    size_t memory_max;   /* bytes of weights and KV pool; 0: what this process may have */
+    struct turns
+        *turns; /* shared with other engines on the same processors; NULL: there are none */
     size_t sessions_max;  /* sessions that run together */
     size_t queue_max;     /* sessions that wait; beyond that session_submit says ERROR_BUSY */
     bool no_prefix_cache; /* compute every prompt from its first token */
@@ -55,6 +59,11 @@ struct engine_options engine_options_default(void);
 /* `plan` must outlive the engine. Packs the weights, reserves the KV pool, starts the threads. */
 bool engine_open(struct engine **out, const struct plan *plan, const struct engine_options *options,
                  struct error *err);
+
+/* Bytes that the weights and KV pool of a plan will take, as far as that is known before; see
+ * decoder_plan_bytes. */
+bool engine_plan_bytes(const struct plan *plan, const struct engine_options *options, size_t *bytes,
+                       struct error *err);
 
 /* Stops the threads and frees everything. Sessions still running finish with FINISH_CANCELLED; they
  * must be released before this is called. */

@@ -83,3 +83,8 @@ struct memory_limit memory_limit_get(void) {
     }
     return limit;
 }
+
+size_t memory_limit_for_data(void) {
+    size_t bytes = memory_limit_get().bytes;
+    return bytes - bytes / 8;
+}

@@ -13,4 +13,8 @@ struct memory_limit {
 
 struct memory_limit memory_limit_get(void);
 
+/* Of that, the bytes for weights and KV pools: the rest is for activations, tokenizers and what the
+ * system counts besides. */
+size_t memory_limit_for_data(void);
+
 #endif

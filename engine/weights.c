@@ -57,15 +57,25 @@ static size_t tiles_of(const struct plan_weight *source) {
     return (source->rows - 1) / TILE_ROWS + 1;
 }
 
-/* Jobs for all weights that rows are multiplied with, weight by weight in ascending tiles. */
-static bool list_jobs(struct packing *packing, struct weights *weights, struct error *err) {
-    const struct plan *plan = weights->plan;
+/* For each weight of the plan: are rows multiplied with it? To be freed. */
+static bool *mark_packed(const struct plan *plan, struct error *err) {
     bool *packed = calloc(plan->weight_count + 1, sizeof *packed);
     if (packed == NULL) {
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of weights");
+        error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a list of weights");
+        return NULL;
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         plan_instruction_matrices(&plan->instructions[i], mark_weight, packed);
+    }
+    return packed;
+}
+
+/* Jobs for all weights that rows are multiplied with, weight by weight in ascending tiles. */
+static bool list_jobs(struct packing *packing, struct weights *weights, struct error *err) {
+    const struct plan *plan = weights->plan;
+    bool *packed = mark_packed(plan, err);
+    if (packed == NULL) {
+        return false;
     }
     size_t count = 0;
     for (size_t i = 0; i < plan->weight_count; i++) {
@@ -134,14 +144,14 @@ static bool check_scales(const struct packing *packing, struct error *err) {
 }
 
 /* Lays out one matrix behind the others, of `*total` bytes so far. */
-static bool lay_out_matrix(const struct pack_job *job, struct pack_form form, size_t *total,
-                           struct error *err) {
+static bool lay_out_matrix(const struct plan_weight *source, struct packed_matrix *matrix,
+                           struct pack_form form, size_t *total, struct error *err) {
     size_t bytes;
-    return (pack_layout(job->source, form, job->matrix) &&
-            checked_multiply(job->matrix->tiles, job->matrix->tile_bytes, &bytes) &&
+    return (pack_layout(source, form, matrix) &&
+            checked_multiply(matrix->tiles, matrix->tile_bytes, &bytes) &&
             checked_add(*total, bytes, total)) ||
-           error_set(err, ERROR_TOO_LARGE, "weight %.200s (%zu, %zu) is too large",
-                     job->source->name, job->source->rows, job->source->columns);
+           error_set(err, ERROR_TOO_LARGE, "weight %.200s (%zu, %zu) is too large", source->name,
+                     source->rows, source->columns);
 }
 
 static bool lay_out(struct packing *packing, struct error *err) {
@@ -152,7 +162,7 @@ static bool lay_out(struct packing *packing, struct error *err) {
         if (job->first_tile == 0) {
             offset = total;
             job->form = choose_form(packing, i);
-            if (!lay_out_matrix(job, job->form, &total, err)) {
+            if (!lay_out_matrix(job->source, job->matrix, job->form, &total, err)) {
                 return false;
             }
         }
@@ -189,7 +199,7 @@ static bool adopt_matrix(const struct pack_job *job, const struct pack_entry *en
         return error_set(err, ERROR_BAD_FILE, "its entry of weight %.200s has no form",
                          job->source->name);
     }
-    if (!lay_out_matrix(job, form, total, err)) {
+    if (!lay_out_matrix(job->source, job->matrix, form, total, err)) {
         return false;
     }
     return (entry->offset == offset && entry->bytes == *total - offset) ||
@@ -431,6 +441,20 @@ void weights_close(struct weights *weights) {
     pack_file_close(&weights->file);
     free(weights->matrices);
     free(weights);
+}
+
+bool weights_plan_bytes(const struct plan *plan, bool exact, size_t *bytes, struct error *err) {
+    bool *packed = mark_packed(plan, err);
+    bool fits = packed != NULL;
+    *bytes = 0;
+    for (size_t i = 0; fits && i < plan->weight_count; i++) {
+        const struct plan_weight *source = &plan->weights[i];
+        const struct pack_form usual = {.wide = exact && source->bits != 0};
+        struct packed_matrix matrix;
+        fits = !packed[i] || lay_out_matrix(source, &matrix, usual, bytes, err);
+    }
+    free(packed);
+    return fits;
 }
 
 /* ---- Reading ---- */

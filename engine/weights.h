@@ -86,6 +86,10 @@ bool weights_open(struct weights **out, const struct plan *plan,
                   struct error *err);
 void weights_close(struct weights *weights);
 
+/* What weights_open will pack, before it has looked at the numbers: less than it may turn out to be only
+ * for quantized weights that no kernel has, and that are packed as numbers therefore. */
+bool weights_plan_bytes(const struct plan *plan, bool exact, size_t *bytes, struct error *err);
+
 /* The packed form of plan weight `index`. */
 const struct packed_matrix *weights_matrix(const struct weights *weights, int index);
 

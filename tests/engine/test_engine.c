@@ -378,3 +378,21 @@ Test(engine, a_session_that_outgrows_the_short_rope_says_what_a_longer_prompt_wo
     engine_close(engine);
     model_close(model);
 }
+
+Test(engine, what_a_plan_will_take_is_known_before_and_may_be_limited) {
+    struct model *model = open_model();
+    struct engine_options options = small_options();
+    struct engine *engine = NULL;
+    struct error err = {0};
+    size_t bytes;
+    options.kv_positions = 256;
+    cr_assert(engine_plan_bytes(&model->plan, &options, &bytes, &err), "%s", err.text);
+    options.memory_max = bytes;
+    cr_assert(engine_open(&engine, &model->plan, &options, &err), "%s", err.text);
+    cr_assert_eq(weights_bytes(engine_weights(engine)) + engine_kv_bytes(engine), bytes);
+    engine_close(engine);
+    options.memory_max = bytes - 1;
+    cr_assert_not(engine_open(&engine, &model->plan, &options, &err));
+    cr_assert_eq(err.code, ERROR_TOO_LARGE, "%s", err.text);
+    model_close(model);
+}
