@@ -27,6 +27,9 @@ static const struct {
     [API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full", "rate_limit_error"},
     [API_CLIENT_BUSY] = {429, "rate_limit_error", "too_many_requests", "rate_limit_error"},
     [API_INTERNAL] = {500, "server_error", NULL, "api_error"},
+    [API_MODEL_FAILED] = {500, "server_error", "model_failed", "api_error"},
+    [API_MODEL_LOADING] = {503, "server_error", "model_loading", "overloaded_error"},
+    [API_MODEL_MEMORY] = {503, "server_error", "model_memory", "overloaded_error"},
     [API_DRAINING] = {503, "server_error", "draining", "overloaded_error"},
 };
 

@@ -1,8 +1,9 @@
-/* GET /metrics: what engine and server count and measure, in the text format of Prometheus
+/* GET /metrics: what engines and server count and measure, in the text format of Prometheus
  * (https://prometheus.io/docs/instrumenting/exposition_formats/). */
 #include "engine/kv_cache.h"
 #include "engine/measures.h"
 #include "engine/text/tokenizer.h"
+#include "server/models.h"
 #include "server/request_counts.h"
 #include "server/routes.h"
 
@@ -34,6 +35,24 @@ __attribute__((format(printf, 2, 3))) static void put(struct writing *writing, c
 static void put_head(struct writing *writing, const char *name, const char *type,
                      const char *help) {
     put(writing, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* ---- Models ---- */
+
+enum { LABEL_BYTES_MAX = 128 };
+
+static const struct service *next_loaded(const struct models *models,
+                                         const struct service *service) {
+    do {
+        service = models_next(models, service);
+    } while (service != NULL && service->engine == NULL);
+    return service;
+}
+
+/* A name that would end the label, or fill the line, is not told. */
+static const char *label_of(const struct service *service) {
+    const char *id = service->model_id;
+    return strpbrk(id, "\"\\\n") == NULL && strlen(id) <= LABEL_BYTES_MAX ? id : "?";
 }
 
 /* ---- What the engine counts ---- */
@@ -80,16 +99,45 @@ static uint64_t read_field(const struct engine_status *status, const struct metr
     return size;
 }
 
-static void put_status(struct writing *writing, const struct engine *engine) {
-    struct engine_status status;
-    engine_get_status(engine, &status);
-    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
-        put_head(writing, metrics[i].name, metrics[i].type, metrics[i].help);
-        put(writing, "%s %" PRIu64 "\n", metrics[i].name, read_field(&status, &metrics[i]));
+static void put_metric(struct writing *writing, const struct metric *metric,
+                       const struct models *models) {
+    const struct service *service = NULL;
+    put_head(writing, metric->name, metric->type, metric->help);
+    while ((service = next_loaded(models, service)) != NULL) {
+        struct engine_status status;
+        engine_get_status(service->engine, &status);
+        put(writing, "%s{model=\"%s\"} %" PRIu64 "\n", metric->name, label_of(service),
+            read_field(&status, metric));
     }
-    put_head(writing, "quern_kv_utilization", "gauge", "Share of the KV cache's pages in use.");
-    put(writing, "quern_kv_utilization %.6f\n",
-        (double)status.pages_used / (double)(status.pages_total + (status.pages_total == 0)));
+}
+
+static void put_utilization(struct writing *writing, const struct models *models) {
+    static const char name[] = "quern_kv_utilization";
+    const struct service *service = NULL;
+    put_head(writing, name, "gauge", "Share of the KV cache's pages in use.");
+    while ((service = next_loaded(models, service)) != NULL) {
+        struct engine_status status;
+        engine_get_status(service->engine, &status);
+        put(writing, "%s{model=\"%s\"} %.6f\n", name, label_of(service),
+            (double)status.pages_used / (double)(status.pages_total + (status.pages_total == 0)));
+    }
+}
+
+static void put_loaded(struct writing *writing, const struct models *models) {
+    static const char name[] = "quern_model_loaded";
+    const struct service *service = NULL;
+    put_head(writing, name, "gauge", "1 if the model is loaded.");
+    while ((service = models_next(models, service)) != NULL) {
+        put(writing, "%s{model=\"%s\"} %d\n", name, label_of(service), service->engine != NULL);
+    }
+}
+
+static void put_status(struct writing *writing, const struct models *models) {
+    put_loaded(writing, models);
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+        put_metric(writing, &metrics[i], models);
+    }
+    put_utilization(writing, models);
     put_head(writing, "quern_kv_page_tokens", "gauge", "Tokens of one KV cache page.");
     put(writing, "quern_kv_page_tokens %d\n", KV_PAGE_POSITIONS);
 }
@@ -112,19 +160,29 @@ static const struct {
     [MEASURE_SESSIONS] = {"quern_step_sessions", "Completions with tokens in one step."},
 };
 
-static void put_histogram(struct writing *writing, const struct measures *measures,
-                          enum measure measure) {
+static void put_measured(struct writing *writing, const struct service *service,
+                         enum measure measure) {
     const char *name = measured_as[measure].name;
+    const char *model = label_of(service);
     const struct measure_scale *scale = measure_scale(measure);
     struct measured measured;
-    measures_read(measures, measure, &measured);
-    put_head(writing, name, "histogram", measured_as[measure].help);
+    measures_read(engine_measures(service->engine), measure, &measured);
     for (size_t i = 0; i < measured.bounds; i++) {
-        put(writing, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+        put(writing, "%s_bucket{model=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, model,
             (double)scale->bounds[i] * scale->unit, measured.up_to[i]);
     }
-    put(writing, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9g\n%s_count %" PRIu64 "\n", name,
-        measured.count, name, measured.sum, name, measured.count);
+    put(writing, "%s_bucket{model=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, model, measured.count);
+    put(writing, "%s_sum{model=\"%s\"} %.9g\n%s_count{model=\"%s\"} %" PRIu64 "\n", name, model,
+        measured.sum, name, model, measured.count);
+}
+
+static void put_histogram(struct writing *writing, const struct models *models,
+                          enum measure measure) {
+    const struct service *service = NULL;
+    put_head(writing, measured_as[measure].name, "histogram", measured_as[measure].help);
+    while ((service = next_loaded(models, service)) != NULL) {
+        put_measured(writing, service, measure);
+    }
 }
 
 /* ---- What the server counts, and the process ---- */
@@ -167,9 +225,9 @@ static void put_process(struct writing *writing, const struct service *service) 
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
     struct writing writing = {.failed = false};
-    put_status(&writing, service->engine);
+    put_status(&writing, service->models);
     for (enum measure measure = 0; measure < MEASURE_COUNT; measure++) {
-        put_histogram(&writing, engine_measures(service->engine), measure);
+        put_histogram(&writing, service->models, measure);
     }
     put_requests(&writing, service->counts);
     put_process(&writing, service);

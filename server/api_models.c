@@ -1,4 +1,6 @@
 #include "server/api_error.h"
+#include "server/json.h"
+#include "server/models.h"
 #include "server/routes.h"
 #include "server/serve_options.h"
 
@@ -18,31 +20,47 @@ static bool add_meta(cJSON *object, const struct service *service) {
 
 /* How this server runs it. */
 static bool add_settings(cJSON *object, const struct service *service) {
-    const struct serve_options *options = service->options;
+    const struct model_options *options = service->model_options;
     const struct engine_options *engine = &options->engine;
     cJSON *settings = cJSON_AddObjectToObject(object, "settings");
     return cJSON_AddStringToObject(settings, "kernels", engine_kernels_name(service->engine)) &&
            cJSON_AddBoolToObject(settings, "exact", engine->exact) &&
-           cJSON_AddStringToObject(settings, "kv_dtype", serve_options_kv_name(options)) &&
+           cJSON_AddStringToObject(settings, "kv_dtype", model_kv_names[engine->kv_type]) &&
            cJSON_AddNumberToObject(settings, "kv_bytes",
                                    (double)engine_kv_bytes(service->engine)) &&
            cJSON_AddBoolToObject(settings, "prefix_cache", !engine->no_prefix_cache) &&
            cJSON_AddNumberToObject(settings, "draft_tokens", (double)options->draft_tokens) &&
            cJSON_AddNumberToObject(settings, "max_sessions", (double)engine->sessions_max) &&
            cJSON_AddNumberToObject(settings, "max_queue", (double)engine->queue_max) &&
-           cJSON_AddNumberToObject(settings, "max_body", (double)options->max_body);
+           cJSON_AddNumberToObject(settings, "max_body", (double)service->options->max_body);
+}
+
+static bool add_aliases(cJSON *object, const struct service *service) {
+    cJSON *array = cJSON_AddArrayToObject(object, "aliases");
+    struct token_text alias = {0};
+    while (array != NULL && model_options_next_alias(service->model_options, &alias)) {
+        cJSON *text = json_create_text(alias.bytes, alias.length);
+        if (!cJSON_AddItemToArray(array, text)) {
+            cJSON_Delete(text);
+            return false;
+        }
+    }
+    return array != NULL;
 }
 
 /* Fills `object` with the model; false when memory is out. max_model_len is vLLM's name for what
- * prompt and reply may have together. */
+ * prompt and reply may have together; of a model that is not loaded it is not known. */
 static bool describe_model(cJSON *object, const struct service *service) {
     return cJSON_AddStringToObject(object, "id", service->model_id) &&
            cJSON_AddStringToObject(object, "object", "model") &&
            cJSON_AddNumberToObject(object, "created", (double)service->started) &&
            cJSON_AddStringToObject(object, "owned_by", "quern") &&
-           cJSON_AddNumberToObject(object, "max_model_len",
-                                   (double)engine_context_length(service->engine)) &&
-           add_meta(object, service) && add_settings(object, service);
+           cJSON_AddStringToObject(object, "state", models_state(service)) &&
+           add_aliases(object, service) &&
+           (service->engine == NULL ||
+            (cJSON_AddNumberToObject(object, "max_model_len",
+                                     (double)engine_context_length(service->engine)) &&
+             add_meta(object, service) && add_settings(object, service)));
 }
 
 static void respond(struct http_exchange *exchange, cJSON *root, bool complete) {
@@ -55,25 +73,30 @@ static void respond(struct http_exchange *exchange, cJSON *root, bool complete) 
 void api_models_list(struct http_exchange *exchange, const struct service *service,
                      const char *rest) {
     (void)rest;
+    const struct models *models = service->models;
     cJSON *root = cJSON_CreateObject();
-    cJSON *model = cJSON_CreateObject();
     bool complete = cJSON_AddStringToObject(root, "object", "list") != NULL;
-    if (!cJSON_AddItemToArray(cJSON_AddArrayToObject(root, "data"), model)) {
-        cJSON_Delete(model);
-        complete = false;
+    cJSON *data = cJSON_AddArrayToObject(root, "data");
+    for (const struct service *one = NULL; complete && (one = models_next(models, one)) != NULL;) {
+        cJSON *model = cJSON_CreateObject();
+        complete = cJSON_AddItemToArray(data, model);
+        if (!complete) {
+            cJSON_Delete(model);
+        }
+        complete = complete && describe_model(model, one);
     }
-    respond(exchange, root, complete && describe_model(model, service));
+    respond(exchange, root, complete);
 }
 
 /* GET /v1/models/{id} */
 void api_models_one(struct http_exchange *exchange, const struct service *service,
                     const char *rest) {
-    if (strcmp(rest, service->model_id) != 0) {
-        api_refuse(exchange, API_MODEL_NOT_FOUND, "model",
-                   "The model \"%.100s\" does not exist; this server has \"%.100s\"", rest,
-                   service->model_id);
+    struct api_error error;
+    const struct service *one = models_look_up(service->models, rest, &error);
+    if (one == NULL) {
+        api_error_respond(exchange, &error);
         return;
     }
     cJSON *root = cJSON_CreateObject();
-    respond(exchange, root, describe_model(root, service));
+    respond(exchange, root, describe_model(root, one));
 }

@@ -1,23 +1,53 @@
+#include "server/models.h"
 #include "server/routes.h"
-#include "server/serve_options.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* GET /ready: should a balancer send more? 503 while the server drains, and while its queue is full. Before the
- * model is loaded connections wait, so that a probe times out. */
+/* Of a model that is to be there from the start. */
+static bool is_loading(const struct models *models) {
+    const struct service *service = NULL;
+    while ((service = models_next(models, service)) != NULL) {
+        if (model_options_load_at_start(service->model_options) && models_is_loading(service)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No model that is loaded takes more. */
+static bool is_overloaded(const struct models *models) {
+    const struct service *service = NULL;
+    bool overloaded = false;
+    while ((service = models_next(models, service)) != NULL) {
+        if (service->engine != NULL) {
+            struct engine_status status;
+            engine_get_status(service->engine, &status);
+            overloaded = status.waiting >= service->model_options->engine.queue_max;
+            if (!overloaded) {
+                break;
+            }
+        }
+    }
+    return overloaded;
+}
+
+/* GET /ready: should a balancer send more? 503 while the server drains, while models are loaded that are to be
+ * there from the start, and while its queues are full. Before the model of [model] is loaded connections wait,
+ * so that a probe times out. */
 void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    struct engine_status status;
-    engine_get_status(service->engine, &status);
-    bool draining = http_server_is_draining(service->http);
-    bool overloaded = status.waiting >= service->options->engine.queue_max;
-    const char *state = draining ? "draining" : overloaded ? "overloaded" : "ready";
+    const char *state = http_server_is_draining(service->http) ? "draining"
+                        : is_loading(service->models)          ? "loading"
+                        : is_overloaded(service->models)       ? "overloaded"
+                                                               : "ready";
+    bool ready = strcmp(state, "ready") == 0;
     char *text = NULL;
     if (asprintf(&text, "{\"status\":\"%s\"}", state) < 0) {
         text = NULL;
     }
-    if (draining || overloaded) {
+    if (!ready) {
         http_add_header(exchange, "Retry-After", "1");
     }
-    http_respond_json(exchange, draining || overloaded ? 503 : 200, text);
+    http_respond_json(exchange, ready ? 200 : 503, text);
 }

@@ -8,6 +8,7 @@
  * tokens more room than itself: both are computed and written beside the loop. */
 #include "server/http_work.h"
 #include "server/json.h"
+#include "server/models.h"
 #include "server/parameters.h"
 #include "server/routes.h"
 
@@ -83,15 +84,8 @@ static bool read_body(struct http_exchange *exchange, struct job *job,
         return api_error_set(error, API_INVALID, NULL, "The body must be a JSON object, but is %s",
                              parameters_kind(job->json));
     }
-    if (!parameters_read(job->json, parameters, count, job, error)) {
-        return false;
-    }
-    if (job->model != NULL && strcmp(job->model, job->service->model_id) != 0) {
-        return api_error_set(error, API_MODEL_NOT_FOUND, "model",
-                             "The model \"%.100s\" does not exist; this server has \"%.100s\"",
-                             job->model, job->service->model_id);
-    }
-    return true;
+    return parameters_read(job->json, parameters, count, job, error) &&
+           models_check_name(job->service, job->model, error);
 }
 
 static bool read_tokenize(struct http_exchange *exchange, struct job *job,
@@ -250,7 +244,7 @@ static void begin(struct http_exchange *exchange, const struct service *service,
     *job = defaults;
     job->service = service;
     if (read(exchange, job, &error)) {
-        http_work_begin(exchange, work, job);
+        http_work_begin(exchange, service, work, job);
     } else {
         close_job(job);
         api_error_respond(exchange, &error);

@@ -61,6 +61,22 @@ static void print_settings(const struct config *config, const struct serve_optio
     }
 }
 
+static void print_sections(const struct config *config, const struct serve_options *options) {
+    const struct option_group *group = config->line->group;
+    for (size_t i = 0; i < options->section_count; i++) {
+        const struct model_options *section = &options->sections[i];
+        printf("[%s.%s]\n", group->section, section->name);
+        for (size_t at = 0; at < group->option_count; at++) {
+            const struct option *option = &group->options[at];
+            char place[CONFIG_PLACE_BYTES], number[32];
+            if ((section->given >> at & 1) != 0) {
+                printf("%s = %s  ; %s\n", option->name, option_value_text(option, section, number),
+                       config_group_place(config, i, option, place));
+            }
+        }
+    }
+}
+
 static int check(const char *path) {
     struct error err = {0};
     struct serve_options options;
@@ -72,6 +88,7 @@ static int check(const char *path) {
                  serve_options_resolve(&options, &config, 1, argv, &err);
     if (right) {
         print_settings(&config, &options);
+        print_sections(&config, &options);
     } else {
         options_report("config", &err);
     }

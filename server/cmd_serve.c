@@ -6,8 +6,6 @@
  *                                                                          ├─ drain timeout ─▶ cancel
  *                                                                          └─ second signal ─▶ _exit
  */
-#include "engine/engine.h"
-#include "importer/model.h"
 #include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"
@@ -15,6 +13,7 @@
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/models.h"
 #include "server/options.h"
 #include "server/pack_cache.h"
 #include "server/request_counts.h"
@@ -34,19 +33,15 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum {
-    CHOICES_MAX = 128,      /* of one request; fewer if the queue is shorter */
-    CANCEL_GRACE_MS = 1000, /* for the last bytes of cancelled answers */
-};
+enum { CANCEL_GRACE_MS = 1000 }; /* for the last bytes of cancelled answers */
 
 struct server {
     int argc;
     char **argv;
     struct config config;
     struct serve_options options;
-    struct service service;
-    struct vocabulary_index index;
-    struct grammar_cache grammars;
+    struct service service; /* what those of all models have in common */
+    struct models *models;
     struct systemd systemd;
     struct watchdog watchdog;
     struct listeners listeners;
@@ -54,7 +49,6 @@ struct server {
     struct request_counts counts;
     struct tls tls;
     char activity[512]; /* for people: what is served where */
-    struct model *model;
     uv_loop_t loop;
     uv_async_t wake;
     uv_signal_t terminate;
@@ -119,8 +113,6 @@ static void tell_reloaded(const struct option *option, bool applied) {
 
 /* What handlers look at while the daemon runs. */
 static void apply_options(struct server *server) {
-    server->service.draft_tokens = server->options.draft_tokens;
-    server->service.body_max = server->options.max_body;
     log_configure(server->options.log_format, server->options.log_level);
 }
 
@@ -149,6 +141,7 @@ static bool reload(struct server *server, struct error *err) {
     }
     serve_options_reload(&server->options, &fresh, tell_reloaded);
     apply_options(server);
+    models_configure(server->models);
     http_server_set_body_max(server->service.http, server->options.max_body);
     return true;
 }
@@ -224,57 +217,21 @@ static bool open_cache(struct server *server, struct error *err) {
     return pack_cache_check(&server->options.cache, err);
 }
 
+static bool open_models(struct server *server, struct error *err) {
+    server->service.options = &server->options;
+    server->service.started = time(NULL);
+    return models_open(&server->models, &server->loop, &server->service, wake_loop, &server->wake,
+                       err);
+}
+
 static bool open_model(struct server *server, struct error *err) {
-    const struct serve_options *options = &server->options;
-    char *reasons = NULL;
     systemd_notify(&server->systemd, "STATUS=Reading the model");
-    if (!model_open(&server->model, options->model_dir, &reasons, err)) {
-        if (reasons != NULL) {
-            fprintf(stderr, "%s\n", reasons);
-            free(reasons);
-        }
-        return false;
-    }
-    if (server->model->tokenizer == NULL) {
-        return error_set(err, ERROR_UNSUPPORTED, "The model \"%s\" cannot serve text: %s",
-                         server->model->id, server->model->tokenizer_error.text);
-    }
-    if (server->model->chat_template == NULL) {
-        log_say(PRIORITY_WARNING, "chat is not available with %s: %s", server->model->id,
-                server->model->chat_template_error.text);
-    } else {
-        server->service.chat_traits = chat_traits_find(server->model->chat_template);
-        server->service.chat_format =
-            chat_format_find(server->model->chat_template, server->model->tokenizer);
-    }
-    server->index.tokenizer = server->model->tokenizer;
-    server->index.vocabulary_size = server->model->plan.vocabulary_size;
-    server->service.index = &server->index;
-    server->service.grammars = &server->grammars;
-    server->service.model = server->model;
-    server->service.options = options;
-    server->service.model_id = options->model_id != NULL ? options->model_id : server->model->id;
-    return true;
+    return models_open_first(server->models, err);
 }
 
 static bool open_engine(struct server *server, struct error *err) {
-    struct engine_options options = server->options.engine;
-    options.wake = wake_loop;
-    options.wake_context = &server->wake;
-    server->service.started = time(NULL);
-    server->service.choices_max = options.queue_max < CHOICES_MAX
-                                      ? options.queue_max + (options.queue_max == 0)
-                                      : CHOICES_MAX;
-    struct pack_cache cache;
     systemd_notify(&server->systemd, "STATUS=Loading the weights");
-    pack_cache_open(&cache, &server->options.cache, server->options.model_dir, options.exact,
-                    &options.packing);
-    bool opened = engine_open(&server->service.engine, &server->model->plan, &options, err);
-    if (opened) {
-        pack_cache_report(&cache, engine_weights(server->service.engine));
-    }
-    pack_cache_close(&cache);
-    return opened;
+    return models_start_first(server->models, err);
 }
 
 /* Takes the listeners' sockets. */
@@ -293,7 +250,7 @@ static bool open_http(struct server *server, struct error *err) {
         .admit = routes_admit,
         .handle = routes_handle,
         .finish = routes_finish,
-        .context = &server->service,
+        .context = server->models,
     };
     return http_server_open(&server->service.http, &server->loop, &http, err);
 }
@@ -305,8 +262,8 @@ static const struct {
     int status; /* of the process, if it does not open */
 } parts[] = {
     {open_systemd, EXIT_NOTIFY}, {open_listeners, EXIT_LISTEN}, {open_access, EXIT_CONFIG},
-    {open_cache, EXIT_CACHE},    {open_model, EXIT_MODEL},      {open_engine, EXIT_FAILURE},
-    {open_http, EXIT_FAILURE},
+    {open_cache, EXIT_CACHE},    {open_models, EXIT_FAILURE},   {open_model, EXIT_MODEL},
+    {open_engine, EXIT_FAILURE}, {open_http, EXIT_FAILURE},
 };
 
 static int open_parts(struct server *server) {
@@ -324,7 +281,14 @@ static int open_parts(struct server *server) {
 
 static void describe_activity(struct server *server) {
     size_t room = sizeof server->activity;
-    int length = snprintf(server->activity, room, "serving %.200s on", server->service.model_id);
+    int length = snprintf(server->activity, room, "serving");
+    const struct service *service = NULL;
+    while ((service = models_next(server->models, service)) != NULL && (size_t)length < room / 2) {
+        bool first = service == models_default(server->models);
+        length += snprintf(server->activity + length, room - (size_t)length, "%s %.100s",
+                           first ? "" : ",", service->model_id);
+    }
+    length += snprintf(server->activity + length, room - (size_t)length, " on");
     for (size_t i = 0; i < server->listeners.count && (size_t)length < room; i++) {
         const char *name = server->listeners.items[i].name;
         bool file = strncmp(name, "unix:", 5) == 0;
@@ -337,10 +301,11 @@ static void describe_activity(struct server *server) {
 static void serve(struct server *server, uint64_t started_ns) {
     uv_signal_start(&server->terminate, on_signal, SIGTERM);
     uv_signal_start(&server->interrupt, on_signal, SIGINT);
+    models_begin(server->models);
     describe_activity(server);
     log_say(PRIORITY_NOTICE, "%s (%.0f ms)", server->activity,
             (double)(uv_hrtime() - started_ns) / 1e6);
-    watchdog_start(&server->watchdog, server->service.engine, server->activity);
+    watchdog_start(&server->watchdog, server->models, server->activity);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     watchdog_stop(&server->watchdog);
 }
@@ -352,14 +317,12 @@ static void close_all(struct server *server) {
         http_server_close(server->service.http);
         server->service.http = NULL;
     }
-    if (server->service.engine != NULL) {
-        engine_close(server->service.engine);
+    if (server->models != NULL) {
+        models_stop(server->models);
     }
     close_loop(server);
-    grammar_cache_deinit(&server->grammars);
-    vocabulary_index_deinit(&server->index);
-    if (server->model != NULL) {
-        model_close(server->model);
+    if (server->models != NULL) {
+        models_close(server->models);
     }
     access_deinit(&server->access);
     tls_close(&server->tls);

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LINE_BYTES = 4200 }; /* of the file: a path of the greatest length fits */
+enum {
+    LINE_BYTES = 4200,      /* of the file: a path of the greatest length fits */
+    SECTION_BYTES_MAX = 49, /* inih cuts a longer name of a section to this */
+};
 
 static const char variable_prefix[] = "QUERN_";
 
@@ -19,8 +22,11 @@ struct config_text {
 bool config_open(struct config *config, const struct command_line *line, const char *path,
                  struct error *err) {
     *config = (struct config){.line = line, .path = path != NULL && path[0] != '\0' ? path : NULL};
+    const struct option_group *group = line->group;
+    size_t lines = group != NULL ? group->maximum * group->option_count : 1;
     config->origins = calloc(line->option_count, sizeof *config->origins);
-    return config->origins != NULL ||
+    config->group_lines = calloc(lines, sizeof *config->group_lines);
+    return (config->origins != NULL && config->group_lines != NULL) ||
            error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the configuration");
 }
 
@@ -31,6 +37,7 @@ void config_close(struct config *config) {
         config->texts = next;
     }
     free(config->origins);
+    free(config->group_lines);
     *config = (struct config){0};
 }
 
@@ -133,17 +140,25 @@ static bool unknown_section(const struct command_line *line, const char *section
             suggestion_offer(&suggestion, line->options[i].section);
         }
     }
+    /* "[modle.gemma]" is near to "[model.gemma]". */
+    char named[CONFIG_PLACE_BYTES];
+    const char *dot = strchr(section, '.');
+    if (line->group != NULL && dot != NULL) {
+        snprintf(named, sizeof named, "%s%.80s", line->group->section, dot);
+        suggestion_offer(&suggestion, named);
+    }
     return error_set(err, ERROR_INVALID, "there is no section [%.80s]%s%s%s", section,
                      suggestion.name != NULL ? "; did you mean [" : "",
                      suggestion.name != NULL ? suggestion.name : "",
                      suggestion.name != NULL ? "]?" : "");
 }
 
-static bool unknown_setting(const struct command_line *line, const char *name, struct error *err) {
+static bool unknown_setting(const struct option *options, size_t count, const char *name,
+                            struct error *err) {
     struct suggestion suggestion = {.word = name};
-    for (size_t i = 0; i < line->option_count; i++) {
-        if (is_setting(&line->options[i])) {
-            suggestion_offer(&suggestion, line->options[i].name);
+    for (size_t i = 0; i < count; i++) {
+        if (is_setting(&options[i])) {
+            suggestion_offer(&suggestion, options[i].name);
         }
     }
     return error_set(err, ERROR_INVALID, "there is no setting %.80s%s%s%s", name,
@@ -152,18 +167,103 @@ static bool unknown_setting(const struct command_line *line, const char *name, s
                      suggestion.name != NULL ? "?" : "");
 }
 
+/* ---- Sections of the group ---- */
+
+/* What comes behind "model."; NULL for other sections. */
+static const char *name_in_group(const struct option_group *group, const char *section) {
+    size_t length = group != NULL ? strlen(group->section) : 0;
+    bool named =
+        length > 0 && strncmp(section, group->section, length) == 0 && section[length] == '.';
+    return named ? section + length + 1 : NULL;
+}
+
+static bool check_name(const char *section, const char *name, struct error *err) {
+    if (strlen(section) >= SECTION_BYTES_MAX) {
+        return error_set(err, ERROR_INVALID, "[%s…] has a longer name than %zu bytes", section,
+                         SECTION_BYTES_MAX - 1 - (size_t)(name - section));
+    }
+    for (const char *at = name; *at != '\0'; at++) {
+        if (!isgraph((unsigned char)*at)) {
+            return error_set(err, ERROR_INVALID,
+                             "[%s] has a blank or a control character in its name", section);
+        }
+    }
+    return name[0] != '\0' || error_set(err, ERROR_INVALID, "[%s] has no name", section);
+}
+
+static void *group_values(const struct option_group *group, void *values, size_t index) {
+    return (char *)values + group->values + index * group->size;
+}
+
+/* The section's index; it is made if it is new. */
+static bool find_in_group(const struct option_group *group, struct file_reading *reading,
+                          const char *section, const char *name, size_t *index) {
+    size_t *count = (size_t *)(void *)((char *)reading->values + group->count);
+    for (size_t i = 0; i < *count; i++) {
+        const char *values = group_values(group, reading->values, i);
+        if (strcmp(*(const char *const *)(const void *)(values + group->name), name) == 0) {
+            *index = i;
+            return true;
+        }
+    }
+    if (!check_name(section, name, reading->err)) {
+        return false;
+    }
+    if (*count == group->maximum) {
+        return error_set(reading->err, ERROR_INVALID, "there are more than %zu sections [%s.…]",
+                         group->maximum, group->section);
+    }
+    const char *kept = keep_text(reading->config, name);
+    if (kept == NULL) {
+        return error_set(reading->err, ERROR_OUT_OF_MEMORY, "no memory for [%s]", section);
+    }
+    *index = (*count)++;
+    char *values = group_values(group, reading->values, *index);
+    *(const char **)(void *)(values + group->name) = kept;
+    return true;
+}
+
+static bool read_group_entry(struct file_reading *reading, const char *section, const char *name,
+                             const char *text) {
+    const struct option_group *group = reading->config->line->group;
+    size_t index = 0;
+    size_t at = 0;
+    if (!find_in_group(group, reading, section, name_in_group(group, section), &index)) {
+        return false;
+    }
+    while (at < group->option_count && strcmp(group->options[at].name, name) != 0) {
+        at++;
+    }
+    if (at == group->option_count) {
+        return unknown_setting(group->options, group->option_count, name, reading->err);
+    }
+    char *values = group_values(group, reading->values, index);
+    uint64_t *given = (uint64_t *)(void *)(values + group->given);
+    size_t *line = &reading->config->group_lines[index * group->option_count + at];
+    if ((*given >> at & 1) != 0) {
+        return error_set(reading->err, ERROR_INVALID, "%s has been set in line %zu already", name,
+                         *line);
+    }
+    *line = reading->line;
+    *given |= (uint64_t)(text[0] != '\0') << at;
+    return read_setting(reading->config, &group->options[at], name, text, values, reading->err);
+}
+
 static bool read_entry(struct file_reading *reading, const char *section, const char *name,
                        const char *text) {
     const struct command_line *line = reading->config->line;
     struct error *err = reading->err;
     const struct option *option = option_find(line, name, strlen(name));
+    if (name_in_group(line->group, section) != NULL) {
+        return read_group_entry(reading, section, name, text);
+    }
     if (!has_section(line, section)) {
         return section[0] != '\0'
                    ? unknown_section(line, section, err)
                    : error_set(err, ERROR_INVALID, "%.80s stands in no [section]", name);
     }
     if (!is_setting(option)) {
-        return unknown_setting(line, name, err);
+        return unknown_setting(line->options, line->option_count, name, err);
     }
     if (strcmp(option->section, section) != 0) {
         return error_set(err, ERROR_INVALID, "%s belongs to [%s], not to [%s]", name,
@@ -318,5 +418,14 @@ const char *config_place(const struct config *config, const struct option *optio
         snprintf(place, CONFIG_PLACE_BYTES, "default");
         break;
     }
+    return place;
+}
+
+const char *config_group_place(const struct config *config, size_t index,
+                               const struct option *option, char place[CONFIG_PLACE_BYTES]) {
+    const struct option_group *group = config->line->group;
+    size_t at = (size_t)(option - group->options);
+    snprintf(place, CONFIG_PLACE_BYTES, "%s:%zu", config->path,
+             config->group_lines[index * group->option_count + at]);
     return place;
 }

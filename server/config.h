@@ -5,6 +5,8 @@
  *     max-body    [server]    QUERN_MAX_BODY    --max-body
  *                 max-body =
  *
+ * A section of a group (struct option_group), as [model.NAME], stands in the file alone.
+ *
  * The file is INI: "[section]", "name = value", comments after ';' or, at the beginning of a line, '#'.
  * What has no value keeps its default. Nothing in the file is overlooked: a name that is no setting, one in
  * another section than its own, one that is there twice, or a value that cannot be is an error with file and
@@ -32,6 +34,7 @@ struct config {
     const struct command_line *line;
     const char *path;              /* NULL: no file */
     struct config_origin *origins; /* of each option */
+    size_t *group_lines;           /* of each option of each section of the group */
     struct config_text *texts;     /* each text once, however often the file is read */
 };
 
@@ -47,6 +50,10 @@ bool config_read(struct config *config, void *values, struct error *err);
 enum { CONFIG_PLACE_BYTES = 256 };
 const char *config_place(const struct config *config, const struct option *option,
                          char place[CONFIG_PLACE_BYTES]);
+
+/* "quern.conf:12" for an option of the group's section `index`. */
+const char *config_group_place(const struct config *config, size_t index,
+                               const struct option *option, char place[CONFIG_PLACE_BYTES]);
 
 /* "QUERN_MAX_BODY" for "max-body". */
 enum { CONFIG_VARIABLE_BYTES = 64 };

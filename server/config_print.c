@@ -44,6 +44,15 @@ static void print_kind(const struct option *option, FILE *out) {
     }
 }
 
+/* "as in [engine]" is said of options that have their range and words there. */
+static void print_group_kind(const struct option *option, FILE *out) {
+    if (strncmp(option->help, "as in ", 6) == 0) {
+        fputs(option->type == OPTION_FLAG ? "yes or no" : option->argument, out);
+    } else {
+        print_kind(option, out);
+    }
+}
+
 /* ---- quern.conf ---- */
 
 static void print_file_entry(const struct option *option, bool first, FILE *out) {
@@ -61,6 +70,22 @@ static void print_file_entry(const struct option *option, bool first, FILE *out)
             default_of(option));
 }
 
+/* An example: there may be several of these sections, or none. */
+static void print_file_group(const struct option_group *group, FILE *out) {
+    fprintf(out,
+            "\n# [%s.NAME]\n#\n# One of several %ss. What is not set here is as in the sections "
+            "above.\n#\n",
+            group->section, group->section);
+    for (size_t i = 0; i < group->option_count; i++) {
+        const struct option *option = &group->options[i];
+        fprintf(out, "#   %s = ", option->name);
+        print_group_kind(option, out);
+        fputs("\n#       ", out);
+        print_sentence(option, out);
+        fputc('\n', out);
+    }
+}
+
 void config_print_file(const struct command_line *line, FILE *out) {
     fprintf(
         out,
@@ -68,6 +93,9 @@ void config_print_file(const struct command_line *line, FILE *out) {
         "# over this file, the command line over both. 'quern config check FILE' finds mistakes.\n",
         line->command);
     for_each(line, out, print_file_entry);
+    if (line->group != NULL) {
+        print_file_group(line->group, out);
+    }
 }
 
 /* ---- The man page ---- */
@@ -89,8 +117,27 @@ static void print_man_entry(const struct option *option, bool first, FILE *out) 
             option->reload ? " A reload applies it." : "");
 }
 
+static void print_man_group(const struct option_group *group, FILE *out) {
+    fprintf(
+        out,
+        ".SS [%s.NAME]\nOne of several %ss; these settings stand in the file alone. What is not "
+        "set is as in the sections above.\n",
+        group->section, group->section);
+    for (size_t i = 0; i < group->option_count; i++) {
+        const struct option *option = &group->options[i];
+        fprintf(out, ".TP\n.BR %s \" (", option->name);
+        print_group_kind(option, out);
+        fputs(")\"\n", out);
+        print_sentence(option, out);
+        fputc('\n', out);
+    }
+}
+
 void config_print_man(const struct command_line *line, FILE *out) {
     for_each(line, out, print_man_entry);
+    if (line->group != NULL) {
+        print_man_group(line->group, out);
+    }
 }
 
 /* ---- Markdown ---- */
@@ -110,6 +157,25 @@ static void print_markdown_entry(const struct option *option, bool first, FILE *
     fprintf(out, "%s |\n", option->reload ? " A reload applies it." : "");
 }
 
+static void print_markdown_group(const struct option_group *group, FILE *out) {
+    fprintf(
+        out,
+        "\n### [%s.NAME]\n\nOne of several %ss; these settings stand in the file alone. What is "
+        "not set is as in the sections above.\n\n| name | value | meaning |\n|---|---|---|\n",
+        group->section, group->section);
+    for (size_t i = 0; i < group->option_count; i++) {
+        const struct option *option = &group->options[i];
+        fprintf(out, "| `%s` | ", option->name);
+        print_group_kind(option, out);
+        fputs(" | ", out);
+        print_sentence(option, out);
+        fputs(" |\n", out);
+    }
+}
+
 void config_print_markdown(const struct command_line *line, FILE *out) {
     for_each(line, out, print_markdown_entry);
+    if (line->group != NULL) {
+        print_markdown_group(line->group, out);
+    }
 }

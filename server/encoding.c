@@ -45,8 +45,8 @@ static void encode_now(struct http_exchange *exchange, const struct encoding *en
     encoding->close(request);
 }
 
-void encoding_begin(struct http_exchange *exchange, const struct encoding *encoding, void *request,
-                    size_t length) {
+void encoding_begin(struct http_exchange *exchange, const struct service *service,
+                    const struct encoding *encoding, void *request, size_t length) {
     static const struct http_work http_work = {compute, respond, close_work};
     if (length <= SHORT_BODY) {
         encode_now(exchange, encoding, request);
@@ -59,5 +59,5 @@ void encoding_begin(struct http_exchange *exchange, const struct encoding *encod
         return;
     }
     *work = (struct long_request){.encoding = encoding, .request = request};
-    http_work_begin(exchange, &http_work, work);
+    http_work_begin(exchange, service, &http_work, work);
 }

@@ -9,6 +9,7 @@
 
 #include "server/api_error.h"
 #include "server/http.h"
+#include "server/service.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +22,7 @@ struct encoding {
 };
 
 /* In a handler. Takes over the request; `length` is that of its body. */
-void encoding_begin(struct http_exchange *exchange, const struct encoding *encoding, void *request,
-                    size_t length);
+void encoding_begin(struct http_exchange *exchange, const struct service *service,
+                    const struct encoding *encoding, void *request, size_t length);
 
 #endif

@@ -1,6 +1,7 @@
 #include "server/generation.h"
 
 #include "engine/text/token_search.h"
+#include "server/models.h"
 #include "server/parameters.h"
 #include "server/refused_parameters.h"
 #include "server/structured_output.h"
@@ -352,21 +353,13 @@ bool generation_describe(const struct service *service, int64_t max_tokens, cJSO
            parameters_describe(refused_parameters, refused_parameter_count, NULL, schema);
 }
 
-static bool check_model(const struct generation *generation, struct api_error *error) {
-    const char *model = generation->service->model_id;
-    return generation->model == NULL || strcmp(generation->model, model) == 0 ||
-           api_error_set(error, API_MODEL_NOT_FOUND, "model",
-                         "The model \"%.100s\" does not exist; this server has \"%.100s\"",
-                         generation->model, model);
-}
-
 bool generation_read(struct generation *generation, const struct service *service,
                      const cJSON *object, int64_t max_tokens, struct api_error *error) {
     *generation = defaults_of(service, max_tokens);
     struct sampling *sampling = &generation->sampling;
     if (!parameters_read(object, refused_parameters, refused_parameter_count, NULL, error) ||
         !parameters_read(object, parameters, PARAMETERS, generation, error) ||
-        !check_model(generation, error)) {
+        !models_check_name(service, generation->model, error)) {
         return false;
     }
     if (generation->max_tokens < 0) {

@@ -1,6 +1,7 @@
 #include "server/http_work.h"
 
 #include "server/api_error.h"
+#include "server/models.h"
 
 #include <stdlib.h>
 
@@ -8,12 +9,14 @@ struct running_work {
     uv_work_t request;
     const struct http_work *work;
     void *context;
+    const struct service *service;
     struct http_exchange *exchange; /* NULL: it is over */
     bool computed;
 };
 
 static void free_work(struct running_work *running) {
     running->work->close(running->context);
+    models_release(running->service);
     free(running);
 }
 
@@ -54,7 +57,8 @@ static void close_work(struct http_exchange *exchange, void *context, bool deliv
     }
 }
 
-void http_work_begin(struct http_exchange *exchange, const struct http_work *work, void *context) {
+void http_work_begin(struct http_exchange *exchange, const struct service *service,
+                     const struct http_work *work, void *context) {
     static const struct http_task task = {advance, cancel, close_work};
     struct running_work *running = calloc(1, sizeof *running);
     if (running == NULL) {
@@ -62,7 +66,9 @@ void http_work_begin(struct http_exchange *exchange, const struct http_work *wor
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
         return;
     }
-    *running = (struct running_work){.work = work, .context = context, .exchange = exchange};
+    *running = (struct running_work){
+        .work = work, .context = context, .service = service, .exchange = exchange};
+    models_hold(service);
     running->request.data = running;
     uv_loop_t *loop = http_server_loop(http_exchange_server(exchange));
     if (uv_queue_work(loop, &running->request, compute, on_computed) != 0) {

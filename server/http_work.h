@@ -9,6 +9,7 @@
 #define QUERN_SERVER_HTTP_WORK_H
 
 #include "server/http.h"
+#include "server/service.h"
 
 struct http_work {
     void (*compute)(void *context); /* on a thread of the pool */
@@ -17,7 +18,8 @@ struct http_work {
     void (*close)(void *context); /* on the loop; always, last */
 };
 
-/* In a handler: answers later. Takes over the context. */
-void http_work_begin(struct http_exchange *exchange, const struct http_work *work, void *context);
+/* In a handler: answers later. Takes over the context, and holds the model until it is closed. */
+void http_work_begin(struct http_exchange *exchange, const struct service *service,
+                     const struct http_work *work, void *context);
 
 #endif

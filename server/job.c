@@ -1,5 +1,6 @@
 #include "server/job.h"
 
+#include "server/models.h"
 #include "server/sse.h"
 
 #include <stdio.h>
@@ -61,6 +62,7 @@ static void close_state(const struct dialect *dialect, void *state) {
 static void close_job(struct job *job) {
     close_completions(job);
     close_state(job->dialect, job->state);
+    models_release(job->service);
     free(job);
 }
 
@@ -80,6 +82,7 @@ static struct job *create_job(const struct job_request *request) {
     job->dialect = request->dialect;
     job->state = request->state;
     job->service = request->completion.service;
+    models_hold(job->service);
     job->created = (double)time(NULL);
     job->best_of = request->best_of;
     job->n = (size_t)generation->n;

@@ -18,8 +18,8 @@ enum log_format { FORMAT_TEXT, FORMAT_LOGFMT, FORMAT_JSON };
 const char *const log_format_names[] = {"text", "logfmt", "json", NULL};
 const char *const log_level_names[] = {"error", "warning", "notice", "info", NULL};
 
-static enum log_format chosen_format = FORMAT_TEXT;
-static enum log_priority least = PRIORITY_INFO;
+static _Atomic(enum log_format) chosen_format = FORMAT_TEXT;
+static _Atomic(enum log_priority) least = PRIORITY_INFO;
 
 static size_t index_of(const char *const *names, const char *name) {
     size_t i = 0;
@@ -36,7 +36,7 @@ void log_configure(const char *format, const char *level) {
 
 /* systemd says in $JOURNAL_STREAM which file its journal reads; it may have been redirected since. */
 static bool is_journal(void) {
-    static int known = -1;
+    static _Atomic(int) known = -1;
     if (known < 0) {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long device = 0, inode = 0;

@@ -8,7 +8,7 @@
  * sd-daemon(3) has it, and no name: the journal knows both. Nothing that a request says can break a line
  * or make a field of its own.
  *
- * There is one log, as there is one standard error. log_configure and the others on one thread. */
+ * There is one log, as there is one standard error. Any thread. */
 #ifndef QUERN_SERVER_LOG_H
 #define QUERN_SERVER_LOG_H
 

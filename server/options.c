@@ -217,6 +217,28 @@ const char *option_value_text(const struct option *option, const void *values, c
     return NULL;
 }
 
+static const size_t value_bytes[] = {
+    [OPTION_FLAG] = sizeof(bool),   [OPTION_SIZE] = sizeof(size_t),
+    [OPTION_MODE] = sizeof(size_t), [OPTION_NUMBER] = sizeof(double),
+    [OPTION_TEXT] = sizeof(char *), [OPTION_LIST] = 0,
+};
+
+void option_copy(const struct option *option, void *to, const void *from) {
+    memcpy((char *)to + option->offset, (const char *)from + option->offset,
+           value_bytes[option->type]);
+}
+
+bool option_equal(const struct option *option, const void *a, const void *b) {
+    const void *left = (const char *)a + option->offset;
+    const void *right = (const char *)b + option->offset;
+    if (option->type != OPTION_TEXT) {
+        return memcmp(left, right, value_bytes[option->type]) == 0;
+    }
+    const char *one = *(const char *const *)left;
+    const char *other = *(const char *const *)right;
+    return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
+}
+
 /* ---- A whole command line ---- */
 
 struct reading {

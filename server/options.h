@@ -59,6 +59,20 @@ struct operand {
     const char *help;
 };
 
+/* Sections of the configuration file that may be there several times, each with a name: "[model.NAME]".
+ * Their settings stand in no other place. */
+struct option_group {
+    const char *section; /* "model" */
+    const struct option *options;
+    size_t option_count;
+    size_t maximum; /* sections */
+    size_t count;   /* offset of a size_t: how many there are */
+    size_t values;  /* offset of an array of them, each of `size` bytes, in the order of the file */
+    size_t size;
+    size_t name;  /* offset within each: a const char * */
+    size_t given; /* offset within each: a uint64_t, bit i for option i that is there */
+};
+
 struct command_line {
     const char *command;     /* "logits" */
     const char *description; /* whole sentences, for help */
@@ -66,6 +80,7 @@ struct command_line {
     size_t operand_count;
     const struct option *options;
     size_t option_count;
+    const struct option_group *group; /* NULL: none */
 };
 
 enum options_outcome { OPTIONS_READ, OPTIONS_HELP, OPTIONS_WRONG };
@@ -84,6 +99,12 @@ enum options_outcome options_read_arguments(const struct command_line *line, int
 /* Reads one option's argument into the values. Errors call it by its spelling ("--max-body"). */
 bool option_read(const struct option *option, const char *spelling, const char *text, void *values,
                  struct error *err);
+
+/* Copies one option's value from values to values. Lists cannot be copied. */
+void option_copy(const struct option *option, void *to, const void *from);
+
+/* Are the values of an option, no list, the same? */
+bool option_equal(const struct option *option, const void *a, const void *b);
 
 /* NULL if no option has the name, which need not end with a zero. */
 const struct option *option_find(const struct command_line *line, const char *name, size_t length);

@@ -1,9 +1,12 @@
 #include "server/routes.h"
 
+#include "importer/json_reader.h"
 #include "server/api_error.h"
 #include "server/completion_request.h"
+#include "server/models.h"
 #include "server/openapi_bodies.h"
 #include "server/request_counts.h"
+#include "server/serve_options.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -21,7 +24,7 @@ static const struct route routes[] = {
     {"GET", "/openapi.json", api_openapi, ACCESS_KEY,
      "This description.", NULL, "OpenAPI", false},
     {"GET", "/v1/models", api_models_list, ACCESS_KEY,
-     "The model that is served.", NULL, "Models", false},
+     "The models that are served.", NULL, "Models", false},
     {"GET", "/v1/models/", api_models_one, ACCESS_KEY,
      "The model of this name.", NULL, "Model", false},
     {"POST", "/v1/completions", api_completions, ACCESS_COMPUTE,
@@ -130,13 +133,54 @@ static const char *encoding_of(const struct http_exchange *exchange) {
     return encoding == NULL || strcasecmp(encoding, "identity") == 0 ? NULL : encoding;
 }
 
-static void serve(struct http_exchange *exchange, const struct service *service,
-                  const struct route *route, const char *rest) {
+/* The text of `model` in the body; NULL where there is none. What is wrong with the body, the handler
+ * says. */
+static const char *find_model_name(const char *body, size_t length, struct text_buffer *name) {
+    struct json_reader json;
+    struct token_text key;
+    struct token_text text = {0};
+    json_reader_init(&json, body, length);
+    json_begin_object(&json);
+    while (text.bytes == NULL && json_next_key(&json, &key)) {
+        if (token_text_is(key, "model") && json_peek(&json) == JSON_STRING) {
+            json_string(&json, &text);
+        } else {
+            json_skip(&json);
+        }
+    }
+    bool found = text.bytes != NULL && text_buffer_append(name, text.bytes, text.length) &&
+                 text_buffer_append(name, "", 1);
+    json_reader_deinit(&json);
+    return found ? name->bytes : NULL;
+}
+
+/* Calls the handler with the model that the request is to. */
+static void handle(struct http_exchange *exchange, struct models *models, const struct route *route,
+                   const char *rest) {
+    const struct service *service = models_default(models);
+    if (route->describe_body != NULL) {
+        struct text_buffer name = {0};
+        struct api_error error;
+        size_t length;
+        const char *body = http_body(exchange, &length);
+        service = models_find(models, find_model_name(body, length, &name), &error);
+        text_buffer_deinit(&name);
+        if (service == NULL) {
+            api_error_respond(exchange, &error);
+            return;
+        }
+    }
+    route->handler(exchange, service, rest);
+}
+
+static void serve(struct http_exchange *exchange, struct models *models, const struct route *route,
+                  const char *rest) {
+    const struct service *service = models_default(models);
     const char *encoding = encoding_of(exchange);
     if (http_body_too_large(exchange)) {
         api_refuse(exchange, API_BODY_TOO_LARGE, NULL,
                    "The body is larger than the %zu bytes that this server accepts",
-                   service->body_max);
+                   service->options->max_body);
     } else if (encoding != NULL) {
         api_refuse(exchange, API_ENCODING, NULL,
                    "The body is encoded as \"%.40s\", but must be sent as it is: without "
@@ -145,7 +189,7 @@ static void serve(struct http_exchange *exchange, const struct service *service,
     } else if (http_server_is_draining(service->http) && route->need == ACCESS_COMPUTE) {
         api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
     } else {
-        route->handler(exchange, service, rest);
+        handle(exchange, models, route, rest);
     }
 }
 
@@ -164,13 +208,13 @@ const char *routes_name(size_t route) {
 }
 
 void routes_finish(const struct http_exchange *exchange, void *context) {
-    const struct service *service = context;
+    const struct service *service = models_default(context);
     request_counts_add(service->counts, find_route(exchange), http_status(exchange));
 }
 
 /* Of a path that is not there nobody without a key learns that, either. */
 void routes_admit(struct http_exchange *exchange, void *context) {
-    const struct service *service = context;
+    const struct service *service = models_default(context);
     const char *path = http_path(exchange);
     size_t route = find_route(exchange);
     enum access_need need = route < ROUTES ? routes[route].need : ACCESS_KEY;
@@ -180,7 +224,7 @@ void routes_admit(struct http_exchange *exchange, void *context) {
 }
 
 void routes_handle(struct http_exchange *exchange, void *context) {
-    const struct service *service = context;
+    struct models *models = context;
     const char *path = http_path(exchange);
     bool path_known = false;
     for (size_t i = 0; i < ROUTES; i++) {
@@ -189,7 +233,7 @@ void routes_handle(struct http_exchange *exchange, void *context) {
         if (rest == NULL || !match_method(&routes[i], http_method(exchange))) {
             continue;
         }
-        serve(exchange, service, &routes[i], rest);
+        serve(exchange, models, &routes[i], rest);
         return;
     }
     if (path_known) {

@@ -19,26 +19,28 @@ struct route {
 
     /* For GET /openapi.json. */
     const char *summary; /* NULL: not described, because it only refuses */
-    bool (*describe_body)(const struct service *service, cJSON *schema); /* NULL: there is none */
-    const char *answer; /* its schema in openapi_answers.json; NULL: it is text */
-    bool streams;       /* or server-sent events, if so asked */
+    bool (*describe_body)(const struct service *service,
+                          cJSON *schema); /* NULL: it is to no model */
+    const char *answer;                   /* its schema in openapi_answers.json; NULL: it is text */
+    bool streams;                         /* or server-sent events, if so asked */
 };
 
 const struct route *routes_all(size_t *count);
 
-/* Refuses the exchange, or lets it go on; `context` is the struct service. */
+/* Refuses the exchange, or lets it go on; `context` is the struct models. */
 void routes_admit(struct http_exchange *exchange, void *context);
 
-/* Answers or defers the exchange; `context` is the struct service. */
+/* Answers or defers the exchange; `context` is the struct models. */
 void routes_handle(struct http_exchange *exchange, void *context);
 
-/* Counts the answer; `context` is the struct service. */
+/* Counts the answer; `context` is the struct models. */
 void routes_finish(const struct http_exchange *exchange, void *context);
 
 /* "/v1/completions", and "other" for what has no route; NULL behind that. */
 const char *routes_name(size_t route);
 
-/* The handlers, each in the file of its name. `rest` is what follows a path that ends in '/'. */
+/* The handlers, each in the file of its name. `rest` is what follows a path that ends in '/'. One that keeps
+ * the service beyond its return holds it (models.h). */
 void api_apply_template(struct http_exchange *exchange, const struct service *service,
                         const char *rest);
 void api_chat(struct http_exchange *exchange, const struct service *service, const char *rest);

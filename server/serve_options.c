@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SESSIONS_MAX = 512 }; /* the rows of a step: each session needs one */
-
-static const char *const kv_names[KV_TYPE_COUNT + 1] = {
-    [KV_F32] = "f32", [KV_F16] = "f16", [KV_INT8] = "int8"};
-
 #define FIELD(name) .offset = offsetof(struct serve_options, name)
 
 /* clang-format off */
@@ -41,36 +36,44 @@ static const struct option options_table[] = {
      FIELD(drain_timeout_s), .argument = "SECONDS", .maximum = 86400, .fallback = "30",
      .help = "seconds that running requests have after SIGTERM"},
 
-    {.name = "model", .section = "model", .type = OPTION_TEXT, FIELD(model_dir), .argument = "DIR",
+    {.name = "model", .section = "model", .type = OPTION_TEXT, FIELD(model.folder), .argument = "DIR",
      .help = "folder of an ONNX model, the same as MODEL_DIR; otherwise the demo model"},
-    {.name = "model-id", .section = "model", .type = OPTION_TEXT, FIELD(model_id),
+    {.name = "model-id", .section = "model", .type = OPTION_TEXT, FIELD(model.name),
      .argument = "NAME", .help = "the model's name in the API, instead of the folder's"},
-    {.name = "exact", .section = "model", .type = OPTION_FLAG, FIELD(engine.exact),
+    {.name = "exact", .section = "model", .type = OPTION_FLAG, FIELD(model.engine.exact),
      .help = "compute in f32 with the weights as the file has them: slower"},
-    {.name = "kv-dtype", .section = "model", .type = OPTION_TEXT, FIELD(kv_dtype),
-     .argument = "TYPE", .choices = kv_names,
+    {.name = "kv-dtype", .section = "model", .type = OPTION_TEXT, FIELD(model.kv_dtype),
+     .argument = "TYPE", .choices = model_kv_names,
      .help = "keys and values, otherwise f16, or f32 with exact"},
     PACK_CACHE_OPTIONS(struct serve_options, cache),
 
-    {.name = "threads", .section = "engine", .type = OPTION_SIZE, FIELD(engine.threads),
-     .argument = "THREADS", .maximum = 1024, .fallback = "0",
+    {.name = "memory", .section = "models", .reload = true, .type = OPTION_SIZE, FIELD(memory_mb),
+     .argument = "MB", .maximum = MEMORY_MB_MAX, .fallback = "0",
+     .help = "megabytes for weights and KV caches of all models; 0: seven eighths of what the "
+             "daemon may have"},
+    {.name = "idle-unload", .section = "models", .reload = true, .type = OPTION_SIZE,
+     FIELD(model.idle_unload_s), .argument = "SECONDS", .maximum = IDLE_UNLOAD_MAX,
+     .fallback = "0", .help = "seconds without a request after which a model is unloaded; 0: never"},
+
+    {.name = "threads", .section = "engine", .type = OPTION_SIZE, FIELD(model.engine.threads),
+     .argument = "THREADS", .maximum = THREADS_MAX, .fallback = "0",
      .help = "compute threads; 0: one a processor"},
-    {.name = "kernels", .section = "engine", .type = OPTION_TEXT, FIELD(engine.kernels),
+    {.name = "kernels", .section = "engine", .type = OPTION_TEXT, FIELD(model.engine.kernels),
      .argument = "NAME", .choices = kernels_names,
      .help = "instruction set, instead of the best there is"},
-    {.name = "kv-positions", .section = "engine", .type = OPTION_SIZE, FIELD(engine.kv_positions),
-     .argument = "TOKENS", .maximum = 1 << 30, .fallback = "0",
+    {.name = "kv-positions", .section = "engine", .type = OPTION_SIZE, FIELD(model.engine.kv_positions),
+     .argument = "TOKENS", .maximum = KV_POSITIONS_MAX, .fallback = "0",
      .help = "KV cache for so many tokens of all requests together; 0: one full context, or 8192"},
-    {.name = "prefix-cache", .section = "engine", .type = OPTION_FLAG, FIELD(prefix_cache),
+    {.name = "prefix-cache", .section = "engine", .type = OPTION_FLAG, FIELD(model.prefix_cache),
      .fallback = "yes", .help = "compute what prompts have in common with earlier ones only once"},
     {.name = "draft-tokens", .section = "engine", .reload = true, .type = OPTION_SIZE,
-     FIELD(draft_tokens), .argument = "TOKENS", .maximum = DRAFTS_MAX, .fallback = "5",
+     FIELD(model.draft_tokens), .argument = "TOKENS", .maximum = DRAFTS_MAX, .fallback = "5",
      .help = "tokens guessed from earlier text and verified in one step; 0: none"},
-    {.name = "max-sessions", .section = "engine", .type = OPTION_SIZE, FIELD(engine.sessions_max),
+    {.name = "max-sessions", .section = "engine", .type = OPTION_SIZE, FIELD(model.engine.sessions_max),
      .argument = "COMPLETIONS", .minimum = 1, .maximum = SESSIONS_MAX, .fallback = "32",
      .help = "completions that run together"},
-    {.name = "max-queue", .section = "engine", .type = OPTION_SIZE, FIELD(engine.queue_max),
-     .argument = "COMPLETIONS", .minimum = 1, .maximum = 65536, .fallback = "128",
+    {.name = "max-queue", .section = "engine", .type = OPTION_SIZE, FIELD(model.engine.queue_max),
+     .argument = "COMPLETIONS", .minimum = 1, .maximum = QUEUE_MAX, .fallback = "128",
      .help = "completions that wait; beyond that the answer is 429"},
 
     {.name = "api-keys", .section = "access", .reload = true, .type = OPTION_TEXT,
@@ -104,8 +107,20 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct serve_options, model_dir),
+    {"MODEL_DIR", false, offsetof(struct serve_options, model.folder),
      "folder with an ONNX model, or the ONNX file in it; without it, the demo model"},
+};
+
+static const struct option_group group = {
+    .section = "model",
+    .options = model_options_table,
+    .option_count = MODEL_OPTIONS,
+    .maximum = MODELS_MAX,
+    .count = offsetof(struct serve_options, section_count),
+    .values = offsetof(struct serve_options, sections),
+    .size = sizeof(struct model_options),
+    .name = offsetof(struct model_options, name),
+    .given = offsetof(struct model_options, given),
 };
 
 const struct command_line serve_command_line = {
@@ -116,32 +131,32 @@ const struct command_line serve_command_line = {
     .operand_count = sizeof operands / sizeof operands[0],
     .options = options_table,
     .option_count = sizeof options_table / sizeof options_table[0],
+    .group = &group,
 };
 
-static enum kv_type choose_kv_type(const struct serve_options *options) {
-    for (int i = 0; options->kv_dtype != NULL && i < KV_TYPE_COUNT; i++) {
-        if (strcmp(options->kv_dtype, kv_names[i]) == 0) {
-            return (enum kv_type)i;
-        }
+/* The models that settings name: that of [model], unless only sections have a folder, and theirs. */
+static void list_models(struct serve_options *options) {
+    options->model_count = 0;
+    model_options_derive(&options->model);
+    if (options->model.folder != NULL || options->section_count == 0) {
+        options->models[options->model_count++] = options->model;
     }
-    return options->engine.exact ? KV_F32 : KV_F16;
-}
-
-/* What follows from settings; the settings themselves stay as they were read. */
-static void derive(struct serve_options *options) {
-    options->engine.kv_type = choose_kv_type(options);
-    options->engine.no_prefix_cache = !options->prefix_cache;
+    for (size_t i = 0; i < options->section_count; i++) {
+        options->models[options->model_count++] =
+            model_options_complete(&options->sections[i], &options->model);
+    }
 }
 
 bool serve_options_resolve(struct serve_options *options, struct config *config, int argc,
                            char **argv, struct error *err) {
-    *options = (struct serve_options){.engine = engine_options_default()};
+    *options =
+        (struct serve_options){.model = {.load = "start", .engine = engine_options_default()}};
     if (!config_read(config, options, err) ||
         options_read_arguments(config->line, argc, argv, options, err) != OPTIONS_READ) {
         return false;
     }
-    derive(options);
-    return true;
+    list_models(options);
+    return model_options_check(options->models, options->model_count, err);
 }
 
 bool serve_options_read(struct serve_options *options, struct config *config, int argc, char **argv,
@@ -164,42 +179,19 @@ bool serve_options_read(struct serve_options *options, struct config *config, in
 
 /* ---- Reloading ---- */
 
-static bool same_text(const char *a, const char *b) {
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* Takes the fresh value over where that is allowed. Lists are no settings. */
-static void reload_one(const struct option *option, struct serve_options *options,
-                       const struct serve_options *fresh,
-                       void (*tell)(const struct option *option, bool applied)) {
-    static const size_t sizes[] = {
-        [OPTION_FLAG] = sizeof(bool),         [OPTION_SIZE] = sizeof(size_t),
-        [OPTION_MODE] = sizeof(size_t),       [OPTION_NUMBER] = sizeof(double),
-        [OPTION_TEXT] = sizeof(const char *),
-    };
-    char *now = (char *)options + option->offset;
-    const char *then = (const char *)fresh + option->offset;
-    bool same = option->type == OPTION_TEXT ? same_text(*(const char *const *)(const void *)now,
-                                                        *(const char *const *)(const void *)then)
-                                            : memcmp(now, then, sizes[option->type]) == 0;
-    if (!same) {
-        if (option->reload) {
-            memcpy(now, then, sizes[option->type]);
-        }
-        tell(option, option->reload);
-    }
-}
-
 void serve_options_reload(struct serve_options *options, const struct serve_options *fresh,
                           void (*tell)(const struct option *option, bool applied)) {
     for (size_t i = 0; i < serve_command_line.option_count; i++) {
         const struct option *option = &serve_command_line.options[i];
-        if (option->section != NULL) {
-            reload_one(option, options, fresh, tell);
+        if (option->section == NULL || option_equal(option, options, fresh)) {
+            continue;
         }
+        if (option->reload) {
+            option_copy(option, options, fresh);
+        }
+        tell(option, option->reload);
     }
-}
-
-const char *serve_options_kv_name(const struct serve_options *options) {
-    return kv_names[options->engine.kv_type];
+    memcpy(options->sections, fresh->sections, sizeof options->sections);
+    options->section_count = fresh->section_count;
+    list_models(options);
 }

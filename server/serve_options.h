@@ -2,9 +2,9 @@
 #ifndef QUERN_SERVER_SERVE_OPTIONS_H
 #define QUERN_SERVER_SERVE_OPTIONS_H
 
-#include "engine/engine.h"
 #include "server/access.h"
 #include "server/config.h"
+#include "server/model_options.h"
 #include "server/options.h"
 #include "server/pack_cache.h"
 #include "server/tls.h"
@@ -14,25 +14,25 @@
 
 struct serve_options {
     const char *config_path;
-    const char *model_dir; /* NULL: the embedded demo model */
-    const char *listen;    /* addresses separated by blanks */
+    const char *listen; /* addresses separated by blanks */
     size_t socket_mode;
-    const char *model_id; /* NULL: the model's own */
-    bool prefix_cache;
-    size_t draft_tokens;
     size_t max_body; /* bytes */
     size_t max_connections;
     size_t idle_timeout_s;
     size_t stream_ping_s;
     size_t drain_timeout_s;
-    const char *kv_dtype;
     struct access_options access;
     bool allow_public;
     struct tls_options tls;
     const char *log_format;
     const char *log_level;
     struct pack_cache_options cache;
-    struct engine_options engine; /* complete but for wake */
+    size_t memory_mb;                          /* of all models; 0: what the process may have */
+    struct model_options model;                /* [model] and [engine] */
+    struct model_options sections[MODELS_MAX]; /* [model.NAME], as they are there */
+    size_t section_count;
+    struct model_options models[MODELS_MAX + 1]; /* what follows from that */
+    size_t model_count;
 };
 
 /* All settings. The table of which help, man page, quern.conf and docs are made. */
@@ -52,8 +52,5 @@ bool serve_options_resolve(struct serve_options *options, struct config *config,
  * that differs: applied, or not until the next start. */
 void serve_options_reload(struct serve_options *options, const struct serve_options *fresh,
                           void (*tell)(const struct option *option, bool applied));
-
-/* The type of keys and values, as the command line names it. */
-const char *serve_options_kv_name(const struct serve_options *options);
 
 #endif

@@ -1,5 +1,7 @@
-/* What the handlers serve from: one open model and its engine. Constant while the server runs, but for
- * what pointers to structs that are not const lead to, and `access`. */
+/* What the handlers serve from: one model of the daemon, and its engine. A handler of requests to a model
+ * gets one that is ready, others get the default one, which may not be loaded: what belongs to the model
+ * itself is NULL then. Constant as long as somebody holds the model (models.h), but for what pointers to
+ * structs that are not const lead to, and `access`. */
 #ifndef QUERN_SERVER_SERVICE_H
 #define QUERN_SERVER_SERVICE_H
 
@@ -8,6 +10,7 @@
 #include "server/chat_format.h"
 #include "server/chat_traits.h"
 #include "server/grammar_cache.h"
+#include "server/model_options.h"
 #include "server/vocabulary_index.h"
 
 #include <stddef.h>
@@ -15,13 +18,18 @@
 
 struct access;
 struct http_server;
+struct model_entry;
+struct models;
 struct request_counts;
 struct serve_options;
 
 struct service {
+    struct models *models;     /* all of the daemon */
+    struct model_entry *entry; /* this one among them */
     const struct model *model;
     const char *model_id;
     const struct serve_options *options;
+    const struct model_options *model_options;
     struct chat_traits chat_traits; /* if the model has a chat template */
     struct chat_format chat_format;
     struct engine *engine;
@@ -32,7 +40,6 @@ struct service {
     struct request_counts *counts;
     size_t choices_max;  /* sessions that one request may start */
     size_t draft_tokens; /* guessed ahead, where a request does not say */
-    size_t body_max;     /* bytes */
     int64_t started;     /* seconds since 1970 */
 };
 

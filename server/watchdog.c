@@ -11,12 +11,10 @@ enum {
 };
 
 static void tell_status(struct watchdog *watchdog) {
-    struct engine_status status;
+    const struct models_load load = models_get_load(watchdog->models);
     char text[sizeof watchdog->status];
-    engine_get_status(watchdog->engine, &status);
     snprintf(text, sizeof text, "%.300s; %zu running, %zu waiting%s", watchdog->activity,
-             status.running, status.waiting,
-             watchdog->stuck ? "; the engine makes no progress" : "");
+             load.running, load.waiting, watchdog->stuck ? "; the engine makes no progress" : "");
     if (strcmp(text, watchdog->status) != 0) {
         memcpy(watchdog->status, text, sizeof text);
         systemd_notify(watchdog->systemd, "STATUS=%s", text);
@@ -26,7 +24,7 @@ static void tell_status(struct watchdog *watchdog) {
 static void on_timer(uv_timer_t *timer) {
     struct watchdog *watchdog = timer->data;
     uint64_t now_ms = uv_now(timer->loop);
-    bool alive = engine_has_progressed(watchdog->engine, &watchdog->progress);
+    bool alive = models_have_progressed(watchdog->models);
     if (alive) {
         watchdog->progressed_ms = now_ms;
         systemd_notify(watchdog->systemd, "WATCHDOG=1");
@@ -46,8 +44,8 @@ void watchdog_init(struct watchdog *watchdog, uv_loop_t *loop, const struct syst
     watchdog->timer.data = watchdog;
 }
 
-void watchdog_start(struct watchdog *watchdog, struct engine *engine, const char *activity) {
-    watchdog->engine = engine;
+void watchdog_start(struct watchdog *watchdog, struct models *models, const char *activity) {
+    watchdog->models = models;
     watchdog->activity = activity;
     watchdog->progressed_ms = uv_now(watchdog->timer.loop);
     systemd_notify(watchdog->systemd, "READY=1");

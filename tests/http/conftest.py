@@ -47,7 +47,7 @@ class Server:
     def find_line(self):
         if self.process.poll() is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}: {self.stderr_text()}")
-        return re.search(r"\bserving \S+ on (\S+) ", self.stderr_text())
+        return re.search(r"\bserving .+? on (\S+) ", self.stderr_text())
 
     def request(self, method, path, body=None, headers=None):
         """Status, headers and parsed JSON (or text) of one answer."""

@@ -47,6 +47,8 @@ class Setting:
 def settings():
     section, found = None, []
     for entry in printed("conf").split("\n\n")[1:]:
+        if entry.startswith("# [model.NAME]"):
+            break
         if header := re.fullmatch(r"\[(\w+)\]", entry):
             section = header.group(1)
             continue
@@ -107,14 +109,43 @@ def test_each_setting_is_read_from_file_environment_and_command_line(setting, co
     ("[server]\nmax-body = 5 # five\n", ':2: max-body takes a whole number, 1 to 1073741824, not "5 # five"'),
     ("[server]\nmax-body = " + "5" * 5000 + "\n", ":2: the line is longer than"),
     ("[server]\n\0\n", ":2: a zero byte"),
+    ("[model.a]\nfoldr = /a\n", ":2: there is no setting foldr; did you mean folder?"),
+    ("[model.a]\nkv-dtype = f8\n", ':2: kv-dtype takes one of f32, f16, int8, not "f8"'),
+    ("[model.a]\nmax-body = 5\n", ":2: there is no setting max-body"),
+    ("[model.a]\nfolder = /a\n[model.b]\nfolder = /b\n[model.a]\nfolder = /c\n",
+     ":6: folder has been set in line 2 already"),
+    ("[modle.a]\nfolder = /a\n", ":2: there is no section [modle.a]; did you mean [model.a]?"),
+    ("[model.]\nfolder = /a\n", ":2: [model.] has no name"),
+    ("[model.a b]\nfolder = /a\n", ":2: [model.a b] has a blank or a control character in its name"),
+    ("[model." + "n" * 60 + "]\nfolder = /a\n", "has a longer name than 42 bytes"),
+    ("".join(f"[model.{i}]\nfolder = /a\n" for i in range(33)), ":66: there are more than 32 sections [model.…]"),
     ("[server]\nmax-body = 5\n[model]\nexact = perhaps", ':4: exact takes yes or no, not "perhaps"'),
 ])
 def test_a_mistake_is_told_with_file_and_line(text, said, config_file):
     path = config_file(text)
     for command in (["config", "check", path], ["serve", "--config", path]):
         refused = quern(*command)
-        assert refused.returncode == 3 and f"{path}{said}" in refused.stderr, refused
+        assert refused.returncode == 3 and f"{path}:" in refused.stderr and said in refused.stderr, refused
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
+
+
+@pytest.mark.parametrize("text, said", [
+    ("[model.a]\naliases = b\n", "[model.a] does not say its folder"),
+    ("[model.a]\nfolder =\n", "[model.a] does not say its folder"),
+    ("[model.a]\nfolder = /a\n[model.b]\nfolder = /b\naliases = c a\n", 'the name "a", one of them [model.b]'),
+    ("[model.a]\nfolder = /a\naliases = x\n[model.x]\nfolder = /b\n", 'the name "x", one of them [model.x]'),
+    ("[model]\nmodel = /c\nmodel-id = a\n[model.a]\nfolder = /a\n", 'the name "a", one of them [model.a]'),
+])
+def test_models_that_cannot_be_are_refused(text, said, config_file):
+    for command in ("config", "check"), ("serve", "--config"):
+        refused = quern(*command, config_file(text))
+        assert refused.returncode == 3 and said in refused.stderr, refused
+
+
+def test_a_section_of_a_model_is_read_and_shown(config_file):
+    path = config_file("[model.org/a]\nfolder = /a\naliases = b c\n\nload = start\n")
+    assert quern("config", "check", path).stdout == (
+        f"[model.org/a]\nfolder = /a  ; {path}:2\naliases = b c  ; {path}:3\nload = start  ; {path}:5\n")
 
 
 def test_a_file_that_is_not_there_or_no_file_is_refused(tmp_path):

@@ -54,7 +54,7 @@ static const struct operand operands[] = {
     {"PROMPT", false, offsetof(struct values, text), "a text"},
 };
 
-static const struct command_line line = {"try", "Tries.", operands, 2, options, 5};
+static const struct command_line line = {"try", "Tries.", operands, 2, options, 5, NULL};
 
 /* The arguments are words separated by blanks. */
 static enum options_outcome read_words(const char *words, struct values *values,
