@@ -42,7 +42,7 @@ struct http_exchange {
     struct http_server *server;
     struct http_exchange *next, *previous; /* all exchanges of the server */
     struct MHD_Connection *connection;
-    struct hangup_watch *watch; /* while deferred */
+    struct hangup_watch *watch; /* while it waits for its body, or is deferred */
 
     char *method;
     char *path;
@@ -140,12 +140,15 @@ static void wake_if_ready(struct http_exchange *exchange) {
 
 /* ---- Noticing that the client is gone ----
  *
- * MHD takes a suspended socket out of its epoll set, so libuv watches a deferred exchange's socket.
- * The handle outlives the exchange until libuv has closed it. */
+ * MHD takes a suspended socket out of its epoll set, so libuv watches a deferred exchange's socket. It
+ * watches the socket of one that waits for its body, too: MHD, whose epoll is edge-triggered, does not
+ * look again where the last bytes and the end have come together. The handle outlives the exchange
+ * until libuv has closed it. */
 
 struct hangup_watch {
     uv_poll_t poll;
     struct http_exchange *exchange;
+    int socket;
 };
 
 static void on_watch_closed(uv_handle_t *handle) {
@@ -175,6 +178,10 @@ static void on_hangup(uv_poll_t *handle, int status, int events) {
     struct http_exchange *exchange = watch->exchange;
     struct http_server *server = exchange->server;
     end_watch(exchange);
+    if (exchange->task == NULL) {
+        shutdown(watch->socket, SHUT_RD); /* takes nothing away, and makes MHD look */
+        return;
+    }
     end_task(exchange, false);
     exchange->answer = ANSWER_GONE;
     resume_connection(exchange);
@@ -183,6 +190,9 @@ static void on_hangup(uv_poll_t *handle, int status, int events) {
 
 /* Without a watch the client is only noticed when its answer is written: worse, not wrong. */
 static void begin_watch(struct http_exchange *exchange) {
+    if (exchange->watch != NULL) {
+        return;
+    }
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct hangup_watch *watch = calloc(1, sizeof *watch);
@@ -192,6 +202,7 @@ static void begin_watch(struct http_exchange *exchange) {
         return;
     }
     watch->exchange = exchange;
+    watch->socket = info->connect_fd;
     watch->poll.data = watch;
     exchange->watch = watch;
     if (uv_poll_start(&watch->poll, UV_DISCONNECT, on_hangup) != 0) {
@@ -351,6 +362,9 @@ static enum MHD_Result answer_request(struct http_exchange *exchange) {
         exchange->handled = true;
         exchange->server->options.handle(exchange, exchange->server->options.context);
     }
+    if (exchange->task == NULL) {
+        end_watch(exchange); /* it has been answered */
+    }
     switch (exchange->answer) {
     case ANSWER_NONE:
         suspend_connection(exchange);
@@ -366,15 +380,16 @@ static enum MHD_Result answer_request(struct http_exchange *exchange) {
  * already, is refused before it is sent, if the client waits for that; a client that sends at once would
  * lose the answer when the connection is closed under its writes, so its body is read and thrown away. */
 static enum MHD_Result begin_request(struct http_exchange *exchange) {
-    struct MHD_Connection *connection = exchange->connection;
     const struct http_options *options = &exchange->server->options;
-    const char *announced =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *announced = http_request_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (announced != NULL || http_request_header(exchange, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
+        begin_watch(exchange); /* for as long as its body may take */
+    }
     unsigned long long length = announced != NULL ? strtoull(announced, NULL, 10) : 0;
     exchange->body_too_large = length > options->body_max;
     options->admit(exchange, options->context);
     exchange->handled = exchange->answer != ANSWER_NONE;
-    bool waits = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
+    bool waits = http_request_header(exchange, MHD_HTTP_HEADER_EXPECT) != NULL;
     bool unwanted = exchange->handled || exchange->body_too_large;
     if (unwanted && (waits || length > DISCARD_MAX)) {
         return answer_request(exchange);

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from conftest import PATIENCE
+from conftest import PATIENCE, wait_until
 
 BODY = json.dumps({"prompt": "Once", "max_tokens": 3, "temperature": 0, "ignore_eos": True}).encode()
 
@@ -90,6 +90,21 @@ def test_a_client_that_leaves_half_way_or_talks_garbage_harms_nobody(demo, bytes
             pass  # The server may hang up in the middle.
     assert demo.request("GET", "/health")[0] == 200
     demo.wait_idle()
+
+
+def test_half_a_request_keeps_no_server_from_ending(start_server):
+    server = start_server()
+    for _ in range(8):
+        with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+            connection.sendall(post()[:-5])
+    wait_until(lambda: server.stderr_text().count("/v1/completions") == 8, "all to be noticed as gone")
+
+
+def test_a_client_may_close_its_sending_half(demo):
+    with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
+        connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: q\r\nContent-Length: 2\r\n" + CLOSE + b"\r\n{}")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
 
 
 def test_a_sane_request_id_comes_back_and_a_strange_one_does_not(demo):
