@@ -197,6 +197,10 @@ bool json_parse(cJSON **out, const char *text, size_t length, struct error *err)
         return error_set(err, ERROR_INVALID, "Malformed JSON at byte %zu of %zu",
                          (size_t)(end - text), length);
     }
+    if (cJSON_IsObject(*out) && cJSON_GetArraySize(*out) > JSON_MEMBERS_MAX) {
+        return error_set(err, ERROR_INVALID, "The JSON object has more than %d names",
+                         JSON_MEMBERS_MAX);
+    }
     return check_all_names(*out, err);
 }
 

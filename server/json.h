@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* 64 bytes each in the tree; a prompt of ids is far below. */
-enum { JSON_VALUES_MAX = 1 << 20 };
+enum {
+    JSON_VALUES_MAX = 1 << 20,  /* 64 bytes each in the tree; a prompt of ids is far below */
+    JSON_MEMBERS_MAX = 1 << 12, /* of the outermost object, in which each parameter is looked for */
+};
 
 /* `text` must be followed by a zero byte that `length` does not count. Free *out with cJSON_Delete,
  * also after an error. */

@@ -1,6 +1,7 @@
 #include "server/json.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,24 @@ Test(json, nesting_is_bounded_before_anything_recurses) {
     struct error err = {0};
     cr_assert_not(json_parse(&json, text, DEPTH, &err));
     cr_assert(strstr(err.text, "deeper than 64") != NULL, "%s", err.text);
+    free(text);
+}
+
+Test(json, an_object_has_at_most_so_many_names) {
+    char *text = malloc(64 << 10);
+    cr_assert(text != NULL);
+    for (int count = JSON_MEMBERS_MAX; count <= JSON_MEMBERS_MAX + 1; count++) {
+        size_t length = 0;
+        for (int i = 0; i < count; i++) {
+            length += (size_t)sprintf(text + length, "%c\"%d\":1", i > 0 ? ',' : '{', i);
+        }
+        length += (size_t)sprintf(text + length, "}");
+        cJSON *json = NULL;
+        struct error err = {0};
+        bool fine = json_parse(&json, text, length, &err);
+        cr_assert_eq(fine, count == JSON_MEMBERS_MAX, "%d names: %s", count, err.text);
+        cJSON_Delete(json);
+    }
     free(text);
 }
 
