@@ -86,6 +86,7 @@ struct session_request {
     const int32_t *prompt; /* copied; at least one token, each within the vocabulary */
     size_t prompt_length;
     size_t max_tokens;
+    size_t min_tokens; /* fewer, and no stop token is sampled, unless the grammar wants one */
     const int32_t
         *stop_tokens; /* copied: sampling one of these ends the session; it is not delivered */
     size_t stop_token_count;

@@ -19,6 +19,7 @@ static void *copy_of(const void *bytes, size_t count, size_t size) {
 static void session_free(struct session *session) {
     free(session->tokens);
     free(session->stop_tokens);
+    free(session->unstopped);
     free(session->ring_top);
     grammar_matcher_close(session->matcher);
     for (size_t i = 0; i < sizeof session->sampling_parts / sizeof *session->sampling_parts; i++) {
@@ -43,6 +44,27 @@ static bool copy_sampling(struct session *session, const struct sampling *sampli
     session->sampling_state = sampling_begin(sampling);
     return parts[0] != NULL && parts[1] != NULL &&
            (parts[2] != NULL || sampling->dry.breaker_bits == NULL);
+}
+
+/* False when memory is out. */
+static bool hold_stop_tokens(struct session *session, size_t min_tokens) {
+    if (min_tokens == 0 || session->stop_token_count == 0) {
+        return true;
+    }
+    size_t words = (session->vocabulary_size + 63) / 64;
+    session->unstopped = malloc(words * sizeof *session->unstopped);
+    if (session->unstopped == NULL) {
+        return false;
+    }
+    memset(session->unstopped, 0xFF, words * sizeof *session->unstopped);
+    for (size_t i = 0; i < session->stop_token_count; i++) {
+        size_t token = (size_t)session->stop_tokens[i];
+        if (token < session->vocabulary_size) {
+            session->unstopped[token / 64] &= ~(UINT64_C(1) << token % 64);
+        }
+    }
+    session->reply_least = min_tokens;
+    return true;
 }
 
 bool session_open(struct session **out, struct engine *engine, const struct decoder *decoder,
@@ -73,7 +95,7 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
     bool sampling = copy_sampling(session, &request->sampling, decoder->plan->vocabulary_size);
     atomic_init(&session->holders, 2);
     if (session->tokens == NULL || session->stop_tokens == NULL || session->ring_top == NULL ||
-        !sampling) {
+        !sampling || !hold_stop_tokens(session, request->min_tokens)) {
         session_free(session);
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a session of %zu tokens",
                          request->prompt_length + reply);
@@ -180,12 +202,14 @@ static bool is_empty(const uint64_t *mask, size_t bits) {
 }
 
 bool session_allows(struct session *session, size_t length, const uint64_t **allowed) {
-    *allowed = NULL;
+    bool early = length - session->prompt_length < session->reply_least;
+    *allowed = early ? session->unstopped : NULL;
     if (session->matcher == NULL) {
         return true;
     }
     uint64_t *mask = grammar_matcher_mask(session->matcher, session->capacity - length);
-    bool ends = grammar_matcher_accepts(session->matcher);
+    bool goes_on = !is_empty(mask, session->vocabulary_size);
+    bool ends = grammar_matcher_accepts(session->matcher) && !(early && goes_on);
     for (size_t i = 0; i < session->stop_token_count; i++) {
         size_t token = (size_t)session->stop_tokens[i];
         if (token >= session->vocabulary_size) {

@@ -41,6 +41,8 @@ struct session {
     size_t capacity;
     int32_t *stop_tokens;
     size_t stop_token_count;
+    size_t reply_least;  /* tokens before which no stop token comes */
+    uint64_t *unstopped; /* a bit for each token, all but the stop tokens; NULL: reply_least is 0 */
     struct sampling sampling;
     void *sampling_parts[3]; /* what it points to */
     bool logprobs;

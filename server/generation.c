@@ -192,6 +192,7 @@ static const struct parameter parameters[] = { /* those without a function: stru
     INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
     INTEGER("n_predict", -1, 1e9, max_tokens,
             "Another name of max_tokens; -1: as many as the context holds."),
+    INTEGER("min_tokens", 0, 1e9, min_tokens, "Tokens before which the model cannot stop."),
     INTEGER("n", 1, CHOICES_OF_ONE_PROMPT_MAX, n, "Choices for each prompt."),
     FLOAT("temperature", 0, 2, sampling.temperature,
           "How freely tokens are chosen; 0 always takes the most likely one."),
@@ -387,6 +388,7 @@ struct session_request generation_session(const struct generation *generation, s
     const struct model *model = generation->service->model;
     struct session_request session = {
         .max_tokens = (size_t)generation->max_tokens,
+        .min_tokens = (size_t)generation->min_tokens,
         .stop_tokens =
             generation->stop_tokens != NULL ? generation->stop_tokens : model->stop_tokens,
         .stop_token_count =

@@ -34,6 +34,7 @@ struct generation {
     const struct service *service;
     const char *model; /* NULL: not named */
     int64_t max_tokens;
+    int64_t min_tokens;
     int64_t n;
     int64_t draft_tokens;
     bool stream;

@@ -47,6 +47,15 @@ def test_tokens_and_timings_are_told_when_asked_for(demo):
     assert counts == sorted(counts) and counts[-1] == 80
 
 
+def test_a_reply_has_at_least_min_tokens(demo):
+    stopped = demo.complete(prompt=PROMPT, max_tokens=900, temperature=0, return_tokens=True)["choices"][0]["tokens"]
+    longer = demo.complete(prompt=PROMPT, max_tokens=900, temperature=0, return_tokens=True,
+                           min_tokens=len(stopped) + 20)["choices"][0]["tokens"]
+    assert len(longer) >= len(stopped) + 20 and longer[:len(stopped)] == stopped
+    choice = demo.complete(prompt=PROMPT, max_tokens=40, min_tokens=30, guided_choice=["a fox"])["choices"][0]
+    assert choice["text"] == "a fox" and choice["finish_reason"] == "stop"
+
+
 def test_stop_token_ids_end_the_reply(demo):
     tokens = demo.complete(**GREEDY, return_tokens=True)["choices"][0]["tokens"]
     stop = tokens[10]
