@@ -48,6 +48,17 @@ static bool add_aliases(cJSON *object, const struct service *service) {
     return array != NULL;
 }
 
+/* What it can do: llama-server's name for it. And why it cannot chat. */
+static bool add_capabilities(cJSON *object, const struct model *model) {
+    cJSON *list = cJSON_AddArrayToObject(object, "capabilities");
+    bool fine = cJSON_AddItemToArray(list, cJSON_CreateString("completion"));
+    if (model->chat_template != NULL) {
+        return fine && cJSON_AddItemToArray(list, cJSON_CreateString("chat"));
+    }
+    return fine && cJSON_AddStringToObject(object, "chat_template_error",
+                                           model->chat_template_error.text) != NULL;
+}
+
 /* Fills `object` with the model; false when memory is out. max_model_len is vLLM's name for what
  * prompt and reply may have together; of a model that is not loaded it is not known. */
 static bool describe_model(cJSON *object, const struct service *service) {
@@ -60,7 +71,8 @@ static bool describe_model(cJSON *object, const struct service *service) {
            (service->engine == NULL ||
             (cJSON_AddNumberToObject(object, "max_model_len",
                                      (double)engine_context_length(service->engine)) &&
-             add_meta(object, service) && add_settings(object, service)));
+             add_capabilities(object, service->model) && add_meta(object, service) &&
+             add_settings(object, service)));
 }
 
 static void respond(struct http_exchange *exchange, cJSON *root, bool complete) {

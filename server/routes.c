@@ -15,6 +15,7 @@
 
 /* clang-format off */
 static const struct route routes[] = {
+    {"GET", "/", api_page, ACCESS_FREE, NULL, NULL, NULL, false},
     {"GET", "/health", api_health, ACCESS_FREE,
      "Whether the server can serve, and how busy it is.", NULL, "Health", false},
     {"GET", "/ready", api_ready, ACCESS_FREE,
@@ -82,7 +83,7 @@ const struct route *routes_all(size_t *count) {
 /* What follows the route's path, or NULL if it does not match. */
 static const char *match_path(const char *of_route, const char *path) {
     size_t length = strlen(of_route);
-    bool below = of_route[length - 1] == '/';
+    bool below = length > 1 && of_route[length - 1] == '/';
     if (strncmp(path, of_route, length) != 0 || (path[length] != '\0') != below) {
         return NULL;
     }

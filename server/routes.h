@@ -12,7 +12,7 @@
 
 struct route {
     const char *method; /* GET answers HEAD, too: MHD leaves the body out */
-    const char *path;   /* one that ends in '/' matches all below it */
+    const char *path;   /* one that ends in '/' matches all below it, but "/" only itself */
     void (*handler)(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
     enum access_need need; /* what computes is refused while the server drains */
@@ -59,6 +59,7 @@ void api_responses_kept(struct http_exchange *exchange, const struct service *se
 void api_tokenize(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_detokenize(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
+void api_page(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_metrics(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_openapi(struct http_exchange *exchange, const struct service *service, const char *rest);
 void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest);

@@ -108,7 +108,7 @@ def test_unknown_names_are_ignored(demo):
 
 
 @pytest.mark.parametrize("method, path, status, allow", [
-    ("GET", "/", 404, None),
+    ("POST", "/", 405, {"GET", "HEAD"}),
     ("GET", "/v1/completions/x", 404, None),
     ("POST", "/v2/completions", 404, None),
     ("GET", "/v1/models/nobody", 404, None),
