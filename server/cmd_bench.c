@@ -89,7 +89,7 @@ static const struct operand operands[] = {
      "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
 };
 
-static const struct command_line command_line = {
+const struct command_line bench_command_line = {
     .command = "bench",
     .description = "Times prompts and decoding of a model, and sets decoding against the read\n"
                    "bandwidth that the same threads reach on the same weights.",
@@ -527,7 +527,7 @@ static void print_json(const struct bench *bench) {
 int cmd_bench(int argc, char **argv) {
     struct bench_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&bench_command_line, argc, argv, &options, &status)) {
         return status;
     }
     status = EXIT_SUCCESS;
@@ -539,6 +539,6 @@ int cmd_bench(int argc, char **argv) {
         status = options_report("bench", &err);
     }
     close_bench(&bench);
-    options_free(&command_line, &options);
+    options_free(&bench_command_line, &options);
     return status;
 }

@@ -37,7 +37,7 @@ static const struct operand operands[] = {
      "the configuration to check, otherwise $QUERN_CONFIG"},
 };
 
-static const struct command_line command_line = {
+const struct command_line config_command_line = {
     .command = "config",
     .description = "Checks a configuration and the QUERN_... variables of the environment as quern "
                    "serve\nwould read them, or prints all settings.",
@@ -110,7 +110,7 @@ static int print(const char *format) {
 int cmd_config(int argc, char **argv) {
     struct config_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&config_command_line, argc, argv, &options, &status)) {
         return status;
     }
     if (strcmp(options.action, "check") == 0) {

@@ -41,7 +41,7 @@ static const struct option options_table[] = {
              "in .dot) its source"},
 };
 
-static const struct command_line command_line = {
+const struct command_line inspect_command_line = {
     .command = "inspect",
     .description = "Prints the files, inputs, outputs and operators of a model, what each pass of\n"
                    "the importer changed, the plan, and the memory it needs. For a model that\n"
@@ -108,7 +108,7 @@ static bool draw(const struct plan *plan, const char *path, struct error *err) {
 int cmd_inspect(int argc, char **argv) {
     struct inspect_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&inspect_command_line, argc, argv, &options, &status)) {
         return status;
     }
     if (options.operators) {

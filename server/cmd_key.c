@@ -22,7 +22,7 @@ static const struct operand operands[] = {
      "the file of the setting api-keys; the key's line is added to it"},
 };
 
-static const struct command_line command_line = {
+const struct command_line key_command_line = {
     .command = "key",
     .description = "Makes an API key and prints it, once: the file has only its digest. Without "
                    "FILE, the\nline that belongs there is printed, too.",
@@ -50,7 +50,7 @@ int cmd_key(int argc, char **argv) {
     struct key_options options = {0};
     struct error err = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&key_command_line, argc, argv, &options, &status)) {
         return status;
     }
     if (!api_key_name_is_good(options.name)) {

@@ -66,7 +66,7 @@ static const struct operand operands[] = {
      "folder with an ONNX model, or the ONNX file in it"},
 };
 
-static const struct command_line command_line = {
+const struct command_line logits_command_line = {
     .command = "logits",
     .description = "Runs a prompt, then feeds tokens one at a time, and writes to FILE the logits\n"
                    "of the prompt's rows and of each token fed. Prints one line of JSON: rows,\n"
@@ -203,7 +203,7 @@ static void print_result(const struct logits_run *run) {
 int cmd_logits(int argc, char **argv) {
     struct logits_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&logits_command_line, argc, argv, &options, &status)) {
         return status;
     }
     struct error err = {0};
@@ -221,6 +221,6 @@ int cmd_logits(int argc, char **argv) {
     timeline_close(&run.timeline);
     decoder_close(&run.decoder);
     model_close(run.model);
-    options_free(&command_line, &options);
+    options_free(&logits_command_line, &options);
     return status;
 }

@@ -37,7 +37,7 @@ static const struct operand operands[] = {
      "folder with an ONNX model, or the ONNX file in it"},
 };
 
-static const struct command_line command_line = {
+const struct command_line pack_command_line = {
     .command = "pack",
     .description = "Packs the weights of a model into the form in which they are computed with, "
                    "and\nwrites it to the cache directory, where serve, run and bench find it. A "
@@ -83,7 +83,7 @@ static bool pack(const struct pack_options *options, const struct plan *plan,
 int cmd_pack(int argc, char **argv) {
     struct pack_options options = {.cache = {.on = true}};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&pack_command_line, argc, argv, &options, &status)) {
         return status;
     }
     struct error err = {0};

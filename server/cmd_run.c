@@ -81,7 +81,7 @@ static const struct operand operands[] = {
      "text to continue; without it, what is typed, or all of standard input"},
 };
 
-static const struct command_line command_line = {
+const struct command_line run_command_line = {
     .command = "run",
     .description =
         "Talks with a model. At a terminal it reads messages and answers them (/help says more).\n"
@@ -197,7 +197,7 @@ static bool run(struct run_options *options, struct speaker *speaker, int *statu
 int cmd_run(int argc, char **argv) {
     struct run_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&run_command_line, argc, argv, &options, &status)) {
         return status;
     }
     struct error err = {0};
@@ -208,6 +208,6 @@ int cmd_run(int argc, char **argv) {
         status = options_report("run", &err);
     }
     speaker_close(speaker);
-    options_free(&command_line, &options);
+    options_free(&run_command_line, &options);
     return status;
 }

@@ -20,7 +20,7 @@ static const struct operand operands[] = {
      "folder with a chat_template.jinja or tokenizer_config.json; without it, the demo model"},
 };
 
-static const struct command_line command_line = {
+const struct command_line template_command_line = {
     .command = "template",
     .description =
         "Reads one JSON object a line from standard input and answers each with one line:\n"
@@ -64,7 +64,7 @@ static void answer_line(void *context, const char *line, size_t length) {
 int cmd_template(int argc, char **argv) {
     struct template_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&template_command_line, argc, argv, &options, &status)) {
         return status;
     }
     struct error err = {0};

@@ -20,7 +20,7 @@ static const struct operand operands[] = {
      "folder with a tokenizer.json; without it, the embedded demo model"},
 };
 
-static const struct command_line command_line = {
+const struct command_line tokenize_command_line = {
     .command = "tokenize",
     .description =
         "Reads one JSON object a line from standard input and answers each with one line:\n"
@@ -130,7 +130,7 @@ static void answer_line(void *context, const char *line, size_t length) {
 int cmd_tokenize(int argc, char **argv) {
     struct tokenize_options options = {0};
     int status;
-    if (!options_start(&command_line, argc, argv, &options, &status)) {
+    if (!options_start(&tokenize_command_line, argc, argv, &options, &status)) {
         return status;
     }
     struct error err = {0};

@@ -3,7 +3,23 @@
 #ifndef QUERN_SERVER_COMMANDS_H
 #define QUERN_SERVER_COMMANDS_H
 
+#include "server/options.h"
+
+#include <stddef.h>
+
+struct command {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv);
+    const struct command_line *line;
+};
+
+/* All of them, in the order in which help lists them. */
+extern const struct command commands[];
+extern const size_t command_count;
+
 int cmd_bench(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_key(int argc, char **argv);
@@ -13,5 +29,18 @@ int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_template(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+
+/* What each takes. */
+extern const struct command_line bench_command_line;
+extern const struct command_line completion_command_line;
+extern const struct command_line config_command_line;
+extern const struct command_line inspect_command_line;
+extern const struct command_line key_command_line;
+extern const struct command_line logits_command_line;
+extern const struct command_line pack_command_line;
+extern const struct command_line run_command_line;
+extern const struct command_line serve_command_line;
+extern const struct command_line template_command_line;
+extern const struct command_line tokenize_command_line;
 
 #endif

@@ -1,4 +1,4 @@
-/* quern: one program, its sub-commands in one table. */
+/* quern: one program, its sub-commands in one table (commands.c). */
 #include "server/commands.h"
 #include "server/exit_status.h"
 #include "server/options.h"
@@ -8,30 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv);
-} commands[] = {
-    {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve},
-    {"run", "talk with a model at the terminal, or continue a text in a pipe", cmd_run},
-    {"inspect", "say what a model folder holds, the plan it becomes, or why it cannot run",
-     cmd_inspect},
-    {"pack", "write the pack file of a model, from which the others start in no time", cmd_pack},
-    {"bench", "measure how fast a model runs on this machine", cmd_bench},
-    {"logits", "write the logits of a prompt to a file, for comparisons", cmd_logits},
-    {"template", "make prompts of conversations, one JSON line each", cmd_template},
-    {"key", "make an API key", cmd_key},
-    {"config", "check a configuration, or print all settings", cmd_config},
-    {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize},
-};
-
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
-
 static void print_help(FILE *out) {
     fprintf(out, "quern %s: a local inference daemon for ONNX language models\n\n", QUERN_VERSION);
     fprintf(out, "usage: quern COMMAND [arguments]\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+    for (size_t i = 0; i < command_count; i++) {
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(out, "\n'quern COMMAND --help' says what a command takes.\n");
@@ -39,7 +19,7 @@ static void print_help(FILE *out) {
 
 static int report_unknown(const char *word) {
     struct suggestion suggestion = {.word = word};
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+    for (size_t i = 0; i < command_count; i++) {
         suggestion_offer(&suggestion, commands[i].name);
     }
     fprintf(stderr, "quern: there is no command \"%.80s\"", word);
@@ -65,7 +45,7 @@ int main(int argc, char **argv) {
         printf("quern %s\n", QUERN_VERSION);
         return EXIT_SUCCESS;
     }
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+    for (size_t i = 0; i < command_count; i++) {
         if (strcmp(word, commands[i].name) == 0) {
             return commands[i].run(argc - 1, argv + 1);
         }

@@ -26,10 +26,54 @@ expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
-for command in serve run inspect pack bench logits template tokenize key config; do
+for command in serve run inspect pack bench logits template tokenize key config completion; do
     expect 0 "usage: quern $command" "$command" --help
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
+
+# ---- completion ----
+for shell in bash zsh fish; do
+    "$quern" completion $shell >"$scratch/complete.$shell" || fail "completion $shell: status $?"
+done
+expect 2 'one of bash, zsh, fish, not "tcsh"' completion tcsh
+cat >"$scratch/complete" <<'END'
+source "$1"
+COMP_WORDS=("${@:2}") COMP_CWORD=$(($# - 2))
+_quern
+printf '%s ' "${COMPREPLY[@]}"
+END
+# completes SHELL EXPECTED WORD...: that is what the shell offers for the last word.
+completes() {
+    shell=$1 want=$2
+    shift 2
+    case $shell in
+    bash) got=$(bash "$scratch/complete" "$scratch/complete.bash" "$@" 2>&1) ;;
+    fish)
+        # shellcheck disable=SC2016 # fish expands it
+        got=$(fish --no-config -c 'source $argv[1]; complete -C "$argv[2]"' "$scratch/complete.fish" "$*" |
+            cut -f 1 | tr '\n' ' ')
+        ;;
+    esac
+    [ "$got" = "$want" ] || fail "$shell completes \"$*\" with \"$got\", not \"$want\""
+}
+mkdir "$scratch/model folder"
+for shell in bash fish; do
+    completes $shell 'pack ' quern pa
+    completes $shell '--mode ' quern run --mo
+    completes $shell 'chat text ' quern run --mode ''
+done
+completes bash "$scratch/model folder " quern run "$scratch/mod"
+completes bash ' ' quern run --seed ''
+cat >"$scratch/complete" <<'END'
+_describe() { print -r -- ${(P)4} }
+_arguments() { print -rl -- "$@" }
+compdef() { }
+source $1
+words=(quern run --mo) CURRENT=3
+_quern
+END
+zsh -f "$scratch/complete" "$scratch/complete.zsh" >"$scratch/said" 2>&1 || fail "zsh: $(cat "$scratch/said")"
+grep -q -e '^--mode\[.*\]:MODE:(chat text)$' "$scratch/said" || fail "zsh: $(cat "$scratch/said")"
 
 # ---- inspect ----
 expect 0 'select_rows' inspect
