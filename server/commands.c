@@ -13,6 +13,7 @@ const struct command commands[] = {
      &logits_command_line},
     {"template", "make prompts of conversations, one JSON line each", cmd_template,
      &template_command_line},
+    {"top", "show what a daemon does: sessions, speeds, pages", cmd_top, &top_command_line},
     {"key", "make an API key", cmd_key, &key_command_line},
     {"config", "check a configuration, or print all settings", cmd_config, &config_command_line},
     {"tokenize", "turn text into token ids and back, one JSON line each", cmd_tokenize,

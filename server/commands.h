@@ -29,6 +29,7 @@ int cmd_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_template(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
 /* What each takes. */
 extern const struct command_line bench_command_line;
@@ -42,5 +43,6 @@ extern const struct command_line run_command_line;
 extern const struct command_line serve_command_line;
 extern const struct command_line template_command_line;
 extern const struct command_line tokenize_command_line;
+extern const struct command_line top_command_line;
 
 #endif

@@ -1,0 +1,146 @@
+#include "server/http_fetch.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    ANSWER_BYTES_MAX = 16 << 20,
+    PATIENCE_S = 5,
+    HOST_BYTES = 256,
+};
+
+/* ---- Connecting ---- */
+
+static int connect_to(const struct sockaddr *address, socklen_t length) {
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    int connection = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection < 0) {
+        return -1;
+    }
+    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(connection, address, length) != 0) {
+        int reason = errno;
+        close(connection);
+        errno = reason;
+        return -1;
+    }
+    return connection;
+}
+
+static int connect_file(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return connect_to((const struct sockaddr *)&address, sizeof address);
+}
+
+/* "HOST:PORT" or "[HOST]:PORT". */
+static int connect_host(const char *text, struct error *err) {
+    const char *colon = strrchr(text, ':');
+    char host[HOST_BYTES];
+    size_t length = colon != NULL ? (size_t)(colon - text) : 0;
+    bool bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
+    if (length == 0 || length >= sizeof host) {
+        error_set(err, ERROR_INVALID, "\"%.100s\" is no address: HOST:PORT or unix:/PATH", text);
+        return -1;
+    }
+    snprintf(host, sizeof host, "%.*s", (int)(bracketed ? length - 2 : length), text + bracketed);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int failure = getaddrinfo(host, colon + 1, &hints, &found);
+    if (failure != 0) {
+        error_set(err, ERROR_IO, "\"%.100s\" is not known: %s", text, gai_strerror(failure));
+        return -1;
+    }
+    int connection = -1;
+    for (struct addrinfo *at = found; at != NULL && connection < 0; at = at->ai_next) {
+        connection = connect_to(at->ai_addr, at->ai_addrlen);
+    }
+    freeaddrinfo(found);
+    return connection;
+}
+
+static bool open_connection(int *connection, const char *address, struct error *err) {
+    static const char file[] = "unix:";
+    bool is_file = strncmp(address, file, sizeof file - 1) == 0;
+    err->code = ERROR_NONE;
+    *connection = is_file ? connect_file(address + sizeof file - 1) : connect_host(address, err);
+    if (*connection < 0 && err->code == ERROR_NONE) {
+        error_set(err, ERROR_IO, "no connection to %.100s: %s", address, strerror(errno));
+    }
+    return *connection >= 0;
+}
+
+/* ---- Asking ---- */
+
+static bool send_request(int connection, const struct http_fetch *fetch, struct error *err) {
+    char request[1024];
+    bool has_key = fetch->key != NULL;
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n%s%s%s\r\n", fetch->path,
+                          has_key ? "Authorization: Bearer " : "", has_key ? fetch->key : "",
+                          has_key ? "\r\n" : "");
+    return ((size_t)length < sizeof request &&
+            send(connection, request, (size_t)length, MSG_NOSIGNAL) == length) ||
+           error_set(err, ERROR_IO, "the request cannot be sent to %.100s", fetch->address);
+}
+
+static bool receive(int connection, const struct http_fetch *fetch, struct text_buffer *answer,
+                    struct error *err) {
+    char piece[16 << 10];
+    ssize_t length;
+    while ((length = recv(connection, piece, sizeof piece, 0)) > 0) {
+        if (answer->length > ANSWER_BYTES_MAX) {
+            return error_set(err, ERROR_TOO_LARGE, "%.100s does not end its answer",
+                             fetch->address);
+        }
+        if (!text_buffer_append(answer, piece, (size_t)length)) {
+            return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for an answer");
+        }
+    }
+    return (length == 0 && text_buffer_append(answer, "", 1)) ||
+           error_set(err, ERROR_IO, "no answer from %.100s: %s", fetch->address, strerror(errno));
+}
+
+/* Takes the body out of an answer that ends with a zero byte. */
+static bool take_body(const struct http_fetch *fetch, const struct text_buffer *answer,
+                      struct text_buffer *body, struct error *err) {
+    const char *end = answer->length > 0 ? strstr(answer->bytes, "\r\n\r\n") : NULL;
+    unsigned status = 0;
+    if (end == NULL || sscanf(answer->bytes, "HTTP/%*u.%*u %u", &status) != 1) {
+        return error_set(err, ERROR_BAD_FILE, "%.100s does not speak HTTP, or only with TLS",
+                         fetch->address);
+    }
+    if (status != 200) {
+        return error_set(err, ERROR_IO, "%.100s answers %s with %u%s", fetch->address, fetch->path,
+                         status, status == 401 ? ": it wants an API key" : "");
+    }
+    end += strlen("\r\n\r\n");
+    size_t length = answer->length - 1 - (size_t)(end - answer->bytes);
+    bool kept = text_buffer_append(body, end, length) && text_buffer_append(body, "", 1);
+    body->length -= kept;
+    return kept || error_set(err, ERROR_OUT_OF_MEMORY, "no memory for an answer");
+}
+
+bool http_fetch(const struct http_fetch *fetch, struct text_buffer *body, struct error *err) {
+    struct text_buffer answer = {0};
+    int connection;
+    if (!open_connection(&connection, fetch->address, err)) {
+        return false;
+    }
+    bool fetched = send_request(connection, fetch, err) &&
+                   receive(connection, fetch, &answer, err) && take_body(fetch, &answer, body, err);
+    close(connection);
+    text_buffer_deinit(&answer);
+    return fetched;
+}
