@@ -116,9 +116,9 @@ static void *engine_main(void *argument) {
     struct session *inbox = NULL;
     while (ok && take_inbox(engine, busy, &inbox)) {
         add_in_order(engine, inbox);
-        turns_take(engine->options.turns);
+        bool others_wait = turns_take(engine->options.turns);
         no_allocations_begin();
-        struct scheduler_outcome outcome = scheduler_step(engine->scheduler);
+        struct scheduler_outcome outcome = scheduler_step(engine->scheduler, others_wait);
         no_allocations_end();
         turns_give(engine->options.turns);
         busy = outcome.ran;

@@ -454,7 +454,7 @@ static size_t add_drafts(struct scheduler *scheduler, size_t decoding, size_t le
 }
 
 /* Decodes first, then prompts share what is left. */
-static void share_rows(struct scheduler *scheduler) {
+static void share_rows(struct scheduler *scheduler, bool others_wait) {
     size_t left = scheduler->decoder->rows_max;
     size_t decoding = 0;
     for (struct session *s = scheduler->running.first; s != NULL; s = s->next) {
@@ -468,7 +468,7 @@ static void share_rows(struct scheduler *scheduler) {
         }
     }
     left -= add_drafts(scheduler, decoding, left);
-    if (decoding > 0 && left > PROMPT_ROWS_BESIDE_DECODES) {
+    if ((decoding > 0 || others_wait) && left > PROMPT_ROWS_BESIDE_DECODES) {
         left = PROMPT_ROWS_BESIDE_DECODES;
     }
     size_t scores_left = SCORE_ROWS;
@@ -696,12 +696,12 @@ static void publish(struct scheduler *scheduler) {
                  kv_cache_pages_total(cache) - kv_cache_pages_free(cache) - held);
 }
 
-struct scheduler_outcome scheduler_step(struct scheduler *scheduler) {
+struct scheduler_outcome scheduler_step(struct scheduler *scheduler, bool others_wait) {
     uint64_t began_ns = scheduler->now_ns = measures_now();
     drop_released(scheduler, &scheduler->running);
     drop_released(scheduler, &scheduler->waiting);
     admit(scheduler);
-    share_rows(scheduler);
+    share_rows(scheduler, others_wait);
     reserve_pages(scheduler);
     size_t count = list_rows(scheduler);
     if (count > 0) {

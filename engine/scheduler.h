@@ -58,7 +58,9 @@ struct scheduler_outcome {
                  releases */
     bool delivered; /* some reader has something new */
 };
-struct scheduler_outcome scheduler_step(struct scheduler *scheduler);
+
+/* With `others_wait`, for the next turn on the processors, the step is short as if a session decoded. */
+struct scheduler_outcome scheduler_step(struct scheduler *scheduler, bool others_wait);
 
 /* Any thread; the numbers are of the last step. */
 void scheduler_get_status(const struct scheduler *scheduler, struct engine_status *status);

@@ -31,16 +31,18 @@ void turns_close(struct turns *turns) {
     }
 }
 
-void turns_take(struct turns *turns) {
+bool turns_take(struct turns *turns) {
     if (turns == NULL) {
-        return;
+        return false;
     }
     pthread_mutex_lock(&turns->mutex);
     uint64_t number = turns->drawn++;
+    bool waits = turns->called != number;
     while (turns->called != number) {
         pthread_cond_wait(&turns->changed, &turns->mutex);
     }
     pthread_mutex_unlock(&turns->mutex);
+    return waits;
 }
 
 void turns_give(struct turns *turns) {

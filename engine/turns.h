@@ -18,8 +18,10 @@ struct turns;
 bool turns_open(struct turns **out, struct error *err);
 void turns_close(struct turns *turns); /* nobody waits, or has the turn */
 
-/* Waits for the turn, and gives it to whoever has waited longest. Of NULL, always at once. */
-void turns_take(struct turns *turns);
+/* Waits for the turn; true if it had to, because somebody else computes, too. Of NULL, there is nobody. */
+bool turns_take(struct turns *turns);
+
+/* Gives the turn to whoever has waited longest. */
 void turns_give(struct turns *turns);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { ROUNDS = 2000, ENGINES = 3 };
@@ -39,4 +40,40 @@ Test(turns, steps_of_several_engines_never_overlap) {
     cr_assert_eq(stage.steps, ROUNDS * ENGINES);
     cr_assert_eq(stage.together, 0, "%d steps were not alone", stage.together);
     turns_close(stage.turns);
+}
+
+struct waiting {
+    struct turns *turns;
+    bool waited;
+};
+
+static void *take_and_give(void *argument) {
+    struct waiting *waiting = argument;
+    waiting->waited = turns_take(waiting->turns);
+    turns_give(waiting->turns);
+    return NULL;
+}
+
+Test(turns, who_computes_alone_never_waits_and_who_does_not_is_told) {
+    struct waiting waiting = {.waited = false};
+    struct error err = {0};
+    cr_assert(turns_open(&waiting.turns, &err), "%s", err.text);
+    cr_assert_not(turns_take(NULL));
+    for (int i = 0; i < ROUNDS; i++) {
+        cr_assert_not(turns_take(waiting.turns));
+        turns_give(waiting.turns);
+    }
+    /* The thread may come too late to wait, but not again and again. */
+    for (int i = 0; i < ROUNDS && !waiting.waited; i++) {
+        pthread_t thread;
+        turns_take(waiting.turns);
+        cr_assert_eq(pthread_create(&thread, NULL, take_and_give, &waiting), 0);
+        for (int k = 0; k < i; k++) {
+            sched_yield();
+        }
+        turns_give(waiting.turns);
+        pthread_join(thread, NULL);
+    }
+    cr_assert(waiting.waited);
+    turns_close(waiting.turns);
 }
