@@ -1,16 +1,13 @@
 #include "engine/text/grammar/grammar_gbnf.h"
 
+#include "engine/text/grammar/grammar_reader.h"
 #include "engine/text/tokenizer.h"
 #include "engine/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    DEPTH_MAX = 100, /* of parentheses */
-    REPEATS_MAX = 100000,
-    NAME_TABLE = 1 << 12,
-};
+enum { NAME_TABLE = 1 << 12 };
 
 /* Names by their hash; a rule's name is where it is first met. */
 struct name {
@@ -22,56 +19,43 @@ struct name {
 };
 
 struct parser {
-    struct grammar_builder *builder;
-    const char *text;
-    size_t length;
-    size_t at;
-    size_t depth;
+    struct grammar_reader in;
     struct name *names[NAME_TABLE];
 };
 
 static bool failed(const struct parser *parser) {
-    return grammar_builder_failed(parser->builder);
+    return grammar_builder_failed(parser->in.builder);
 }
 
-static grammar_expression fail(struct parser *parser, size_t at, const char *what) {
+static grammar_expression report(const struct grammar_reader *in, size_t at, const char *what) {
     size_t line = 1;
     size_t column = 1; /* in bytes, as editors and compilers count */
-    for (size_t i = 0; i < at && i < parser->length; i++) {
-        bool ends = parser->text[i] == '\n';
+    for (size_t i = 0; i < at && i < in->length; i++) {
+        bool ends = in->text[i] == '\n';
         line += ends;
         column = ends ? 1 : column + 1;
     }
-    return grammar_fail(parser->builder, ERROR_INVALID,
+    return grammar_fail(in->builder, ERROR_INVALID,
                         "the grammar is wrong in line %zu, column %zu: %s, near \"%.*s\"", line,
-                        column, what, parser->length - at < 30 ? (int)(parser->length - at) : 30,
-                        parser->text + at);
+                        column, what, in->length - at < 30 ? (int)(in->length - at) : 30,
+                        in->text + at);
 }
 
-static int peek(const struct parser *parser) {
-    return parser->at < parser->length ? (unsigned char)parser->text[parser->at] : -1;
-}
-
-static bool skip(struct parser *parser, const char *text) {
-    size_t length = strlen(text);
-    if (parser->length - parser->at < length ||
-        memcmp(parser->text + parser->at, text, length) != 0) {
-        return false;
-    }
-    parser->at += length;
-    return true;
+static grammar_expression fail(struct parser *parser, size_t at, const char *what) {
+    return report(&parser->in, at, what);
 }
 
 /* Blanks and comments, and ends of lines if `lines`. */
 static void skip_space(struct parser *parser, bool lines) {
     for (;;) {
-        int c = peek(parser);
+        int c = grammar_peek(&parser->in);
         if (c == '#') {
-            while (peek(parser) >= 0 && peek(parser) != '\n' && peek(parser) != '\r') {
-                parser->at++;
+            while (grammar_peek(&parser->in) >= 0 && grammar_peek(&parser->in) != '\n' &&
+                   grammar_peek(&parser->in) != '\r') {
+                parser->in.at++;
             }
         } else if (c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'))) {
-            parser->at++;
+            parser->in.at++;
         } else {
             return;
         }
@@ -103,13 +87,13 @@ static struct name *find_name(struct parser *parser, const char *text, size_t le
     }
     struct name *name = calloc(1, sizeof *name);
     if (name == NULL) {
-        grammar_fail(parser->builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+        grammar_fail(parser->in.builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
         return NULL;
     }
     *name = (struct name){
         .text = text,
         .length = length,
-        .rule = grammar_rule_create(parser->builder, text, length),
+        .rule = grammar_rule_create(parser->in.builder, text, length),
         .next = *place,
     };
     *place = name;
@@ -117,15 +101,15 @@ static struct name *find_name(struct parser *parser, const char *text, size_t le
 }
 
 static struct name *read_name(struct parser *parser) {
-    size_t begin = parser->at;
-    while (is_name_character(peek(parser))) {
-        parser->at++;
+    size_t begin = parser->in.at;
+    while (is_name_character(grammar_peek(&parser->in))) {
+        parser->in.at++;
     }
-    if (parser->at == begin) {
+    if (parser->in.at == begin) {
         fail(parser, begin, "a name was expected");
         return NULL;
     }
-    return find_name(parser, parser->text + begin, parser->at - begin);
+    return find_name(parser, parser->in.text + begin, parser->in.at - begin);
 }
 
 static void free_names(struct parser *parser) {
@@ -140,30 +124,12 @@ static void free_names(struct parser *parser) {
 
 /* ---- Characters ---- */
 
-static uint32_t read_digits(struct parser *parser, size_t digits) {
-    uint32_t code = 0;
-    for (size_t i = 0; i < digits; i++) {
-        int c = peek(parser);
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                           : -1;
-        if (digit < 0) {
-            fail(parser, parser->at, "hexadecimal digits are missing");
-            return 0;
-        }
-        code = code << 4 | (uint32_t)digit;
-        parser->at++;
-    }
-    return code;
-}
-
 /* Behind a backslash. */
 static uint32_t read_escape(struct parser *parser) {
-    size_t begin = parser->at;
-    int c = peek(parser);
+    size_t begin = parser->in.at;
+    int c = grammar_peek(&parser->in);
     uint32_t code = (uint32_t)c;
-    parser->at += c >= 0;
+    parser->in.at += c >= 0;
     switch (c) {
     case 'n':
         return '\n';
@@ -172,10 +138,10 @@ static uint32_t read_escape(struct parser *parser) {
     case 't':
         return '\t';
     case 'x':
-        return read_digits(parser, 2);
+        return grammar_read_digits(&parser->in, 2);
     case 'u':
     case 'U':
-        code = read_digits(parser, c == 'u' ? 4 : 8);
+        code = grammar_read_digits(&parser->in, c == 'u' ? 4 : 8);
         break;
     case '\\':
     case '"':
@@ -198,34 +164,25 @@ static uint32_t read_escape(struct parser *parser) {
 }
 
 static uint32_t read_character(struct parser *parser) {
-    if (skip(parser, "\\")) {
-        return read_escape(parser);
-    }
-    size_t width = utf8_character(parser->text + parser->at, parser->length - parser->at);
-    if (width == 0) {
-        fail(parser, parser->at, "the text is not UTF-8");
-        return 0;
-    }
-    uint32_t code = utf8_decode(parser->text + parser->at, width);
-    parser->at += width;
-    return code;
+    return grammar_skip(&parser->in, "\\") ? read_escape(parser)
+                                           : grammar_read_character(&parser->in);
 }
 
 /* Behind the quotation mark. */
 static grammar_expression read_literal(struct parser *parser, size_t begin) {
     struct text_buffer literal = {0};
     bool room = text_buffer_append(&literal, "", 0);
-    while (room && !skip(parser, "\"") && !failed(parser)) {
+    while (room && !grammar_skip(&parser->in, "\"") && !failed(parser)) {
         char bytes[4];
-        if (peek(parser) < 0 || peek(parser) == '\n') {
+        if (grammar_peek(&parser->in) < 0 || grammar_peek(&parser->in) == '\n') {
             fail(parser, begin, "a text does not end");
         } else {
             room = text_buffer_append(&literal, bytes, utf8_encode(read_character(parser), bytes));
         }
     }
     grammar_expression expression =
-        room ? grammar_text(parser->builder, literal.bytes, literal.length)
-             : grammar_fail(parser->builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+        room ? grammar_text(parser->in.builder, literal.bytes, literal.length)
+             : grammar_fail(parser->in.builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     text_buffer_deinit(&literal);
     return expression;
 }
@@ -252,15 +209,15 @@ static bool add_range(struct class *class, uint32_t first, uint32_t last) {
 }
 
 static bool read_range(struct parser *parser, struct class *class, size_t begin) {
-    if (peek(parser) < 0 || peek(parser) == '\n') {
+    if (grammar_peek(&parser->in) < 0 || grammar_peek(&parser->in) == '\n') {
         fail(parser, begin, "a class of characters does not end");
         return true;
     }
     uint32_t first = read_character(parser);
     uint32_t last = first;
-    if (peek(parser) == '-' && parser->at + 1 < parser->length &&
-        parser->text[parser->at + 1] != ']') {
-        parser->at++;
+    if (grammar_peek(&parser->in) == '-' && parser->in.at + 1 < parser->in.length &&
+        parser->in.text[parser->in.at + 1] != ']') {
+        parser->in.at++;
         last = read_character(parser);
     }
     if (last < first) {
@@ -272,18 +229,18 @@ static bool read_range(struct parser *parser, struct class *class, size_t begin)
 /* Behind the bracket. */
 static grammar_expression read_class(struct parser *parser, size_t begin) {
     struct class class = {0};
-    bool negated = skip(parser, "^");
+    bool negated = grammar_skip(&parser->in, "^");
     bool room = add_range(&class, 1, 0); /* an empty one */
-    while (room && !skip(parser, "]") && !failed(parser)) {
+    while (room && !grammar_skip(&parser->in, "]") && !failed(parser)) {
         room = read_range(parser, &class, begin);
     }
     grammar_expression expression = 0;
     if (!room) {
-        grammar_fail(parser->builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+        grammar_fail(parser->in.builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     } else if (!failed(parser)) {
         size_t count = code_ranges_join(class.ranges, class.count);
         count = negated ? code_ranges_complement(class.ranges, count) : count;
-        expression = grammar_characters(parser->builder, class.ranges, count);
+        expression = grammar_characters(parser->in.builder, class.ranges, count);
     }
     free(class.ranges);
     return expression;
@@ -295,33 +252,34 @@ static grammar_expression read_alternation(struct parser *parser, bool nested);
 
 static grammar_expression read_reference(struct parser *parser) {
     const struct name *name = read_name(parser);
-    return name != NULL ? grammar_reference(parser->builder, name->rule) : 0;
+    return name != NULL ? grammar_reference(parser->in.builder, name->rule) : 0;
 }
 
 static grammar_expression read_group(struct parser *parser, size_t begin) {
-    if (++parser->depth > DEPTH_MAX) {
+    if (++parser->in.depth > GRAMMAR_GROUPS_MAX) {
         return fail(parser, begin, "parentheses nest too deeply");
     }
     skip_space(parser, true);
     grammar_expression group = read_alternation(parser, true);
-    parser->depth--;
+    parser->in.depth--;
     skip_space(parser, true);
-    return skip(parser, ")") || failed(parser) ? group
-                                               : fail(parser, begin, "a parenthesis is not closed");
+    return grammar_skip(&parser->in, ")") || failed(parser)
+               ? group
+               : fail(parser, begin, "a parenthesis is not closed");
 }
 
 /* False where no element begins. */
 static bool read_element(struct parser *parser, grammar_expression *element) {
-    size_t begin = parser->at;
-    int c = peek(parser);
-    if (skip(parser, "\"")) {
+    size_t begin = parser->in.at;
+    int c = grammar_peek(&parser->in);
+    if (grammar_skip(&parser->in, "\"")) {
         *element = read_literal(parser, begin);
-    } else if (skip(parser, "[")) {
+    } else if (grammar_skip(&parser->in, "[")) {
         *element = read_class(parser, begin);
-    } else if (skip(parser, "(")) {
+    } else if (grammar_skip(&parser->in, "(")) {
         *element = read_group(parser, begin);
-    } else if (skip(parser, ".")) {
-        *element = grammar_characters(parser->builder, &(struct code_range){0, CODE_LAST}, 1);
+    } else if (grammar_skip(&parser->in, ".")) {
+        *element = grammar_characters(parser->in.builder, &(struct code_range){0, CODE_LAST}, 1);
     } else if (is_name_character(c)) {
         *element = read_reference(parser);
     } else if (c == '<' || c == '!') {
@@ -332,56 +290,42 @@ static bool read_element(struct parser *parser, grammar_expression *element) {
     return true;
 }
 
-static bool read_number(struct parser *parser, uint32_t *number) {
-    size_t begin = parser->at;
-    *number = 0;
-    while (peek(parser) >= '0' && peek(parser) <= '9') {
-        *number = *number * 10 + (uint32_t)(peek(parser) - '0');
-        parser->at++;
-        if (*number > REPEATS_MAX) {
-            fail(parser, begin, "something is repeated more than 100000 times");
-            return false;
-        }
-    }
-    return parser->at > begin;
-}
-
 /* Behind the brace. */
 static void read_bounds(struct parser *parser, uint32_t *least, uint32_t *most) {
-    size_t begin = parser->at;
+    size_t begin = parser->in.at;
     skip_space(parser, false);
-    bool has_least = read_number(parser, least);
+    bool has_least = grammar_read_number(&parser->in, least);
     *most = *least;
     skip_space(parser, false);
-    if (skip(parser, ",")) {
+    if (grammar_skip(&parser->in, ",")) {
         skip_space(parser, false);
-        *most = read_number(parser, most) ? *most : GRAMMAR_UNBOUNDED;
+        *most = grammar_read_number(&parser->in, most) ? *most : GRAMMAR_UNBOUNDED;
         skip_space(parser, false);
     } else if (!has_least) {
         fail(parser, begin, "a number of repetitions was expected");
     }
-    if (!skip(parser, "}") || *least > *most) {
+    if (!grammar_skip(&parser->in, "}") || *least > *most) {
         fail(parser, begin, "the bounds of a repetition are wrong");
     }
 }
 
 static grammar_expression read_repeated(struct parser *parser, grammar_expression element) {
-    for (bool nested = parser->depth > 0; !failed(parser);) {
+    for (bool nested = parser->in.depth > 0; !failed(parser);) {
         uint32_t least = 0;
         uint32_t most = GRAMMAR_UNBOUNDED;
-        size_t before = parser->at;
+        size_t before = parser->in.at;
         skip_space(parser, nested);
-        if (skip(parser, "+")) {
+        if (grammar_skip(&parser->in, "+")) {
             least = 1;
-        } else if (skip(parser, "?")) {
+        } else if (grammar_skip(&parser->in, "?")) {
             most = 1;
-        } else if (skip(parser, "{")) {
+        } else if (grammar_skip(&parser->in, "{")) {
             read_bounds(parser, &least, &most);
-        } else if (!skip(parser, "*")) {
-            parser->at = before;
+        } else if (!grammar_skip(&parser->in, "*")) {
+            parser->in.at = before;
             return element;
         }
-        element = grammar_repeat(parser->builder, element, least, most);
+        element = grammar_repeat(parser->in.builder, element, least, most);
     }
     return element;
 }
@@ -391,34 +335,34 @@ static grammar_expression read_sequence(struct parser *parser, bool nested) {
     grammar_expression element;
     skip_space(parser, nested);
     while (!failed(parser) && read_element(parser, &element)) {
-        grammar_parts_add(parser->builder, &parts, read_repeated(parser, element));
+        grammar_parts_add(parser->in.builder, &parts, read_repeated(parser, element));
         skip_space(parser, nested);
     }
     grammar_expression sequence =
-        failed(parser) ? 0 : grammar_sequence(parser->builder, parts.items, parts.count);
+        failed(parser) ? 0 : grammar_sequence(parser->in.builder, parts.items, parts.count);
     free(parts.items);
     return sequence;
 }
 
 /* An alternative may begin on the next line. */
 static bool skip_bar(struct parser *parser) {
-    size_t before = parser->at;
+    size_t before = parser->in.at;
     skip_space(parser, true);
-    if (skip(parser, "|")) {
+    if (grammar_skip(&parser->in, "|")) {
         skip_space(parser, true);
         return true;
     }
-    parser->at = before;
+    parser->in.at = before;
     return false;
 }
 
 static grammar_expression read_alternation(struct parser *parser, bool nested) {
     struct grammar_parts parts = {0};
     do {
-        grammar_parts_add(parser->builder, &parts, read_sequence(parser, nested));
+        grammar_parts_add(parser->in.builder, &parts, read_sequence(parser, nested));
     } while (!failed(parser) && skip_bar(parser));
     grammar_expression choice =
-        failed(parser) ? 0 : grammar_choice(parser->builder, parts.items, parts.count);
+        failed(parser) ? 0 : grammar_choice(parser->in.builder, parts.items, parts.count);
     free(parts.items);
     return choice;
 }
@@ -426,10 +370,10 @@ static grammar_expression read_alternation(struct parser *parser, bool nested) {
 /* ---- Rules ---- */
 
 static void read_rule(struct parser *parser) {
-    size_t begin = parser->at;
+    size_t begin = parser->in.at;
     struct name *name = read_name(parser);
     skip_space(parser, false);
-    if (name == NULL || !skip(parser, "::=")) {
+    if (name == NULL || !grammar_skip(&parser->in, "::=")) {
         fail(parser, begin, "a rule was expected: name ::= ...");
         return;
     }
@@ -439,10 +383,11 @@ static void read_rule(struct parser *parser) {
     }
     name->defined = true;
     skip_space(parser, true);
-    grammar_rule_define(parser->builder, name->rule, read_alternation(parser, false));
+    grammar_rule_define(parser->in.builder, name->rule, read_alternation(parser, false));
     skip_space(parser, false);
-    if (peek(parser) >= 0 && peek(parser) != '\n' && peek(parser) != '\r') {
-        fail(parser, parser->at, "the rule should have ended here");
+    if (grammar_peek(&parser->in) >= 0 && grammar_peek(&parser->in) != '\n' &&
+        grammar_peek(&parser->in) != '\r') {
+        fail(parser, parser->in.at, "the rule should have ended here");
     }
 }
 
@@ -451,9 +396,10 @@ grammar_expression grammar_gbnf(struct grammar_builder *builder, const char *tex
     if (parser == NULL) {
         return grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     }
-    *parser = (struct parser){.builder = builder, .text = text, .length = length};
+    parser->in =
+        (struct grammar_reader){.builder = builder, .text = text, .length = length, .fail = report};
     skip_space(parser, true);
-    while (peek(parser) >= 0 && !failed(parser)) {
+    while (grammar_peek(&parser->in) >= 0 && !failed(parser)) {
         read_rule(parser);
         skip_space(parser, true);
     }

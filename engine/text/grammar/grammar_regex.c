@@ -1,47 +1,31 @@
 #include "engine/text/grammar/grammar_regex.h"
 
-#include "engine/text/utf8.h"
+#include "engine/text/grammar/grammar_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    DEPTH_MAX = 100,        /* of groups */
     CLASS_RANGES_MAX = 512, /* of one [...] */
-    REPEATS_MAX = 100000,
 };
 
 struct parser {
-    struct grammar_builder *builder;
+    struct grammar_reader in;
     const struct grammar_regex_style *style;
-    const char *text;
-    size_t length;
-    size_t at;
-    size_t depth;
 };
 
-static grammar_expression fail(struct parser *parser, size_t at, const char *what) {
-    return grammar_fail(parser->builder, ERROR_INVALID,
+static grammar_expression report(const struct grammar_reader *in, size_t at, const char *what) {
+    return grammar_fail(in->builder, ERROR_INVALID,
                         "the regular expression \"%.*s\" cannot be used: at byte %zu, %s",
-                        parser->length < 100 ? (int)parser->length : 100, parser->text, at, what);
+                        in->length < 100 ? (int)in->length : 100, in->text, at, what);
+}
+
+static grammar_expression fail(struct parser *parser, size_t at, const char *what) {
+    return report(&parser->in, at, what);
 }
 
 static bool failed(const struct parser *parser) {
-    return grammar_builder_failed(parser->builder);
-}
-
-static int peek(const struct parser *parser) {
-    return parser->at < parser->length ? (unsigned char)parser->text[parser->at] : -1;
-}
-
-static bool skip(struct parser *parser, const char *text) {
-    size_t length = strlen(text);
-    if (parser->at > parser->length || parser->length - parser->at < length ||
-        memcmp(parser->text + parser->at, text, length) != 0) {
-        return false;
-    }
-    parser->at += length;
-    return true;
+    return grammar_builder_failed(parser->in.builder);
 }
 
 /* ---- Characters ---- */
@@ -58,7 +42,7 @@ struct character_class {
 static void add_range(struct parser *parser, struct character_class *class, uint32_t first,
                       uint32_t last) {
     if (class->least_count == CLASS_RANGES_MAX || class->most_count == CLASS_RANGES_MAX) {
-        fail(parser, parser->at, "a class has too many ranges");
+        fail(parser, parser->in.at, "a class has too many ranges");
         return;
     }
     class->least[class->least_count++] = (struct code_range){first, last};
@@ -105,7 +89,7 @@ static void add_shorthand(struct parser *parser, struct character_class *class,
     struct code_range least[20];
     struct code_range most[20];
     if (class->least_count + 20 > CLASS_RANGES_MAX || class->most_count + 20 > CLASS_RANGES_MAX) {
-        fail(parser, parser->at, "a class has too many ranges");
+        fail(parser, parser->in.at, "a class has too many ranges");
         return;
     }
     size_t least_count = append_ranges(least, 0, shorthand->ranges, 6);
@@ -136,44 +120,23 @@ static const struct shorthand *find_shorthand(int letter) {
     return NULL;
 }
 
-static int hexadecimal_digit(int c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 static bool is_letter(int c) {
     return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
-static uint32_t read_digits(struct parser *parser, size_t digits) {
-    uint32_t code = 0;
-    for (size_t i = 0; i < digits; i++) {
-        int digit = hexadecimal_digit(peek(parser));
-        if (digit < 0) {
-            fail(parser, parser->at, "hexadecimal digits are missing");
-            return 0;
-        }
-        code = code << 4 | (uint32_t)digit;
-        parser->at++;
-    }
-    return code;
-}
-
 /* \u1234, \u{12345}, or two halves of a character: \ud83d\ude00 */
 static uint32_t read_unicode(struct parser *parser) {
-    size_t begin = parser->at;
+    size_t begin = parser->in.at;
     uint32_t code = 0;
-    if (skip(parser, "{")) {
+    if (grammar_skip(&parser->in, "{")) {
         do {
-            code = code << 4 | read_digits(parser, 1);
-        } while (peek(parser) != '}' && code <= CODE_LAST && !failed(parser));
-        parser->at++;
+            code = code << 4 | grammar_read_digits(&parser->in, 1);
+        } while (grammar_peek(&parser->in) != '}' && code <= CODE_LAST && !failed(parser));
+        parser->in.at++;
     } else {
-        code = read_digits(parser, 4);
-        if (code >= 0xD800 && code <= 0xDBFF && skip(parser, "\\u")) {
-            uint32_t low = read_digits(parser, 4);
+        code = grammar_read_digits(&parser->in, 4);
+        if (code >= 0xD800 && code <= 0xDBFF && grammar_skip(&parser->in, "\\u")) {
+            uint32_t low = grammar_read_digits(&parser->in, 4);
             bool pair = low >= 0xDC00 && low <= 0xDFFF;
             code = pair ? 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00) : CODE_LAST + 1;
         }
@@ -189,27 +152,27 @@ static uint32_t read_unicode(struct parser *parser) {
 static uint32_t read_escape(struct parser *parser, bool in_class) {
     static const char letters[] = "tnvfr";
     static const char controls[] = "\t\n\v\f\r";
-    size_t begin = parser->at;
-    int c = peek(parser);
+    size_t begin = parser->in.at;
+    int c = grammar_peek(&parser->in);
     const char *letter = c > 0 ? strchr(letters, c) : NULL;
-    parser->at++;
+    parser->in.at++;
     if (letter != NULL) {
         return (uint32_t)controls[letter - letters];
     }
     if (c == 'x') {
-        return read_digits(parser, 2);
+        return grammar_read_digits(&parser->in, 2);
     }
     if (c == 'u') {
         return read_unicode(parser);
     }
-    if (c == '0' && (peek(parser) < '0' || peek(parser) > '9')) {
+    if (c == '0' && (grammar_peek(&parser->in) < '0' || grammar_peek(&parser->in) > '9')) {
         return 0;
     }
     if (c == 'b' && in_class) {
         return '\b';
     }
-    if (c == 'c' && is_letter(peek(parser))) {
-        return (uint32_t)parser->text[parser->at++] & 0x1F;
+    if (c == 'c' && is_letter(grammar_peek(&parser->in))) {
+        return (uint32_t)parser->in.text[parser->in.at++] & 0x1F;
     }
     if (c < 0) {
         fail(parser, begin, "a backslash is the last character");
@@ -225,17 +188,6 @@ static uint32_t read_escape(struct parser *parser, bool in_class) {
     return (uint32_t)c;
 }
 
-static uint32_t read_character(struct parser *parser) {
-    size_t width = utf8_character(parser->text + parser->at, parser->length - parser->at);
-    if (width == 0) {
-        fail(parser, parser->at, "the text is not UTF-8");
-        return 0;
-    }
-    uint32_t code = utf8_decode(parser->text + parser->at, width);
-    parser->at += width;
-    return code;
-}
-
 static grammar_expression make_characters(struct parser *parser, struct code_range *ranges,
                                           size_t count) {
     if (failed(parser)) {
@@ -243,8 +195,9 @@ static grammar_expression make_characters(struct parser *parser, struct code_ran
     }
     count = code_ranges_join(ranges, count);
     return parser->style->characters != NULL
-               ? parser->style->characters(parser->builder, ranges, count, parser->style->context)
-               : grammar_characters(parser->builder, ranges, count);
+               ? parser->style->characters(parser->in.builder, ranges, count,
+                                           parser->style->context)
+               : grammar_characters(parser->in.builder, ranges, count);
 }
 
 static grammar_expression make_character(struct parser *parser, uint32_t code) {
@@ -260,7 +213,7 @@ static grammar_expression make_dot(struct parser *parser) {
 
 static grammar_expression make_anything(struct parser *parser) {
     struct code_range range = {0, CODE_LAST};
-    return grammar_repeat(parser->builder, make_characters(parser, &range, 1), 0,
+    return grammar_repeat(parser->in.builder, make_characters(parser, &range, 1), 0,
                           GRAMMAR_UNBOUNDED);
 }
 
@@ -268,38 +221,39 @@ static grammar_expression make_anything(struct parser *parser) {
 
 /* One character of a class, or a shorthand, which is added at once. */
 static bool read_class_item(struct parser *parser, struct character_class *class, uint32_t *code) {
-    if (peek(parser) != '\\') {
-        *code = read_character(parser);
+    if (grammar_peek(&parser->in) != '\\') {
+        *code = grammar_read_character(&parser->in);
         return true;
     }
-    parser->at++;
-    const struct shorthand *shorthand = find_shorthand(peek(parser));
+    parser->in.at++;
+    const struct shorthand *shorthand = find_shorthand(grammar_peek(&parser->in));
     if (shorthand == NULL) {
         *code = read_escape(parser, true);
         return true;
     }
-    bool negated = peek(parser) < 'a';
-    parser->at++;
+    bool negated = grammar_peek(&parser->in) < 'a';
+    parser->in.at++;
     add_shorthand(parser, class, shorthand, negated);
     return false;
 }
 
 static void read_class_items(struct parser *parser, struct character_class *class, size_t begin) {
     /* In Python, a ] that comes first is one of the class; in JavaScript the class is empty. */
-    if (peek(parser) == ']') {
-        fail(parser, parser->at, "a class is empty; write \\] for a bracket");
+    if (grammar_peek(&parser->in) == ']') {
+        fail(parser, parser->in.at, "a class is empty; write \\] for a bracket");
     }
-    while (!skip(parser, "]") && !failed(parser)) {
+    while (!grammar_skip(&parser->in, "]") && !failed(parser)) {
         uint32_t first;
-        size_t at = parser->at;
-        if (peek(parser) < 0) {
+        size_t at = parser->in.at;
+        if (grammar_peek(&parser->in) < 0) {
             fail(parser, begin, "a class does not end");
         } else if (read_class_item(parser, class, &first)) {
             uint32_t last = first;
-            bool range = peek(parser) == '-' && parser->at + 1 < parser->length &&
-                         parser->text[parser->at + 1] != ']';
+            bool range = grammar_peek(&parser->in) == '-' &&
+                         parser->in.at + 1 < parser->in.length &&
+                         parser->in.text[parser->in.at + 1] != ']';
             if (range) {
-                parser->at++;
+                parser->in.at++;
                 if (!read_class_item(parser, class, &last) || last < first) {
                     fail(parser, at, "a range of characters has no order");
                 }
@@ -312,9 +266,9 @@ static void read_class_items(struct parser *parser, struct character_class *clas
 static grammar_expression read_class(struct parser *parser, size_t begin) {
     struct character_class *class = calloc(1, sizeof *class);
     if (class == NULL) {
-        return grammar_fail(parser->builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+        return grammar_fail(parser->in.builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     }
-    bool negated = skip(parser, "^");
+    bool negated = grammar_skip(&parser->in, "^");
     read_class_items(parser, class, begin);
     grammar_expression expression = 0;
     if (!failed(parser) && negated) {
@@ -336,38 +290,39 @@ static grammar_expression read_class(struct parser *parser, size_t begin) {
 static grammar_expression read_alternation(struct parser *parser);
 
 static grammar_expression read_group(struct parser *parser, size_t begin) {
-    if (skip(parser, "?")) {
-        bool named =
-            skip(parser, "P<") || (peek(parser) == '<' && parser->at + 1 < parser->length &&
-                                   parser->text[parser->at + 1] != '=' &&
-                                   parser->text[parser->at + 1] != '!' && skip(parser, "<"));
-        while (named && peek(parser) >= 0 && peek(parser) != '>') {
-            parser->at++;
+    if (grammar_skip(&parser->in, "?")) {
+        bool named = grammar_skip(&parser->in, "P<") ||
+                     (grammar_peek(&parser->in) == '<' && parser->in.at + 1 < parser->in.length &&
+                      parser->in.text[parser->in.at + 1] != '=' &&
+                      parser->in.text[parser->in.at + 1] != '!' && grammar_skip(&parser->in, "<"));
+        while (named && grammar_peek(&parser->in) >= 0 && grammar_peek(&parser->in) != '>') {
+            parser->in.at++;
         }
-        if (!(named ? skip(parser, ">") : skip(parser, ":"))) {
+        if (!(named ? grammar_skip(&parser->in, ">") : grammar_skip(&parser->in, ":"))) {
             return fail(parser, begin, "look-around, flags and other (?...) are not supported");
         }
     }
-    if (++parser->depth > DEPTH_MAX) {
+    if (++parser->in.depth > GRAMMAR_GROUPS_MAX) {
         return fail(parser, begin, "groups nest too deeply");
     }
     grammar_expression group = read_alternation(parser);
-    parser->depth--;
-    return skip(parser, ")") || failed(parser) ? group
-                                               : fail(parser, begin, "a group does not end");
+    parser->in.depth--;
+    return grammar_skip(&parser->in, ")") || failed(parser)
+               ? group
+               : fail(parser, begin, "a group does not end");
 }
 
 static grammar_expression read_escaped_atom(struct parser *parser) {
-    const struct shorthand *shorthand = find_shorthand(peek(parser));
+    const struct shorthand *shorthand = find_shorthand(grammar_peek(&parser->in));
     if (shorthand == NULL) {
         return make_character(parser, read_escape(parser, false));
     }
     struct character_class *class = calloc(1, sizeof *class);
     if (class == NULL) {
-        return grammar_fail(parser->builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+        return grammar_fail(parser->in.builder, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     }
-    bool negated = peek(parser) < 'a';
-    parser->at++;
+    bool negated = grammar_peek(&parser->in) < 'a';
+    parser->in.at++;
     add_shorthand(parser, class, shorthand, negated);
     grammar_expression expression = make_characters(parser, class->least, class->least_count);
     free(class);
@@ -375,19 +330,19 @@ static grammar_expression read_escaped_atom(struct parser *parser) {
 }
 
 static grammar_expression read_atom(struct parser *parser) {
-    size_t begin = parser->at;
-    switch (peek(parser)) {
+    size_t begin = parser->in.at;
+    switch (grammar_peek(&parser->in)) {
     case '(':
-        parser->at++;
+        parser->in.at++;
         return read_group(parser, begin);
     case '[':
-        parser->at++;
+        parser->in.at++;
         return read_class(parser, begin);
     case '.':
-        parser->at++;
+        parser->in.at++;
         return make_dot(parser);
     case '\\':
-        parser->at++;
+        parser->in.at++;
         return read_escaped_atom(parser);
     case '^':
     case '$':
@@ -398,53 +353,39 @@ static grammar_expression read_atom(struct parser *parser) {
     case '?':
         return fail(parser, begin, "there is nothing to repeat");
     default:
-        return make_character(parser, read_character(parser));
+        return make_character(parser, grammar_read_character(&parser->in));
     }
 }
 
 /* ---- Repetition ---- */
 
-static bool read_number(struct parser *parser, uint32_t *number) {
-    size_t begin = parser->at;
-    *number = 0;
-    while (peek(parser) >= '0' && peek(parser) <= '9') {
-        *number = *number * 10 + (uint32_t)(peek(parser) - '0');
-        parser->at++;
-        if (*number > REPEATS_MAX) {
-            fail(parser, begin, "something is repeated more than 100000 times");
-            return false;
-        }
-    }
-    return parser->at > begin;
-}
-
 /* {2}, {2,} or {2,5}; anything else in braces is text. */
 static bool read_braces(struct parser *parser, uint32_t *least, uint32_t *most) {
-    size_t begin = parser->at;
-    if (skip(parser, "{") && read_number(parser, least)) {
+    size_t begin = parser->in.at;
+    if (grammar_skip(&parser->in, "{") && grammar_read_number(&parser->in, least)) {
         *most = *least;
-        if (skip(parser, ",") && !read_number(parser, most)) {
+        if (grammar_skip(&parser->in, ",") && !grammar_read_number(&parser->in, most)) {
             *most = GRAMMAR_UNBOUNDED;
         }
-        if (skip(parser, "}")) {
+        if (grammar_skip(&parser->in, "}")) {
             return true;
         }
     }
-    parser->at = begin;
+    parser->in.at = begin;
     return false;
 }
 
 static bool read_quantifier(struct parser *parser, uint32_t *least, uint32_t *most) {
     *least = 0;
     *most = GRAMMAR_UNBOUNDED;
-    if (skip(parser, "*")) {
+    if (grammar_skip(&parser->in, "*")) {
         return true;
     }
-    if (skip(parser, "+")) {
+    if (grammar_skip(&parser->in, "+")) {
         *least = 1;
         return true;
     }
-    if (skip(parser, "?")) {
+    if (grammar_skip(&parser->in, "?")) {
         *most = 1;
         return true;
     }
@@ -455,54 +396,55 @@ static grammar_expression read_repeated(struct parser *parser) {
     uint32_t least;
     uint32_t most;
     grammar_expression atom = read_atom(parser);
-    size_t at = parser->at;
+    size_t at = parser->in.at;
     if (failed(parser) || !read_quantifier(parser, &least, &most)) {
         return atom;
     }
     if (least > most) {
         return fail(parser, at, "a repetition has its bounds in the wrong order");
     }
-    if (!skip(parser, "?") && peek(parser) == '+') {
-        return fail(parser, parser->at, "possessive repetition is not supported");
+    if (!grammar_skip(&parser->in, "?") && grammar_peek(&parser->in) == '+') {
+        return fail(parser, parser->in.at, "possessive repetition is not supported");
     }
     uint32_t again;
-    size_t behind = parser->at;
+    size_t behind = parser->in.at;
     if (read_quantifier(parser, &again, &again)) {
         return fail(parser, behind, "there is nothing to repeat");
     }
-    return grammar_repeat(parser->builder, atom, least, most);
+    return grammar_repeat(parser->in.builder, atom, least, most);
 }
 
 /* ---- Sequences and alternations ---- */
 
 static bool at_end_of_alternative(const struct parser *parser) {
-    return peek(parser) < 0 || peek(parser) == '|' || peek(parser) == ')';
+    return grammar_peek(&parser->in) < 0 || grammar_peek(&parser->in) == '|' ||
+           grammar_peek(&parser->in) == ')';
 }
 
 /* At the top, an alternative without an anchor may have anything before or behind it, if the style is
  * to search. */
 static grammar_expression read_sequence(struct parser *parser) {
     struct grammar_parts parts = {0};
-    const bool top = parser->depth == 0;
+    const bool top = parser->in.depth == 0;
     const bool search = parser->style->search && top;
-    if (!(top && skip(parser, "^")) && search) {
-        grammar_parts_add(parser->builder, &parts, make_anything(parser));
+    if (!(top && grammar_skip(&parser->in, "^")) && search) {
+        grammar_parts_add(parser->in.builder, &parts, make_anything(parser));
     }
     bool anchored = false;
     while (!at_end_of_alternative(parser) && !failed(parser)) {
-        size_t begin = parser->at;
-        anchored = top && skip(parser, "$");
+        size_t begin = parser->in.at;
+        anchored = top && grammar_skip(&parser->in, "$");
         if (anchored && !at_end_of_alternative(parser)) {
             fail(parser, begin, "$ is supported only where an alternative of the whole ends");
         } else if (!anchored) {
-            grammar_parts_add(parser->builder, &parts, read_repeated(parser));
+            grammar_parts_add(parser->in.builder, &parts, read_repeated(parser));
         }
     }
     if (search && !anchored) {
-        grammar_parts_add(parser->builder, &parts, make_anything(parser));
+        grammar_parts_add(parser->in.builder, &parts, make_anything(parser));
     }
     grammar_expression sequence =
-        failed(parser) ? 0 : grammar_sequence(parser->builder, parts.items, parts.count);
+        failed(parser) ? 0 : grammar_sequence(parser->in.builder, parts.items, parts.count);
     free(parts.items);
     return sequence;
 }
@@ -510,22 +452,24 @@ static grammar_expression read_sequence(struct parser *parser) {
 static grammar_expression read_alternation(struct parser *parser) {
     struct grammar_parts parts = {0};
     do {
-        grammar_parts_add(parser->builder, &parts, read_sequence(parser));
-    } while (skip(parser, "|") && !failed(parser));
+        grammar_parts_add(parser->in.builder, &parts, read_sequence(parser));
+    } while (grammar_skip(&parser->in, "|") && !failed(parser));
     grammar_expression choice = failed(parser) ? 0
                                 : parts.count == 1
                                     ? parts.items[0]
-                                    : grammar_choice(parser->builder, parts.items, parts.count);
+                                    : grammar_choice(parser->in.builder, parts.items, parts.count);
     free(parts.items);
     return choice;
 }
 
 grammar_expression grammar_regex(struct grammar_builder *builder, const char *pattern,
                                  size_t length, const struct grammar_regex_style *style) {
-    struct parser parser = {.builder = builder, .style = style, .text = pattern, .length = length};
+    struct parser parser = {
+        .in = {.builder = builder, .text = pattern, .length = length, .fail = report},
+        .style = style};
     grammar_expression expression = read_alternation(&parser);
-    if (!failed(&parser) && parser.at < length) {
-        return fail(&parser, parser.at, "a parenthesis closes nothing");
+    if (!failed(&parser) && parser.in.at < length) {
+        return fail(&parser, parser.in.at, "a parenthesis closes nothing");
     }
     return expression;
 }
