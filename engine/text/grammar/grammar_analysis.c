@@ -1,9 +1,10 @@
 #include "engine/text/grammar/grammar_expressions.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* Steps of the search for costs: expressions times rounds. */
-enum { ANALYSIS_STEPS_MAX = 1 << 26 };
+/* Steps of the search for costs: expressions and parts times rounds; some 100 ms. */
+enum { ANALYSIS_STEPS_MAX = 1 << 24 };
 
 /* ---- Costs ---- */
 
@@ -57,54 +58,136 @@ static uint32_t cost_of(const struct grammar_builder *builder,
         return expression->least == 0 ? 0
                                       : multiply_cost(builder->costs[parts[0]], expression->least);
     case EXPRESSION_RULE:
-        return builder->rules[expression->first].cost;
+        return builder->costs[builder->rules[expression->first].definition];
     }
     return COST_NONE;
 }
 
-/* One round: expressions in the order in which they were made, which is parts first; then what that
- * means for the rules. */
-static bool lower_costs(struct grammar_builder *builder) {
-    bool lowered = false;
-    for (size_t i = 0; i < builder->expression_count; i++) {
-        builder->costs[i] = cost_of(builder, &builder->expressions[i]);
+/* Can something match that is not empty? */
+static bool may_be_more(const struct grammar_builder *builder, size_t index) {
+    const struct expression *expression = &builder->expressions[index];
+    const grammar_expression *parts = builder->parts + expression->first;
+    if (builder->costs[index] == COST_NONE) {
+        return false;
     }
-    for (size_t i = builder->rule_count; i-- > 0;) {
-        struct rule *rule = &builder->rules[i];
-        uint32_t cost =
-            rule->definition != NOT_DEFINED ? builder->costs[rule->definition] : COST_NONE;
-        lowered = lowered || cost < rule->cost;
-        rule->cost = cost;
+    switch (expression->kind) {
+    case EXPRESSION_TEXT:
+    case EXPRESSION_CHARACTERS:
+        return expression->count > 0;
+    case EXPRESSION_REPEAT:
+        return expression->most > 0 && builder->more[parts[0]];
+    case EXPRESSION_RULE:
+        return builder->more[builder->rules[expression->first].definition];
+    case EXPRESSION_SEQUENCE:
+    case EXPRESSION_CHOICE:
+        break;
     }
-    return lowered;
-}
-
-/* Costs fall from round to round, to the least that satisfies all rules. */
-static bool find_costs(struct grammar_builder *builder, struct error *err) {
-    for (size_t i = 0; i < builder->rule_count; i++) {
-        builder->rules[i].cost = COST_NONE;
-    }
-    size_t steps = 0;
-    while (lower_costs(builder)) {
-        steps += builder->expression_count;
-        if (steps > ANALYSIS_STEPS_MAX) {
-            return error_set(err, ERROR_TOO_LARGE,
-                             "the grammar's %zu rules depend on each other over too many others",
-                             builder->rule_count);
+    for (size_t i = 0; i < expression->count; i++) {
+        if (builder->more[parts[i]]) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
-
-/* ---- Rules that begin with themselves ---- */
-
-enum mark { UNSEEN, OPEN, DONE };
 
 struct frame {
     grammar_expression expression;
     uint32_t next; /* of its parts */
     bool over;     /* a part that needs a byte has come */
 };
+
+static bool next_part(const struct grammar_builder *builder, struct frame *frame,
+                      grammar_expression *part) {
+    const struct expression *expression = &builder->expressions[frame->expression];
+    if (expression->kind == EXPRESSION_TEXT || expression->kind == EXPRESSION_CHARACTERS) {
+        return false;
+    }
+    if (expression->kind == EXPRESSION_RULE) {
+        *part = builder->rules[expression->first].definition;
+        return frame->next++ == 0;
+    }
+    if (frame->next == expression->count) {
+        return false;
+    }
+    *part = builder->parts[expression->first + frame->next++];
+    return true;
+}
+
+/* All expressions below one, parts first; but where rules come back to themselves, that cannot be. */
+static void order_from(const struct grammar_builder *builder, grammar_expression root, bool *seen,
+                       struct frame *stack, grammar_expression *order, size_t *ordered) {
+    size_t depth = 0;
+    stack[depth++] = (struct frame){.expression = root};
+    seen[root] = true;
+    while (depth > 0) {
+        grammar_expression part;
+        if (!next_part(builder, &stack[depth - 1], &part)) {
+            order[(*ordered)++] = stack[--depth].expression;
+        } else if (!seen[part]) {
+            seen[part] = true;
+            stack[depth++] = (struct frame){.expression = part};
+        }
+    }
+}
+
+static bool lower_costs(struct grammar_builder *builder, const grammar_expression *order) {
+    bool changed = false;
+    for (size_t i = 0; i < builder->expression_count; i++) {
+        grammar_expression index = order[i];
+        uint32_t cost = cost_of(builder, &builder->expressions[index]);
+        changed = changed || cost != builder->costs[index];
+        builder->costs[index] = cost;
+        bool more = may_be_more(builder, index);
+        changed = changed || more != builder->more[index];
+        builder->more[index] = more;
+    }
+    return changed;
+}
+
+/* Costs fall from round to round, to the least that satisfies all rules. Rules that do not come back to
+ * themselves take one round. */
+static bool find_costs(struct grammar_builder *builder, const grammar_expression *order,
+                       struct error *err) {
+    size_t steps = 0;
+    memset(builder->costs, 0xFF, builder->expression_count * sizeof *builder->costs);
+    while (lower_costs(builder, order)) {
+        steps += builder->expression_count + builder->part_count;
+        if (steps > ANALYSIS_STEPS_MAX) {
+            return error_set(err, ERROR_TOO_LARGE,
+                             "the grammar's %zu rules depend on each other over too many others",
+                             builder->rule_count);
+        }
+    }
+    for (size_t i = 0; i < builder->rule_count; i++) {
+        struct rule *rule = &builder->rules[i];
+        rule->cost = rule->definition != NOT_DEFINED ? builder->costs[rule->definition] : COST_NONE;
+    }
+    return true;
+}
+
+static bool find_costs_in_order(struct grammar_builder *builder, struct error *err) {
+    size_t count = builder->expression_count;
+    bool *seen = calloc(count, sizeof *seen);
+    struct frame *stack = calloc(count, sizeof *stack);
+    grammar_expression *order = calloc(count, sizeof *order);
+    bool ok = seen != NULL && stack != NULL && order != NULL;
+    size_t ordered = 0;
+    for (size_t i = 0; ok && i < count; i++) {
+        if (!seen[i]) {
+            order_from(builder, (grammar_expression)i, seen, stack, order, &ordered);
+        }
+    }
+    ok = ok ? find_costs(builder, order, err)
+            : error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+    free(seen);
+    free(stack);
+    free(order);
+    return ok;
+}
+
+/* ---- Rules that begin with themselves ---- */
+
+enum mark { UNSEEN, OPEN, DONE };
 
 /* What an expression may begin with, part by part; false when there is nothing more. */
 static bool next_beginning(const struct grammar_builder *builder, struct frame *frame,
@@ -191,7 +274,7 @@ static bool check_defined(const struct grammar_builder *builder, struct error *e
 }
 
 bool grammar_analyze(struct grammar_builder *builder, grammar_expression root, struct error *err) {
-    if (!check_defined(builder, err) || !find_costs(builder, err) ||
+    if (!check_defined(builder, err) || !find_costs_in_order(builder, err) ||
         !check_left_recursion(builder, err)) {
         return false;
     }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     STATES_MAX = 1 << 14,
@@ -47,6 +48,8 @@ struct pair {
 
 /* Everything but the states themselves. */
 struct automaton_memory {
+    void *mapped; /* where all arrays are, those of the automaton too */
+    size_t mapped_bytes;
     struct pair *pairs;
     size_t pair_count;
     struct stack *stacks;
@@ -79,35 +82,45 @@ struct automaton_memory {
 
 /* ---- Lifetime ---- */
 
-static bool open_memory(struct automaton_memory *memory, size_t length) {
-    memory->pairs = calloc(PAIRS_MAX, sizeof *memory->pairs);
-    memory->stacks = calloc(STACKS_MAX, sizeof *memory->stacks);
-    memory->places = calloc(PLACES_MAX, sizeof *memory->places);
-    memory->stage = calloc(STAGE_MAX, sizeof *memory->stage);
-    memory->reached_in = calloc(length, sizeof *memory->reached_in);
-    memory->reached = calloc(length, sizeof *memory->reached);
-    memory->queued = calloc(length, sizeof *memory->queued);
-    memory->queue = calloc(length, sizeof *memory->queue);
-    memory->due = calloc(length, sizeof *memory->due);
-    memory->moved = calloc(STACKS_MAX, sizeof *memory->moved);
-    return memory->pairs != NULL && memory->stacks != NULL && memory->places != NULL &&
-           memory->stage != NULL && memory->reached_in != NULL && memory->reached != NULL &&
-           memory->queued != NULL && memory->queue != NULL && memory->due != NULL &&
-           memory->moved != NULL;
-}
-
-static void close_memory(struct automaton_memory *memory) {
-    free(memory->pairs);
-    free(memory->stacks);
-    free(memory->places);
-    free(memory->stage);
-    free(memory->reached_in);
-    free(memory->reached);
-    free(memory->queued);
-    free(memory->queue);
-    free(memory->due);
-    free(memory->moved);
-    free(memory);
+/* All arrays in one mapping, zeroed: malloc would take memory that was used before, and clear it, which
+ * touches all of it. */
+static bool map_arrays(struct grammar_automaton *automaton) {
+    struct automaton_memory *memory = automaton->memory;
+    const size_t length = automaton->grammar->length;
+    const size_t states = automaton->states_max;
+    const struct {
+        void *array; /* the pointer to it */
+        size_t bytes;
+    } parts[] = {
+        {&automaton->states, states * sizeof *automaton->states},
+        {&automaton->next, states * automaton->grammar->class_count * sizeof *automaton->next},
+        {&memory->pairs, PAIRS_MAX * sizeof *memory->pairs},
+        {&memory->stacks, STACKS_MAX * sizeof *memory->stacks},
+        {&memory->places, PLACES_MAX * sizeof *memory->places},
+        {&memory->stage, STAGE_MAX * sizeof *memory->stage},
+        {&memory->reached_in, length * sizeof *memory->reached_in},
+        {&memory->reached, length * sizeof *memory->reached},
+        {&memory->queued, length * sizeof *memory->queued},
+        {&memory->queue, length * sizeof *memory->queue},
+        {&memory->due, length * sizeof *memory->due},
+        {&memory->moved, STACKS_MAX * sizeof *memory->moved},
+    };
+    enum { ALIGNMENT = 64 };
+    const size_t count = sizeof parts / sizeof *parts;
+    for (size_t i = 0; i < count; i++) {
+        memory->mapped_bytes += (parts[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+    memory->mapped = mmap(NULL, memory->mapped_bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory->mapped == MAP_FAILED) {
+        return false;
+    }
+    char *at = memory->mapped;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(parts[i].array, &at, sizeof at);
+        at += (parts[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+    return true;
 }
 
 /* The dead state and the stack that only leads to the end. */
@@ -133,11 +146,7 @@ bool grammar_automaton_open(struct grammar_automaton **out, struct grammar *gram
         automaton->grammar = grammar_acquire(grammar);
         automaton->memory = memory;
         automaton->states_max = states < STATES_MAX ? states : STATES_MAX;
-        automaton->states = calloc(automaton->states_max, sizeof *automaton->states);
-        automaton->next =
-            calloc(automaton->states_max * grammar->class_count, sizeof *automaton->next);
-        ok = open_memory(memory, grammar->length) && automaton->states != NULL &&
-             automaton->next != NULL;
+        ok = map_arrays(automaton);
     } else {
         free(automaton);
         free(memory);
@@ -156,10 +165,11 @@ void grammar_automaton_close(struct grammar_automaton *automaton) {
     if (automaton == NULL) {
         return;
     }
+    if (automaton->memory->mapped != MAP_FAILED) {
+        munmap(automaton->memory->mapped, automaton->memory->mapped_bytes);
+    }
     grammar_release(automaton->grammar);
-    close_memory(automaton->memory);
-    free(automaton->states);
-    free(automaton->next);
+    free(automaton->memory);
     free(automaton);
 }
 

@@ -30,6 +30,7 @@ void grammar_builder_close(struct grammar_builder *builder) {
     free(builder->text);
     free(builder->rules);
     free(builder->costs);
+    free(builder->more);
     free(builder);
 }
 
@@ -49,6 +50,16 @@ grammar_expression grammar_fail(struct grammar_builder *builder, enum error_code
         error_set(&builder->error, code, "%s", sentence);
     }
     return 0;
+}
+
+bool grammar_builder_work(struct grammar_builder *builder, uint64_t steps) {
+    builder->work += steps;
+    if (builder->work > GRAMMAR_WORK_MAX) {
+        grammar_fail(builder, ERROR_TOO_LARGE,
+                     "what the reply must look like is too complicated: making a grammar of it "
+                     "takes too long");
+    }
+    return !grammar_builder_failed(builder);
 }
 
 /* Makes room for `more` elements of `size` bytes behind `count`. */
@@ -339,8 +350,10 @@ bool grammar_builder_finish(struct grammar_builder *builder, grammar_expression 
         return error_set(err, builder->error.code, "%s", builder->error.text);
     }
     free(builder->costs);
+    free(builder->more);
     builder->costs = calloc(builder->expression_count + 1, sizeof *builder->costs);
-    if (builder->costs == NULL) {
+    builder->more = calloc(builder->expression_count + 1, sizeof *builder->more);
+    if (builder->costs == NULL || builder->more == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     }
     return grammar_analyze(builder, root, err) && grammar_compile(builder, root, out, err);

@@ -36,6 +36,11 @@ grammar_expression grammar_fail(struct grammar_builder *builder, enum error_code
                                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool grammar_builder_failed(const struct grammar_builder *builder);
 
+/* Counts work that is done for the grammar before it is finished, a step being some 10 ns. False, and the
+ * builder fails, when it has become too much: some 100 ms. */
+enum { GRAMMAR_WORK_MAX = 1 << 23 };
+bool grammar_builder_work(struct grammar_builder *builder, uint64_t steps);
+
 /* ---- Expressions ---- */
 
 /* Exactly these bytes, which must be UTF-8. */

@@ -9,7 +9,8 @@ enum {
     UNROLLED_MAX = 16,
     /* A rule of at most so many instructions that refers to no other is written where it is used. */
     INLINED_MAX = 24,
-    SET_PLACES = 1 << 12, /* of the table that finds equal sets again */
+    NOT_EMPTY_DEPTH_MAX = 2048, /* functions call themselves for each level */
+    SET_PLACES = 1 << 12,       /* of the table that finds equal sets again */
 };
 
 struct compiler {
@@ -26,6 +27,7 @@ struct compiler {
     size_t waiting_count;
     bool *
         is_reference; /* [GRAMMAR_INSTRUCTIONS_MAX] the operand is a rule, not yet an instruction */
+    size_t depth;     /* of what is not empty */
     struct error *err;
     bool failed;
 };
@@ -396,8 +398,8 @@ static void write_repeat(struct compiler *compiler, const struct expression *exp
     grammar_expression part = compiler->builder->parts[expression->first];
     uint32_t cost = compiler->builder->costs[part];
     uint32_t least = cost == 0 ? 0 : expression->least;
-    if (expression->most == 0 || cost == COST_NONE || compiler->sizes[part] == 0) {
-        return;
+    if (expression->most == 0 || !compiler->builder->more[part]) {
+        return; /* it can only be empty */
     }
     if (!is_unrolled(compiler->sizes[part], least, expression->most)) {
         write_loop(compiler, part, least, expression->most);
@@ -455,11 +457,6 @@ static void write_expression(struct compiler *compiler, grammar_expression index
 
 /* ---- What is not empty ---- */
 
-/* Can the expression be something else than empty? */
-static bool may_be_more(const struct compiler *compiler, grammar_expression index) {
-    return compiler->sizes[index] > 0 && compiler->builder->costs[index] != COST_NONE;
-}
-
 /* One way to be not empty: the first part that is not, then all that follows. A choice has one part a
  * way. */
 static void write_way(struct compiler *compiler, const struct expression *expression, size_t first,
@@ -477,10 +474,10 @@ static void write_ways(struct compiler *compiler, const struct expression *expre
     uint32_t jumps = UINT32_MAX;
     size_t left = 0;
     for (size_t i = 0; i < expression->count; i++) {
-        left += may_be_more(compiler, parts[i]);
+        left += compiler->builder->more[parts[i]];
     }
     for (size_t i = 0; i < expression->count && !compiler->failed; i++) {
-        if (!may_be_more(compiler, parts[i])) {
+        if (!compiler->builder->more[parts[i]]) {
             continue;
         }
         bool last = --left == 0;
@@ -496,10 +493,19 @@ static void write_ways(struct compiler *compiler, const struct expression *expre
     point_all_here(compiler, jumps);
 }
 
-/* Rules are written in place: they cannot come back to themselves before a byte. */
+/* Rules are written in place: they cannot come back to themselves before a byte. But they may be many,
+ * one within the other. */
 static void write_not_empty(struct compiler *compiler, grammar_expression index, bool tail) {
     struct grammar_builder *builder = compiler->builder;
     const struct expression expression = builder->expressions[index];
+    if (compiler->depth == NOT_EMPTY_DEPTH_MAX) {
+        compiler->failed = true;
+        error_set(compiler->err, ERROR_TOO_LARGE,
+                  "the grammar repeats something that may be empty and nests deeper than %d levels",
+                  NOT_EMPTY_DEPTH_MAX);
+        return;
+    }
+    compiler->depth++;
     if (builder->costs[index] > 0) {
         write_expression(compiler, index, tail);
     } else if (expression.kind == EXPRESSION_RULE) {
@@ -515,6 +521,7 @@ static void write_not_empty(struct compiler *compiler, grammar_expression index,
     } else {
         write_ways(compiler, &expression, tail);
     }
+    compiler->depth--;
 }
 
 /* ---- Sizes ---- */

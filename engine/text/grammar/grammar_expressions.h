@@ -62,11 +62,14 @@ struct grammar_builder {
     size_t rule_count;
     size_t rule_capacity;
     struct error error;
+    uint64_t work;
 
-    uint32_t *costs; /* of the expressions, from grammar_analyze on */
+    /* Of the expressions, from grammar_analyze on. */
+    uint32_t *costs;
+    bool *more; /* can match something that is not empty */
 };
 
-/* Finds the costs; checks that all rules that are used are defined, that none begins with itself, and
+/* Finds the costs, and what can only be empty; checks that all rules that are used are defined, that none begins with itself, and
  * that the root can match something. */
 bool grammar_analyze(struct grammar_builder *builder, grammar_expression root, struct error *err);
 

@@ -9,7 +9,8 @@ enum {
     BORDERS_MAX = 1 << 12,
     CLASSES_MAX = 127, /* each is a character of ASCII while the patterns are run */
     COMBINATIONS_MAX = 1 << 13,
-    PLACES = 1 << 14, /* of the table of combinations */
+    PLACES = 1 << 14,       /* of the table of combinations */
+    OPENING_WORK = 1 << 13, /* what it costs to begin */
 };
 
 /* Where each condition is. */
@@ -43,6 +44,10 @@ static grammar_expression fail(struct intersector *in) {
 
 static bool failed(const struct intersector *in) {
     return grammar_builder_failed(in->builder);
+}
+
+static bool work(struct intersector *in, uint64_t steps) {
+    return grammar_builder_work(in->builder, steps);
 }
 
 static size_t class_count(const struct intersector *in) {
@@ -205,7 +210,9 @@ static bool step(struct intersector *in, struct combination *combination, size_t
     const struct grammar_intersection *intersection = in->intersection;
     for (size_t i = 0; i < intersection->pattern_count; i++) {
         uint32_t *state = &combination->states[i];
+        const uint64_t before = in->automata[i]->work;
         *state = grammar_automaton_step(in->automata[i], *state, (uint8_t) class);
+        work(in, 1 + in->automata[i]->work - before);
         if (*state == AUTOMATON_FULL) {
             fail(in);
         }
@@ -251,7 +258,7 @@ static void find_combinations(struct intersector *in) {
 
 /* Backwards, as most ways lead to later ones. */
 static void find_live(struct intersector *in) {
-    for (bool changed = true; changed;) {
+    for (bool changed = true; changed && work(in, in->count * class_count(in) / 8);) {
         changed = false;
         for (size_t i = in->count; i-- > 0;) {
             bool live = in->live[i] || accepts(in, &in->combinations[i]);
@@ -354,7 +361,7 @@ static grammar_expression run(struct intersector *in) {
         return 0;
     }
     find_live(in);
-    return define_rules(in);
+    return failed(in) ? 0 : define_rules(in);
 }
 
 grammar_expression grammar_intersect(struct grammar_builder *builder,
@@ -367,7 +374,7 @@ grammar_expression grammar_intersect(struct grammar_builder *builder,
     in->builder = builder;
     in->intersection = intersection;
     in->style = style;
-    grammar_expression expression = run(in);
+    grammar_expression expression = work(in, OPENING_WORK) ? run(in) : 0;
     for (size_t i = 0; i < INTERSECTION_PATTERNS_MAX; i++) {
         grammar_automaton_close(in->automata[i]);
     }

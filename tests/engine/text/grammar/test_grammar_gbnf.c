@@ -101,6 +101,33 @@ static char *repeat(const char *begin, const char *unit, size_t times, const cha
     return text;
 }
 
+/* Rules that nest in each other, in parentheses, and may all be empty, within a repetition. */
+static char *nest(size_t rules, size_t parentheses) {
+    char *text = calloc(rules * (2 * parentheses + 40) + 100, 1);
+    char *at = stpcpy(text, "root ::= x0{0,50}\n");
+    for (size_t i = 0; i < rules; i++) {
+        at += sprintf(at, "x%zu ::= ", i);
+        at = memset(at, '(', parentheses);
+        at += parentheses + (size_t)sprintf(at + parentheses, "x%zu", i + 1);
+        at = (char *)memset(at, ')', parentheses) + parentheses;
+        at = stpcpy(at, "\n");
+    }
+    sprintf(at, "x%zu ::= \"a\"*\n", rules);
+    return text;
+}
+
+Test(grammar_gbnf, what_nests_within_rules_is_bounded_too) {
+    struct vocabulary_fixture vocabulary = vocabulary_open(true, NULL, 0);
+    char *few = nest(5, 10);
+    char *many = nest(5000, 90);
+    grammar_release(compile_gbnf(vocabulary.trie, few));
+    struct error err = refuse_gbnf(vocabulary.trie, many);
+    cr_assert_eq(err.code, ERROR_TOO_LARGE, "%s", err.text);
+    free(few);
+    free(many);
+    vocabulary_close(&vocabulary);
+}
+
 Test(grammar_gbnf, what_would_explode_is_refused) {
     struct vocabulary_fixture vocabulary = vocabulary_open(true, NULL, 0);
     char *texts[] = {
