@@ -118,6 +118,9 @@ static const struct {
 
 static void write_alternative(struct schema_compiler *compiler, struct schema_list schemas,
                               struct grammar_parts *parts) {
+    for (size_t i = 0; i < schemas.count; i++) { /* keywords are looked up one by one */
+        schema_reader_work(&compiler->reader, 4 * (size_t)cJSON_GetArraySize(schemas.items[i]));
+    }
     if (schema_has(schemas, "enum") || schema_has(schemas, "const")) {
         grammar_parts_add(compiler->builder, parts, schema_constants(compiler, schemas));
         return;
@@ -136,7 +139,7 @@ static void define_value(struct schema_compiler *compiler, const struct schema_v
     struct grammar_parts parts = {0};
     struct schema_alternatives alternatives =
         schema_reader_expand(&compiler->reader, value->schemas);
-    for (size_t i = 0; i < alternatives.count; i++) {
+    for (size_t i = 0; i < alternatives.count && !grammar_builder_failed(compiler->builder); i++) {
         write_alternative(compiler, alternatives.items[i], &parts);
     }
     grammar_rule_define(compiler->builder, value->rule,

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STEP_WORK = 8 }; /* of the builder's */
+
 /* ---- Keywords ---- */
 
 /* What the value of a keyword must be. What is not in the table says nothing about validity (title,
@@ -170,6 +172,9 @@ static bool fits(enum keyword_kind kind, const cJSON *value) {
 
 static bool check_keywords(struct schema_reader *reader, const cJSON *schema) {
     const cJSON *member;
+    if (!schema_reader_work(reader, (size_t)cJSON_GetArraySize(schema))) {
+        return false;
+    }
     cJSON_ArrayForEach(member, schema) {
         for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
             enum keyword_kind kind = keywords[i].kind;
@@ -203,13 +208,7 @@ void schema_reader_close(struct schema_reader *reader) {
 }
 
 bool schema_reader_work(struct schema_reader *reader, size_t steps) {
-    reader->steps += steps;
-    if (reader->steps > SCHEMA_STEPS_MAX) {
-        grammar_fail(reader->builder, ERROR_TOO_LARGE,
-                     "the schema is too large: it has too many properties or combinations of "
-                     "alternatives");
-    }
-    return !grammar_builder_failed(reader->builder);
+    return grammar_builder_work(reader->builder, STEP_WORK * (uint64_t)steps);
 }
 
 void *schema_reader_allocate(struct schema_reader *reader, size_t count, size_t size) {

@@ -22,8 +22,6 @@
 enum {
     SCHEMA_REFERENCES_MAX = 100,   /* one leading to the next, without a property or item between */
     SCHEMA_ALTERNATIVES_MAX = 512, /* of one value */
-    /* Schemas put into lists, properties and items looked at, all in all: some 50 ms. */
-    SCHEMA_STEPS_MAX = 1 << 18,
 };
 
 struct schema_list {
@@ -41,7 +39,6 @@ struct schema_reader {
     const cJSON *root;
     cJSON *null; /* {"type": "null"}: what `nullable` adds */
     struct arena arena;
-    size_t steps;
     const cJSON
         *open[SCHEMA_REFERENCES_MAX]; /* schemas that are being laid out, each within the last */
     size_t open_count;
@@ -57,7 +54,8 @@ void schema_reader_close(struct schema_reader *reader);
 struct schema_alternatives schema_reader_expand(struct schema_reader *reader,
                                                 struct schema_list schemas);
 
-/* Counts work; false, and the builder fails, when it has become too much. */
+/* Counts schemas put into lists, keywords, properties and items looked at; false, and the builder fails,
+ * when there are too many: a million. */
 bool schema_reader_work(struct schema_reader *reader, size_t steps);
 
 /* Makes the builder fail: the place of `schema`, the keyword, and what is wrong with it. */

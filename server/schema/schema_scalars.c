@@ -123,6 +123,8 @@ static char *print(struct schema_compiler *compiler, const cJSON *value) {
     char *text = cJSON_PrintUnformatted(value);
     if (text == NULL) {
         grammar_fail(compiler->builder, ERROR_OUT_OF_MEMORY, "no memory for a constant");
+    } else {
+        schema_reader_work(&compiler->reader, 1 + strlen(text) / 16);
     }
     return text;
 }
