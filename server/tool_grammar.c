@@ -43,8 +43,8 @@ static bool write_opening(struct text_buffer *opening, const struct tool_format 
 /* ---- The grammar ---- */
 
 /* An object, also where the schema says nothing about that. */
-static grammar_expression build_arguments(struct grammar_builder *builder, const struct tool *tool,
-                                          size_t *steps) {
+static grammar_expression build_arguments(struct grammar_builder *builder,
+                                          const struct tool *tool) {
     if (tool->schema == NULL || tool->schema->child == NULL) {
         return json_schema_any_object(builder);
     }
@@ -54,7 +54,7 @@ static grammar_expression build_arguments(struct grammar_builder *builder, const
         cJSON_Delete(schema);
         return grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for a schema");
     }
-    grammar_expression arguments = json_schema_of_several(builder, schema, steps);
+    grammar_expression arguments = json_schema(builder, schema);
     cJSON_Delete(schema);
     return arguments;
 }
@@ -65,10 +65,9 @@ static grammar_expression build_text(struct grammar_builder *builder, const char
 
 static grammar_expression build(struct grammar_builder *builder, const struct tool_format *format,
                                 struct candidates candidates) {
-    size_t steps = 0;
     if (candidates.count == 1) {
         return GRAMMAR_SEQUENCE(builder, grammar_repeat(builder, GRAMMAR_TEXT(builder, " "), 0, 1),
-                                build_arguments(builder, candidates.tools, &steps));
+                                build_arguments(builder, candidates.tools));
     }
     struct grammar_parts calls = {0};
     for (size_t i = 0; i < candidates.count && !grammar_builder_failed(builder); i++) {
@@ -76,7 +75,7 @@ static grammar_expression build(struct grammar_builder *builder, const struct to
         grammar_parts_add(builder, &calls,
                           GRAMMAR_SEQUENCE(builder, build_text(builder, tool->name),
                                            build_text(builder, format->middle),
-                                           build_arguments(builder, tool, &steps)));
+                                           build_arguments(builder, tool)));
     }
     grammar_expression choice = grammar_choice(builder, calls.items, calls.count);
     free(calls.items);

@@ -148,25 +148,17 @@ static void define_value(struct schema_compiler *compiler, const struct schema_v
 }
 
 grammar_expression json_schema(struct grammar_builder *builder, const cJSON *schema) {
-    size_t steps = 0;
-    return json_schema_of_several(builder, schema, &steps);
-}
-
-grammar_expression json_schema_of_several(struct grammar_builder *builder, const cJSON *schema,
-                                          size_t *steps) {
     struct schema_compiler *compiler = calloc(1, sizeof *compiler);
     if (compiler == NULL) {
         return grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for a schema");
     }
     compiler->builder = builder;
     schema_reader_open(&compiler->reader, builder, schema);
-    compiler->reader.steps = *steps;
     grammar_expression root = schema_value(compiler, (struct schema_list){&schema, 1});
     for (const struct schema_value *value = compiler->oldest;
          value != NULL && !grammar_builder_failed(builder); value = value->next) {
         define_value(compiler, value);
     }
-    *steps = compiler->reader.steps;
     schema_reader_close(&compiler->reader);
     free(compiler);
     return root;

@@ -20,17 +20,11 @@
 #include "engine/text/grammar/grammar_builder.h"
 
 #include <cjson/cJSON.h>
-#include <stddef.h>
 
 /* An error makes the builder fail, with ERROR_UNSUPPORTED or ERROR_INVALID and the place in the schema,
  * or ERROR_TOO_LARGE. A schema that no value satisfies gives an expression that matches nothing. The
  * schema is not needed afterwards. */
 grammar_expression json_schema(struct grammar_builder *builder, const cJSON *schema);
-
-/* One of several in a grammar, which together may take as many steps as one by itself: starts with
- * those that the others took, and adds its own. */
-grammar_expression json_schema_of_several(struct grammar_builder *builder, const cJSON *schema,
-                                          size_t *steps);
 
 /* Any JSON object. */
 grammar_expression json_schema_any_object(struct grammar_builder *builder);
