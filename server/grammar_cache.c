@@ -75,3 +75,25 @@ void grammar_cache_keep(struct grammar_cache *cache, const char *key, size_t len
     cache->bytes += entry->bytes;
     shrink(cache);
 }
+
+static bool build(struct vocabulary_index *index, const struct grammar_source *source,
+                  struct grammar **out, struct error *err) {
+    const struct token_trie *trie = vocabulary_index_trie(index, err);
+    struct grammar_builder *builder;
+    if (trie == NULL || !grammar_builder_open(&builder, trie, err)) {
+        return false;
+    }
+    bool built = grammar_builder_finish(builder, source->build(builder, source->context), out, err);
+    grammar_builder_close(builder);
+    return built;
+}
+
+bool grammar_cache_get(struct grammar_cache *cache, struct vocabulary_index *index,
+                       const struct grammar_source *source, struct grammar **out,
+                       struct error *err) {
+    *out = grammar_cache_find(cache, source->key, source->key_length);
+    if (*out == NULL && build(index, source, out, err)) {
+        grammar_cache_keep(cache, source->key, source->key_length, *out);
+    }
+    return *out != NULL;
+}

@@ -7,8 +7,10 @@
 #ifndef QUERN_SERVER_GRAMMAR_CACHE_H
 #define QUERN_SERVER_GRAMMAR_CACHE_H
 
-#include "engine/text/grammar/grammar.h"
+#include "engine/text/grammar/grammar_builder.h"
+#include "server/vocabulary_index.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Some 1000 schemas of the usual size, or 16 of the greatest. */
@@ -30,5 +32,18 @@ struct grammar *grammar_cache_find(struct grammar_cache *cache, const char *key,
 /* Keeps a grammar that was not found. Where memory is out, it does not. */
 void grammar_cache_keep(struct grammar_cache *cache, const char *key, size_t length,
                         struct grammar *grammar);
+
+/* A grammar that may have to be made: what finds it again, and what builds it. */
+struct grammar_source {
+    const char *key;
+    size_t key_length;
+    grammar_expression (*build)(struct grammar_builder *builder, const void *context);
+    const void *context;
+};
+
+/* The grammar of the source's key, to be released: kept before, or built and kept now. */
+bool grammar_cache_get(struct grammar_cache *cache, struct vocabulary_index *index,
+                       const struct grammar_source *source, struct grammar **out,
+                       struct error *err);
 
 #endif

@@ -240,17 +240,9 @@ static bool refuse(struct api_error *error, const struct constraint *constraint,
                          cause->text);
 }
 
-static bool compile(struct grammar **out, const struct service *service,
-                    const struct constraint *constraint, struct error *err) {
-    const struct token_trie *trie = vocabulary_index_trie(service->index, err);
-    struct grammar_builder *builder;
-    if (trie == NULL || !grammar_builder_open(&builder, trie, err)) {
-        return false;
-    }
-    grammar_expression root = constraint->notation->build(builder, constraint->value);
-    bool ok = grammar_builder_finish(builder, root, out, err);
-    grammar_builder_close(builder);
-    return ok;
+static grammar_expression build(struct grammar_builder *builder, const void *context) {
+    const struct constraint *constraint = context;
+    return constraint->notation->build(builder, constraint->value);
 }
 
 static bool make_key(struct text_buffer *key, const struct constraint *constraint) {
@@ -262,20 +254,18 @@ static bool make_key(struct text_buffer *key, const struct constraint *constrain
     return ok;
 }
 
-static bool find_or_compile(struct grammar **out, const struct service *service,
-                            const struct constraint *constraint, struct api_error *error) {
+static bool find_or_build(struct grammar **out, const struct service *service,
+                          const struct constraint *constraint, struct api_error *error) {
     struct text_buffer key = {0};
     struct error err = {0};
     if (!make_key(&key, constraint)) {
         text_buffer_deinit(&key);
         return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
     }
-    *out = grammar_cache_find(service->grammars, key.bytes, key.length);
-    if (*out == NULL && compile(out, service, constraint, &err)) {
-        grammar_cache_keep(service->grammars, key.bytes, key.length, *out);
-    }
+    const struct grammar_source source = {key.bytes, key.length, build, constraint};
+    bool found = grammar_cache_get(service->grammars, service->index, &source, out, &err);
     text_buffer_deinit(&key);
-    return *out != NULL || refuse(error, constraint, &err);
+    return found || refuse(error, constraint, &err);
 }
 
 static bool read_constraint(struct constraint *constraint, const cJSON *request,
@@ -292,7 +282,7 @@ bool structured_output_read(struct grammar **out, const struct service *service,
     struct constraint constraint = {0};
     *out = NULL;
     bool ok = read_constraint(&constraint, request, error) &&
-              (constraint.notation == NULL || find_or_compile(out, service, &constraint, error));
+              (constraint.notation == NULL || find_or_build(out, service, &constraint, error));
     cJSON_Delete(constraint.parsed);
     return ok;
 }

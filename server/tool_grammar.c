@@ -63,8 +63,14 @@ static grammar_expression build_text(struct grammar_builder *builder, const char
     return grammar_text(builder, text, strlen(text));
 }
 
-static grammar_expression build(struct grammar_builder *builder, const struct tool_format *format,
-                                struct candidates candidates) {
+struct call {
+    const struct tool_format *format;
+    struct candidates candidates;
+};
+
+static grammar_expression build(struct grammar_builder *builder, const void *context) {
+    const struct call *call = context;
+    const struct candidates candidates = call->candidates;
     if (candidates.count == 1) {
         return GRAMMAR_SEQUENCE(builder, grammar_repeat(builder, GRAMMAR_TEXT(builder, " "), 0, 1),
                                 build_arguments(builder, candidates.tools));
@@ -74,25 +80,12 @@ static grammar_expression build(struct grammar_builder *builder, const struct to
         const struct tool *tool = &candidates.tools[i];
         grammar_parts_add(builder, &calls,
                           GRAMMAR_SEQUENCE(builder, build_text(builder, tool->name),
-                                           build_text(builder, format->middle),
+                                           build_text(builder, call->format->middle),
                                            build_arguments(builder, tool)));
     }
     grammar_expression choice = grammar_choice(builder, calls.items, calls.count);
     free(calls.items);
     return choice;
-}
-
-static bool compile(struct grammar **out, const struct service *service,
-                    const struct tool_format *format, struct candidates candidates,
-                    struct error *err) {
-    const struct token_trie *trie = vocabulary_index_trie(service->index, err);
-    struct grammar_builder *builder;
-    if (trie == NULL || !grammar_builder_open(&builder, trie, err)) {
-        return false;
-    }
-    bool fine = grammar_builder_finish(builder, build(builder, format, candidates), out, err);
-    grammar_builder_close(builder);
-    return fine;
 }
 
 static bool make_key(struct text_buffer *key, struct candidates candidates) {
@@ -107,20 +100,17 @@ static bool make_key(struct text_buffer *key, struct candidates candidates) {
     return fine;
 }
 
-static bool find_or_compile(struct grammar **out, const struct service *service,
-                            const struct tool_format *format, struct candidates candidates,
-                            struct error *err) {
+static bool find_or_build(struct grammar **out, const struct service *service,
+                          const struct call *call, struct error *err) {
     struct text_buffer key = {0};
-    if (!make_key(&key, candidates)) {
+    if (!make_key(&key, call->candidates)) {
         text_buffer_deinit(&key);
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
     }
-    *out = grammar_cache_find(service->grammars, key.bytes, key.length);
-    if (*out == NULL && compile(out, service, format, candidates, err)) {
-        grammar_cache_keep(service->grammars, key.bytes, key.length, *out);
-    }
+    const struct grammar_source source = {key.bytes, key.length, build, call};
+    bool found = grammar_cache_get(service->grammars, service->index, &source, out, err);
     text_buffer_deinit(&key);
-    return *out != NULL;
+    return found;
 }
 
 bool tool_grammar_require(const struct tool_choice *choice, struct conversation *conversation,
@@ -145,7 +135,8 @@ bool tool_grammar_require(const struct tool_choice *choice, struct conversation 
     if (!write_opening(&conversation->opening, format, candidates)) {
         return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
     }
-    if (find_or_compile(&generation->grammar, service, format, candidates, &err)) {
+    const struct call call = {format, candidates};
+    if (find_or_build(&generation->grammar, service, &call, &err)) {
         return true;
     }
     return err.code == ERROR_OUT_OF_MEMORY
