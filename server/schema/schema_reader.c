@@ -83,8 +83,8 @@ static const char *const wanted[] = {
     [KEYWORD_SCHEMAS] = "must be an array of schemas that is not empty",
     [KEYWORD_ITEMS] = "must be a schema",
     [KEYWORD_PROPERTIES] = "must be an object of schemas",
-    [KEYWORD_TYPES] = "must be \"null\", \"boolean\", \"integer\", \"number\", \"string\", "
-                      "\"array\" or \"object\", or an array of these",
+    [KEYWORD_TYPES] = ("must be \"null\", \"boolean\", \"integer\", \"number\", \"string\", "
+                       "\"array\" or \"object\", or an array of these"),
     [KEYWORD_NAMES] = "must be an array of strings",
     [KEYWORD_VALUES] = "must be an array that is not empty",
     [KEYWORD_ANY] = "may be anything",
