@@ -1,5 +1,6 @@
 #include "server/messages_request.h"
 
+#include "server/answer.h"
 #include "server/json.h"
 #include "server/messages_prompt.h"
 #include "server/parameters.h"
@@ -44,7 +45,6 @@ static const struct parameter parameters[] = {
      JSON({"type": ["array", "null"], "maxItems": 16, "items": {"type": "string", "minLength": 1}})},
     REFUSED("mcp_servers", "this server connects to no others"),
     REFUSED("container", "this server runs no code"),
-    REFUSED("output_format", "use the response_format of /v1/chat/completions"),
 };
 /* clang-format on */
 
@@ -55,9 +55,43 @@ bool messages_request_describe(const struct service *service, cJSON *schema) {
            parameters_describe(parameters, PARAMETERS, NULL, schema);
 }
 
+static bool add_response_format(cJSON *json, const cJSON *schema) {
+    cJSON *format = cJSON_CreateObject();
+    cJSON *named = cJSON_CreateObject();
+    bool complete = answer_add_text(format, "type", "json_schema") &&
+                    answer_add(named, "schema", cJSON_Duplicate(schema, true));
+    complete = answer_add(format, "json_schema", named) && complete;
+    return answer_add(json, "response_format", format) && complete;
+}
+
+/* {"output_config": {"format": {"type": "json_schema", "schema": …}}}, or "output_format" as older
+ * clients have it, becomes the response_format that generation_read knows. */
+static bool read_format(cJSON *json, struct api_error *error) {
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(json, "output_config");
+    const cJSON *newer = cJSON_GetObjectItemCaseSensitive(config, "format");
+    const cJSON *older = cJSON_GetObjectItemCaseSensitive(json, "output_format");
+    const cJSON *format = newer != NULL ? newer : older;
+    const char *name = newer != NULL ? "output_config" : "output_format";
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(format, "type");
+    const cJSON *schema = cJSON_GetObjectItemCaseSensitive(format, "schema");
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "response_format");
+    if (format == NULL || cJSON_IsNull(format)) {
+        return true;
+    }
+    if (!cJSON_IsString(type) || strcmp(type->valuestring, "json_schema") != 0 ||
+        !cJSON_IsObject(schema)) {
+        return api_error_set(error, API_INVALID, name,
+                             "%s must have a format {\"type\": \"json_schema\", \"schema\": {…}}",
+                             name);
+    }
+    return add_response_format(json, schema) ||
+           api_error_set(error, API_INTERNAL, NULL, "Out of memory");
+}
+
 static bool read_parameters(struct messages_request *request, const struct service *service,
                             struct api_error *error) {
-    if (!generation_read(&request->generation, service, request->json, REPLY_TOKENS_ALL, error)) {
+    if (!read_format(request->json, error) ||
+        !generation_read(&request->generation, service, request->json, REPLY_TOKENS_ALL, error)) {
         return false;
     }
     request->generation.n = 1; /* these are no parameters here */

@@ -84,6 +84,10 @@ static const struct parameter messages[] = {
     OTHER("thinking", "Whether the model is to think, where its template lets one choose.",
         JSON({"type": ["object", "null"], "required": ["type"], "properties": {
             "type": {"enum": ["enabled", "disabled", "adaptive"]}}})),
+    OTHER("output_config", "The form of the reply.",
+        JSON({"type": ["object", "null"], "properties": {"format": {"type": ["object", "null"],
+            "required": ["type", "schema"], "properties": {"type": {"const": "json_schema"},
+            "schema": {"type": "object"}}}}})),
 };
 /* clang-format on */
 
@@ -123,7 +127,7 @@ bool openapi_describe_responses(const struct service *service, cJSON *schema) {
 
 bool openapi_describe_messages_tokens(const struct service *service, cJSON *schema) {
     static const char *const others[] = {
-        "n", "stop", "n_predict", "return_tokens", "timings_per_token", NULL};
+        "n", "stop", "n_predict", "response_format", "return_tokens", "timings_per_token", NULL};
     bool fine = parameters_describe(messages, COUNT(messages), NULL, schema) &&
                 messages_request_describe(service, schema);
     leave_out(schema, others);

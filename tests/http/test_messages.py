@@ -109,6 +109,14 @@ def test_a_tool_can_be_forced(tools, choice):
     assert use.name == "weather" and set(use.input) == {"city"} and len(use.input["city"]) <= 9
 
 
+def test_a_reply_has_the_form_that_is_asked_for(client):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    for ask in {"output_config": {"format": {"type": "json_schema", "schema": schema}}}, {
+            "extra_body": {"output_format": {"type": "json_schema", "schema": schema}}}:
+        message = client.messages.create(model="demo", max_tokens=40, messages=[USER], **ask)
+        assert isinstance(json.loads(message.content[0].text)["n"], int)
+
+
 def test_an_unfinished_call_still_has_an_input(tools):
     body = {"guided_choice": [CALL]}
     message = tools.messages.create(model="model", max_tokens=42, tools=[TOOL], messages=[USER], extra_body=body)
@@ -130,6 +138,7 @@ def test_an_unfinished_call_still_has_an_input(tools):
     ("", {"messages": [USER], "max_tokens": -1}, 400, "invalid_request_error", "max_tokens"),
     ("", {"messages": [USER], "max_tokens": 1, "temperature": 9}, 400, "invalid_request_error", "temperature"),
     ("", {"messages": [USER], "max_tokens": 1, "stop_sequences": "x"}, 400, "invalid_request_error", "stop_sequences"),
+    ("", {"messages": [USER], "max_tokens": 1, "output_format": {"type": "xml"}}, 400, "invalid_request_error", "output_format"),
     ("", {"messages": [USER], "max_tokens": 1, "mcp_servers": [{}]}, 400, "invalid_request_error", "mcp_servers"),
     ("", {"messages": [USER, {"role": "assistant", "content": "a"}], "max_tokens": "x"}, 400, "invalid_request_error", "max"),
     ("/nothing", {}, 404, "not_found_error", "/v1/messages/nothing"),
