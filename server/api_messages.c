@@ -2,6 +2,7 @@
  *
  *     message_start   ping   content_block_start, _delta …, _stop   message_delta   message_stop */
 #include "server/answer.h"
+#include "server/encoding.h"
 #include "server/messages_blocks.h"
 #include "server/messages_request.h"
 #include "server/routes.h"
@@ -177,43 +178,67 @@ static struct messages *open_messages(struct messages_request *request, struct a
     return messages;
 }
 
-void api_messages(struct http_exchange *exchange, const struct service *service, const char *rest) {
-    (void)rest;
+static bool encode(void *request, struct api_error *error) {
+    return messages_request_encode(request, error);
+}
+
+static void start(struct http_exchange *exchange, void *context) {
+    struct messages_request *request = context;
+    struct api_error error;
+    struct messages *messages = open_messages(request, &error);
+    if (messages == NULL) {
+        api_error_respond(exchange, &error);
+        return;
+    }
+    job_start(exchange, &(struct job_request){
+                            .dialect = &dialect,
+                            .state = messages,
+                            .completion = messages_request_options(request),
+                            .prompts = &request->prompt,
+                            .prompt_count = 1,
+                            .best_of = 1,
+                        });
+}
+
+static void count(struct http_exchange *exchange, void *context) {
+    const struct messages_request *request = context;
+    cJSON *root = cJSON_CreateObject();
+    cJSON *tokens =
+        cJSON_AddNumberToObject(root, "input_tokens", (double)request->prompt.ids.length);
+    http_respond_json(exchange, 200, answer_print(root, tokens != NULL));
+}
+
+static void close_request(void *request) {
+    messages_request_deinit(request);
+    free(request);
+}
+
+static void handle(struct http_exchange *exchange, const struct service *service,
+                   const struct encoding *encoding) {
     size_t length;
     const char *body = http_body(exchange, &length);
-    struct messages_request request;
+    struct messages_request *request = malloc(sizeof *request);
     struct api_error error;
-    struct messages *messages = NULL;
-    if (messages_request_read(&request, service, body, length, false, &error) &&
-        (messages = open_messages(&request, &error)) != NULL) {
-        job_start(exchange, &(struct job_request){
-                                .dialect = &dialect,
-                                .state = messages,
-                                .completion = messages_request_options(&request),
-                                .prompts = &request.prompt,
-                                .prompt_count = 1,
-                                .best_of = 1,
-                            });
+    if (request == NULL) {
+        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
+    } else if (messages_request_read(request, service, body, length, encoding->start == count,
+                                     &error)) {
+        encoding_begin(exchange, service, encoding, request, length);
     } else {
+        close_request(request);
         api_error_respond(exchange, &error);
     }
-    messages_request_deinit(&request);
+}
+
+void api_messages(struct http_exchange *exchange, const struct service *service, const char *rest) {
+    static const struct encoding answers = {encode, start, close_request};
+    (void)rest;
+    handle(exchange, service, &answers);
 }
 
 void api_messages_count_tokens(struct http_exchange *exchange, const struct service *service,
                                const char *rest) {
+    static const struct encoding counts = {encode, count, close_request};
     (void)rest;
-    size_t length;
-    const char *body = http_body(exchange, &length);
-    struct messages_request request;
-    struct api_error error;
-    if (messages_request_read(&request, service, body, length, true, &error)) {
-        cJSON *root = cJSON_CreateObject();
-        cJSON *count =
-            cJSON_AddNumberToObject(root, "input_tokens", (double)request.prompt.ids.length);
-        http_respond_json(exchange, 200, answer_print(root, count != NULL));
-    } else {
-        api_error_respond(exchange, &error);
-    }
-    messages_request_deinit(&request);
+    handle(exchange, service, &counts);
 }

@@ -120,8 +120,11 @@ bool messages_request_read(struct messages_request *request, const struct servic
            tool_choice_read_messages(&request->tools, request->json, error) &&
            (request->tools.use != TOOL_USE_NONE ||
             conversation_set(conversation, "tools", template_none(), error)) &&
-           tool_grammar_require(&request->tools, conversation, &request->generation, error) &&
-           conversation_encode(conversation, &request->prompt.ids, error);
+           tool_grammar_require(&request->tools, conversation, &request->generation, error);
+}
+
+bool messages_request_encode(struct messages_request *request, struct api_error *error) {
+    return conversation_encode(&request->conversation, &request->prompt.ids, error);
 }
 
 void messages_request_deinit(struct messages_request *request) {

@@ -25,6 +25,10 @@ struct messages_request {
  * error the request must be deinitialized. */
 bool messages_request_read(struct messages_request *request, const struct service *service,
                            const char *body, size_t length, bool counts, struct api_error *error);
+
+/* Makes the prompt and its tokens; on any thread. */
+bool messages_request_encode(struct messages_request *request, struct api_error *error);
+
 void messages_request_deinit(struct messages_request *request);
 
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */
