@@ -118,8 +118,8 @@ def test_a_reply_has_the_form_that_is_asked_for(client):
 
 
 def test_an_unfinished_call_still_has_an_input(tools):
-    body = {"guided_choice": [CALL]}
-    message = tools.messages.create(model="model", max_tokens=42, tools=[TOOL], messages=[USER], extra_body=body)
+    body = {"guided_choice": [CALL.replace("Ulm", "Ulm" * 1000)]}
+    message = tools.messages.create(model="model", max_tokens=120, tools=[TOOL], messages=[USER], extra_body=body)
     assert message.content[-1].type == "tool_use", message.content
     assert message.stop_reason == "max_tokens" and list(message.content[-1].input) == ["INVALID_JSON"]
 
