@@ -106,6 +106,7 @@ static bool pass_first_mark(struct reasoning *reasoning) {
     if (found == MATCH_MAYBE) {
         return false;
     }
+    reasoning->opened = true;
     if (found == MATCH_YES) {
         drop(held, space + strlen(reasoning->marks->begin));
         reasoning->state = REASONING_WITHIN;
@@ -143,7 +144,7 @@ static bool advance(struct reasoning *reasoning, struct text_buffer *thought,
     case REASONING_BEFORE:
         return pass_first_mark(reasoning);
     case REASONING_WITHIN:
-        return (reasoning->begun || pass_first_mark(reasoning)) && think(reasoning, thought, fine);
+        return (reasoning->opened || pass_first_mark(reasoning)) && think(reasoning, thought, fine);
     case REASONING_BEHIND:
         drop(held, leading_space(held->bytes, held->length));
         reasoning->state = held->length > 0 ? REASONING_OVER : REASONING_BEHIND;

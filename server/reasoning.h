@@ -38,7 +38,8 @@ enum reasoning_state {
 struct reasoning {
     const struct reasoning_marks *marks;
     enum reasoning_state state;
-    bool begun; /* thoughts that are not white space have come */
+    bool opened; /* the first mark has come, or what cannot be it */
+    bool begun;  /* thoughts that are not white space have come */
     struct text_buffer held;
 };
 
