@@ -45,6 +45,7 @@ static const struct parameter parameters[] = {
      JSON({"type": ["array", "null"], "maxItems": 16, "items": {"type": "string", "minLength": 1}})},
     REFUSED("mcp_servers", "this server connects to no others"),
     REFUSED("container", "this server runs no code"),
+    REFUSED("output_format", "output_config has taken its place"),
 };
 /* clang-format on */
 
@@ -64,25 +65,26 @@ static bool add_response_format(cJSON *json, const cJSON *schema) {
     return answer_add(json, "response_format", format) && complete;
 }
 
-/* {"output_config": {"format": {"type": "json_schema", "schema": …}}}, or "output_format" as older
- * clients have it, becomes the response_format that generation_read knows. */
+static bool is_given(const cJSON *value) {
+    return value != NULL && !cJSON_IsNull(value);
+}
+
+/* {"output_config": {"format": {"type": "json_schema", "schema": …}}} becomes the response_format that
+ * generation_read knows. */
 static bool read_format(cJSON *json, struct api_error *error) {
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(json, "output_config");
-    const cJSON *newer = cJSON_GetObjectItemCaseSensitive(config, "format");
-    const cJSON *older = cJSON_GetObjectItemCaseSensitive(json, "output_format");
-    const cJSON *format = newer != NULL ? newer : older;
-    const char *name = newer != NULL ? "output_config" : "output_format";
+    const cJSON *format = cJSON_GetObjectItemCaseSensitive(config, "format");
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(format, "type");
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(format, "schema");
     cJSON_DeleteItemFromObjectCaseSensitive(json, "response_format");
-    if (format == NULL || cJSON_IsNull(format)) {
+    if (!is_given(config) || (cJSON_IsObject(config) && !is_given(format))) {
         return true;
     }
     if (!cJSON_IsString(type) || strcmp(type->valuestring, "json_schema") != 0 ||
         !cJSON_IsObject(schema)) {
-        return api_error_set(error, API_INVALID, name,
-                             "%s must have a format {\"type\": \"json_schema\", \"schema\": {…}}",
-                             name);
+        return api_error_set(error, API_INVALID, "output_config",
+                             "output_config must have a format {\"type\": \"json_schema\", "
+                             "\"schema\": {…}}, or none");
     }
     return add_response_format(json, schema) ||
            api_error_set(error, API_INTERNAL, NULL, "Out of memory");

@@ -111,10 +111,9 @@ def test_a_tool_can_be_forced(tools, choice):
 
 def test_a_reply_has_the_form_that_is_asked_for(client):
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
-    for ask in {"output_config": {"format": {"type": "json_schema", "schema": schema}}}, {
-            "extra_body": {"output_format": {"type": "json_schema", "schema": schema}}}:
-        message = client.messages.create(model="demo", max_tokens=40, messages=[USER], **ask)
-        assert isinstance(json.loads(message.content[0].text)["n"], int)
+    config = {"format": {"type": "json_schema", "schema": schema}}
+    message = client.messages.create(model="demo", max_tokens=40, messages=[USER], output_config=config)
+    assert isinstance(json.loads(message.content[0].text)["n"], int)
 
 
 def test_an_unfinished_call_still_has_an_input(tools):
@@ -138,7 +137,7 @@ def test_an_unfinished_call_still_has_an_input(tools):
     ("", {"messages": [USER], "max_tokens": -1}, 400, "invalid_request_error", "max_tokens"),
     ("", {"messages": [USER], "max_tokens": 1, "temperature": 9}, 400, "invalid_request_error", "temperature"),
     ("", {"messages": [USER], "max_tokens": 1, "stop_sequences": "x"}, 400, "invalid_request_error", "stop_sequences"),
-    ("", {"messages": [USER], "max_tokens": 1, "output_format": {"type": "xml"}}, 400, "invalid_request_error", "output_format"),
+    ("", {"messages": [USER], "max_tokens": 1, "output_config": {"format": {"type": "xml"}}}, 400, "invalid_request_error", "output_config"),
     ("", {"messages": [USER], "max_tokens": 1, "mcp_servers": [{}]}, 400, "invalid_request_error", "mcp_servers"),
     ("", {"messages": [USER, {"role": "assistant", "content": "a"}], "max_tokens": "x"}, 400, "invalid_request_error", "max"),
     ("/nothing", {}, 404, "not_found_error", "/v1/messages/nothing"),
