@@ -14,9 +14,6 @@ struct chat_choice {
 };
 
 struct chat {
-    cJSON *json;        /* of the request: the names of tools are borrowed from it */
-    const char **tools; /* their names */
-    size_t tool_count;
     size_t count;
     struct chat_choice choices[];
 };
@@ -26,8 +23,6 @@ static void close_chat(void *state) {
     for (size_t i = 0; i < chat->count; i++) {
         chat_reply_close(&chat->choices[i].reply);
     }
-    free(chat->tools);
-    cJSON_Delete(chat->json);
     free(chat);
 }
 
@@ -250,44 +245,24 @@ static const struct dialect chat_completions = {
     .close = close_chat,
 };
 
-static bool open_replies(struct chat *chat, const struct chat_request *request, size_t count,
-                         struct api_error *error) {
+/* NULL and an error when memory is out. */
+static struct chat *open_chat(const struct chat_request *request, struct api_error *error) {
     struct chat_reply_options options = chat_request_reply_options(request);
-    struct error err = {0};
-    options.tool_names = chat->tools;
-    options.tool_count = chat->tool_count;
-    while (chat->count < count) {
-        if (!chat_reply_open(&chat->choices[chat->count++].reply, &options, &err)) {
-            return api_error_from(error, &err, NULL);
-        }
-    }
-    return true;
-}
-
-/* Takes the request's JSON. NULL and an error when memory is out. */
-static struct chat *open_chat(struct chat_request *request, struct api_error *error) {
     size_t count = (size_t)request->generation.n;
-    size_t tools = request->tools.count;
     struct chat *chat = calloc(1, sizeof *chat + count * sizeof *chat->choices);
-    const char **names = calloc(tools + 1, sizeof *names);
-    if (chat == NULL || names == NULL) {
-        free(chat);
-        free(names);
-        api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-        return NULL;
+    struct error err = {0};
+    bool fine = chat != NULL || error_set(&err, ERROR_OUT_OF_MEMORY, "Out of memory");
+    while (fine && chat->count < count) {
+        fine = chat_reply_open(&chat->choices[chat->count++].reply, &options, &err);
     }
-    for (size_t i = 0; i < tools; i++) {
-        names[i] = request->tools.tools[i].name;
+    if (fine) {
+        return chat;
     }
-    chat->tools = names;
-    chat->tool_count = tools;
-    chat->json = request->json;
-    request->json = NULL;
-    if (!open_replies(chat, request, count, error)) {
+    api_error_from(error, &err, NULL);
+    if (chat != NULL) {
         close_chat(chat);
-        return NULL;
     }
-    return chat;
+    return NULL;
 }
 
 static bool encode(void *request, struct api_error *error) {
@@ -295,7 +270,7 @@ static bool encode(void *request, struct api_error *error) {
 }
 
 static void start(struct http_exchange *exchange, void *context) {
-    struct chat_request *request = context;
+    const struct chat_request *request = context;
     struct api_error error;
     struct chat *chat = open_chat(request, &error);
     if (chat == NULL) {

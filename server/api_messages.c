@@ -11,8 +11,6 @@
 #include <stdlib.h>
 
 struct messages {
-    cJSON *json;        /* of the request: the names of tools are borrowed from it */
-    const char **tools; /* their names */
     struct chat_reply reply;
     struct messages_blocks blocks;
 };
@@ -20,8 +18,6 @@ struct messages {
 static void close_messages(void *state) {
     struct messages *messages = state;
     chat_reply_close(&messages->reply);
-    free(messages->tools);
-    cJSON_Delete(messages->json);
     free(messages);
 }
 
@@ -149,27 +145,16 @@ static const struct dialect dialect = {
 
 /* ---- The handlers ---- */
 
-/* Takes the request's JSON. NULL and an error when memory is out. */
-static struct messages *open_messages(struct messages_request *request, struct api_error *error) {
+/* NULL and an error when memory is out. */
+static struct messages *open_messages(const struct messages_request *request,
+                                      struct api_error *error) {
     struct chat_reply_options options = messages_request_reply_options(request);
-    size_t tools = request->tools.count;
     struct messages *messages = calloc(1, sizeof *messages);
-    const char **names = calloc(tools + 1, sizeof *names);
     struct error err = {0};
-    if (messages == NULL || names == NULL) {
-        free(messages);
-        free(names);
+    if (messages == NULL) {
         api_error_set(error, API_INTERNAL, NULL, "Out of memory");
         return NULL;
     }
-    for (size_t i = 0; i < tools; i++) {
-        names[i] = request->tools.tools[i].name;
-    }
-    messages->tools = names;
-    messages->json = request->json;
-    request->json = NULL;
-    options.tool_names = names;
-    options.tool_count = tools;
     if (!chat_reply_open(&messages->reply, &options, &err)) {
         api_error_from(error, &err, NULL);
         close_messages(messages);

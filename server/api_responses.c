@@ -14,9 +14,7 @@
 static const char id_prefix[] = "resp_";
 
 struct responses {
-    cJSON *json; /* of the request: the names of tools are borrowed from it */
     cJSON *told; /* what each response object repeats of it */
-    const char **tools;
     struct chat_reply reply;
     struct responses_output output;
     size_t reasoning_tokens;
@@ -26,9 +24,7 @@ static void close_responses(void *state) {
     struct responses *responses = state;
     chat_reply_close(&responses->reply);
     responses_output_deinit(&responses->output);
-    free(responses->tools);
     cJSON_Delete(responses->told);
-    cJSON_Delete(responses->json);
     free(responses);
 }
 
@@ -173,29 +169,18 @@ static const struct dialect dialect = {
     .close = close_responses,
 };
 
-/* Takes the request's JSON. NULL and an error when memory is out. */
+/* Takes what the answer repeats of the request. NULL and an error when memory is out. */
 static struct responses *open_responses(struct responses_request *request,
                                         struct api_error *error) {
     struct chat_reply_options options = chat_request_reply_options(&request->chat);
-    size_t tools = request->chat.tools.count;
     struct responses *responses = calloc(1, sizeof *responses);
-    const char **names = calloc(tools + 1, sizeof *names);
     struct error err = {0};
-    if (responses == NULL || names == NULL) {
-        free(responses);
-        free(names);
+    if (responses == NULL) {
         api_error_set(error, API_INTERNAL, NULL, "Out of memory");
         return NULL;
     }
-    for (size_t i = 0; i < tools; i++) {
-        names[i] = request->chat.tools.tools[i].name;
-    }
-    responses->tools = names;
-    responses->json = request->chat.json;
     responses->told = request->told;
-    request->chat.json = request->told = NULL;
-    options.tool_names = names;
-    options.tool_count = tools;
+    request->told = NULL;
     if (!chat_reply_open(&responses->reply, &options, &err)) {
         api_error_from(error, &err, NULL);
         close_responses(responses);

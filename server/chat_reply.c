@@ -1,6 +1,7 @@
 #include "server/chat_reply.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct chat_reply_options chat_reply_options_of(const struct conversation *conversation,
                                                 const struct tool_choice *tools, bool splits) {
@@ -10,22 +11,37 @@ struct chat_reply_options chat_reply_options_of(const struct conversation *conve
         .marks = splits ? format->reasoning : NULL,
         .thinks = reasoning_is_open(format->reasoning, prompt->bytes, prompt->length),
         .tool_format = tool_choice_allows_calls(tools) ? format->tools : NULL,
+        .tool_names = tools->names,
+        .tool_count = tool_choice_allows_calls(tools) ? tools->count : 0,
         .has_channels = format->tools->has_channels,
         .one_call = !tools->parallel,
     };
+}
+
+static bool copy_names(struct chat_reply *reply, const struct chat_reply_options *options) {
+    reply->tool_names = calloc(options->tool_count + 1, sizeof *reply->tool_names);
+    bool fine = reply->tool_names != NULL;
+    for (size_t i = 0; fine && i < options->tool_count; i++) {
+        reply->tool_names[i] = strdup(options->tool_names[i]);
+        fine = reply->tool_names[i] != NULL;
+        reply->tool_count += fine;
+    }
+    return fine;
 }
 
 bool chat_reply_open(struct chat_reply *reply, const struct chat_reply_options *options,
                      struct error *err) {
     *reply = (struct chat_reply){.one_call = options->one_call};
     reasoning_init(&reply->reasoning, options->marks, options->thinks);
+    if (!copy_names(reply, options)) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the names of tools");
+    }
+    const char *const *names = (const char *const *)reply->tool_names;
     if (options->has_channels) {
-        return reply_channels_open(&reply->channels, options->tool_names,
-                                   options->tool_format != NULL ? options->tool_count : 0, err);
+        return reply_channels_open(&reply->channels, names, reply->tool_count, err);
     }
     return options->tool_format == NULL ||
-           tool_calls_open(&reply->calls, options->tool_format, options->tool_names,
-                           options->tool_count, err);
+           tool_calls_open(&reply->calls, options->tool_format, names, reply->tool_count, err);
 }
 
 void chat_reply_close(struct chat_reply *reply) {
@@ -41,6 +57,10 @@ void chat_reply_close(struct chat_reply *reply) {
         text_buffer_deinit(&reply->all_calls[i].arguments);
     }
     free(reply->all_calls);
+    for (size_t i = 0; i < reply->tool_count; i++) {
+        free(reply->tool_names[i]);
+    }
+    free(reply->tool_names);
 }
 
 /* ---- Pushing ---- */

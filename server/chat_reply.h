@@ -25,7 +25,7 @@ struct chat_reply_options {
     const struct reasoning_marks *marks;   /* of thoughts that are split off; NULL: none are */
     bool thinks;                           /* the prompt ends within thoughts */
     const struct tool_format *tool_format; /* of calls; NULL: there are none */
-    const char *const *tool_names;         /* as long as the reply is open */
+    const char *const *tool_names;         /* copied */
     size_t tool_count;
     bool has_channels; /* the reply consists of channels, thoughts and calls among them */
     bool one_call;     /* the reply is over behind its first call */
@@ -39,6 +39,8 @@ struct reply_call {
 
 struct chat_reply {
     struct reasoning reasoning;
+    char **tool_names;
+    size_t tool_count;
     struct tool_calls *calls;        /* NULL: none come */
     struct reply_channels *channels; /* instead of the two; NULL: there are none */
     struct text_buffer thought;      /* of the last push */
@@ -54,11 +56,12 @@ struct chat_reply {
     size_t call_count;
 };
 
-/* How the replies to a conversation whose prompt has been made are read; without the names of tools.
- * With `splits`, thoughts are told from text. */
+/* How the replies to a conversation whose prompt has been made are read. With `splits`, thoughts are told
+ * from text. Borrows from the choice. */
 struct chat_reply_options chat_reply_options_of(const struct conversation *conversation,
                                                 const struct tool_choice *tools, bool splits);
 
+/* Whatever happens, close it. */
 bool chat_reply_open(struct chat_reply *reply, const struct chat_reply_options *options,
                      struct error *err);
 void chat_reply_close(struct chat_reply *reply);

@@ -40,7 +40,7 @@ bool chat_request_describe(const struct service *service, cJSON *schema);
 
 struct completion_options chat_request_options(const struct chat_request *request);
 
-/* How its replies are read; without the names of tools. */
+/* How its replies are read. */
 struct chat_reply_options chat_request_reply_options(const struct chat_request *request);
 
 #endif

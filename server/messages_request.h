@@ -21,7 +21,7 @@ struct messages_request {
     struct prompt prompt;
 };
 
-/* With `counts`, only the tokens of the prompt are wanted, and max_tokens may be missing. Also after an
+/* The prompt is yet to be made. With `counts`, only the tokens of the prompt are wanted, and max_tokens may be missing. Also after an
  * error the request must be deinitialized. */
 bool messages_request_read(struct messages_request *request, const struct service *service,
                            const char *body, size_t length, bool counts, struct api_error *error);
@@ -36,7 +36,7 @@ bool messages_request_describe(const struct service *service, cJSON *schema);
 
 struct completion_options messages_request_options(const struct messages_request *request);
 
-/* How its reply is read; without the names of tools. */
+/* How its reply is read. */
 struct chat_reply_options messages_request_reply_options(const struct messages_request *request);
 
 #endif

@@ -95,6 +95,7 @@ static bool add_tool(struct tool_choice *choice, const struct notation *notation
                              "%s has %s of type \"%.40s\", but arguments are an object", place,
                              notation->schema, type->valuestring);
     }
+    choice->names[choice->count] = name->valuestring;
     choice->tools[choice->count++] = (struct tool){name->valuestring, schema};
     return true;
 }
@@ -133,7 +134,8 @@ static bool read_tools(struct tool_choice *choice, const struct notation *notati
                              "tools must have at most %d tools, but has %zu", TOOLS_MAX, count);
     }
     choice->tools = calloc(count > 0 ? count : 1, sizeof *choice->tools);
-    if (choice->tools == NULL) {
+    choice->names = calloc(count > 0 ? count : 1, sizeof *choice->names);
+    if (choice->tools == NULL || choice->names == NULL) {
         return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
     }
     const cJSON *tool;
@@ -243,6 +245,7 @@ bool tool_choice_read_messages(struct tool_choice *choice, const cJSON *request,
 
 void tool_choice_deinit(struct tool_choice *choice) {
     free(choice->tools);
+    free(choice->names);
 }
 
 bool tool_choice_allows_calls(const struct tool_choice *choice) {

@@ -39,6 +39,7 @@ enum tool_use {
 /* Strings and schemas are borrowed from the request. */
 struct tool_choice {
     struct tool *tools;
+    const char **names; /* of the same */
     size_t count;
     enum tool_use use;
     const struct tool *only; /* of those required, the one; NULL: any */
