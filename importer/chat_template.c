@@ -1,6 +1,7 @@
 #include "importer/chat_template.h"
 
 #include "importer/json_reader.h"
+#include "importer/json_values.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,64 +16,42 @@ static bool no_memory(struct json_reader *json) {
     return error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for a chat template");
 }
 
-/* A copy, of what stays only until the next string is read. */
-static bool copy_text(struct json_reader *json, struct arena *arena, struct token_text text,
-                      struct template_value *value) {
-    char *bytes = arena_copy_text(arena, text.bytes, text.length);
-    if (bytes == NULL) {
+/* A token is its text, or an object with that as its "content". The first file that names it
+ * decides. */
+static bool add_token(struct json_reader *json, struct chat_template *chat,
+                      struct template_value name, struct template_value value) {
+    const struct template_value *token =
+        value.type == TEMPLATE_DICT ? template_dict_find_text(value.dict, "content") : &value;
+    bool wanted = token != NULL && token->type == TEMPLATE_TEXT &&
+                  template_dict_find(chat->tokens, name) == NULL;
+    return !wanted || template_dict_set(&chat->arena, chat->tokens, name, *token) ||
+           no_memory(json);
+}
+
+static bool read_token(struct json_reader *json, struct chat_template *chat,
+                       struct token_text key) {
+    struct template_value value = {.type = TEMPLATE_ABSENT};
+    const char *name = arena_copy_text(&chat->arena, key.bytes, key.length);
+    if (name == NULL) {
         return no_memory(json);
     }
-    *value = template_from_text(bytes, text.length);
-    return true;
-}
-
-/* A token: its text, or an object with that as its "content". Absent where it is neither. */
-static bool read_token(struct json_reader *json, struct arena *arena,
-                       struct template_value *token) {
-    struct token_text text;
-    *token = (struct template_value){.type = TEMPLATE_ABSENT};
-    if (json_peek(json) == JSON_STRING) {
-        return json_string(json, &text) && copy_text(json, arena, text, token);
-    }
-    if (json_peek(json) != JSON_OBJECT) {
-        return json_skip(json);
-    }
-    json_begin_object(json);
-    while (json_next_key(json, &text)) {
-        bool is_content = token_text_is(text, "content") && json_peek(json) == JSON_STRING;
-        if (is_content ? !json_string(json, &text) || !copy_text(json, arena, text, token)
-                       : !json_skip(json)) {
-            return false;
-        }
-    }
-    return json->error.code == ERROR_NONE;
-}
-
-/* The first file that names a token decides. */
-static bool add_token(struct json_reader *json, struct chat_template *chat,
-                      struct template_value name) {
-    struct template_value token = {.type = TEMPLATE_ABSENT};
-    if (!read_token(json, &chat->arena, &token)) {
-        return false;
-    }
-    bool wanted = token.type != TEMPLATE_ABSENT && template_dict_find(chat->tokens, name) == NULL;
-    return !wanted || template_dict_set(&chat->arena, chat->tokens, name, token) || no_memory(json);
+    return json_values_read(json, &chat->arena, &value) &&
+           add_token(json, chat, template_from_text(name, key.length), value);
 }
 
 /* {"image_token": …}, or a list, whose tokens have no names. */
-static bool add_extra_tokens(struct json_reader *json, struct chat_template *chat) {
-    struct token_text key;
-    struct template_value name = {.type = TEMPLATE_ABSENT};
-    if (json_peek(json) != JSON_OBJECT) {
-        return json_skip(json);
+static bool read_extra_tokens(struct json_reader *json, struct chat_template *chat) {
+    struct template_value tokens = {.type = TEMPLATE_ABSENT};
+    if (!json_values_read(json, &chat->arena, &tokens)) {
+        return false;
     }
-    json_begin_object(json);
-    while (json_next_key(json, &key)) {
-        if (!copy_text(json, &chat->arena, key, &name) || !add_token(json, chat, name)) {
+    for (size_t i = 0; tokens.type == TEMPLATE_DICT && i < tokens.dict->count; i++) {
+        const struct template_entry *entry = &tokens.dict->entries[i];
+        if (!add_token(json, chat, entry->key, entry->value)) {
             return false;
         }
     }
-    return json->error.code == ERROR_NONE;
+    return true;
 }
 
 static bool is_token_name(struct token_text key) {
@@ -164,18 +143,15 @@ static bool read_templates(struct json_reader *json, struct chat_template *chat)
 
 static void read_members(struct json_reader *json, struct chat_template *chat) {
     struct token_text key;
-    struct template_value name = {.type = TEMPLATE_ABSENT};
     bool has_template = chat->usual != NULL;
     json_begin_object(json);
     while (json_next_key(json, &key)) {
         if (token_text_is(key, "chat_template") && !has_template) {
             read_templates(json, chat);
         } else if (token_text_is(key, "extra_special_tokens")) {
-            add_extra_tokens(json, chat);
+            read_extra_tokens(json, chat);
         } else if (is_token_name(key)) {
-            if (copy_text(json, &chat->arena, key, &name)) {
-                add_token(json, chat, name);
-            }
+            read_token(json, chat, key);
         } else {
             json_skip(json);
         }

@@ -1,6 +1,6 @@
 #include "server/chat_messages.h"
 
-#include "server/json_values.h"
+#include "importer/json_values.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 #include "server/chat_traits.h"
 
 #include "engine/arena.h"
+#include "importer/json_values.h"
 #include "server/chat_prompt.h"
-#include "server/json_values.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* quern template: JSON lines in, JSON lines out; conversations to prompts. */
 #include "importer/chat_template.h"
 #include "importer/json_reader.h"
+#include "importer/json_values.h"
 #include "importer/model_dir.h"
 #include "server/chat_prompt.h"
 #include "server/commands.h"
 #include "server/json_lines.h"
-#include "server/json_values.h"
 #include "server/options.h"
 
 #include <stdlib.h>

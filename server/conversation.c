@@ -1,8 +1,8 @@
 #include "server/conversation.h"
 
+#include "importer/json_values.h"
 #include "server/chat_messages.h"
 #include "server/chat_prompt.h"
-#include "server/json_values.h"
 
 #include <string.h>
 

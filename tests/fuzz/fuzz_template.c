@@ -2,7 +2,7 @@
  * both be understood, the template is run under small limits. */
 #include "engine/text/template/template.h"
 #include "engine/text/utf8.h"
-#include "server/json_values.h"
+#include "importer/json_values.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
  * conversations, set up as Hugging Face transformers does. */
 #include "server/chat_prompt.h"
 
-#include "server/json_values.h"
+#include "importer/json_values.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "server/json_values.h"
+#include "importer/json_values.h"
 
 #include <errno.h>
 #include <inttypes.h>

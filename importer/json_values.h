@@ -3,8 +3,8 @@
  * Templates print what they are given, so a number stays as it was written: 1 and 1.0 differ, and
  * an integer of any length keeps its digits. (cJSON, which the server reads requests with, makes
  * one double of both.) Of equal keys the last counts. */
-#ifndef QUERN_SERVER_JSON_VALUES_H
-#define QUERN_SERVER_JSON_VALUES_H
+#ifndef QUERN_IMPORTER_JSON_VALUES_H
+#define QUERN_IMPORTER_JSON_VALUES_H
 
 #include "engine/arena.h"
 #include "engine/text/template/value.h"
