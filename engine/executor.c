@@ -19,7 +19,7 @@ enum {
 };
 
 bool executor_quantizes(const struct executor *x, const struct packed_matrix *matrix) {
-    return !x->parts.exact && !x->parts.plan->full_precision &&
+    return !x->parts.exact && !x->parts.plan->full_precision && !matrix->full_precision &&
            x->parts.kernels->linear_int8[matrix->format] != NULL;
 }
 

@@ -84,6 +84,7 @@ struct plan_weight {
     struct plan_part zero_points;
     bool zero_points_are_numbers;
     int zero_point;
+    bool full_precision; /* fast mode must not quantize what it is multiplied with */
 };
 
 /* How many blocks a row has, and the block of a column. */

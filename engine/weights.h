@@ -60,6 +60,7 @@ struct packed_matrix {
     size_t blocks;    /* ceil(columns / block) */
     bool wide_scales; /* scales are f32 instead of f16 */
     bool has_zero_points;
+    bool full_precision;  /* its inputs are not to be quantized */
     const uint8_t *bytes; /* tile t at bytes + t * tile_bytes; NULL if this weight is not packed */
 };
 

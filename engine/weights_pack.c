@@ -103,6 +103,7 @@ bool pack_layout(const struct plan_weight *source, struct pack_form form,
         .rows = source->rows,
         .columns = source->columns,
         .tiles = padded_rows / TILE_ROWS,
+        .full_precision = source->full_precision,
     };
     bool laid_out;
     if (source->bits == 0) {

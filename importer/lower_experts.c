@@ -429,6 +429,18 @@ static enum lower_result add_weights(struct lowering *lowering, const struct gra
                                 : add_projection(lowering, &fc2, all_rows(&fc2), &experts->down);
 }
 
+/* What is rounded off a router's input may choose another expert, and the row goes another way. */
+static void keep_router_exact(struct plan *plan, int router) {
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const struct plan_linear *linear = &plan->instructions[i].linear;
+        for (size_t j = 0; plan->instructions[i].kind == PLAN_LINEAR && j < linear->count; j++) {
+            if (linear->outputs[j].output == router) {
+                plan->weights[linear->outputs[j].weight].full_precision = true;
+            }
+        }
+    }
+}
+
 enum lower_result lower_experts(struct lowering *lowering, const struct graph_node *node) {
     const struct experts_form *form = form_of(node);
     const bool is_quantized = form->fc1.scales != 0;
@@ -447,6 +459,7 @@ enum lower_result lower_experts(struct lowering *lowering, const struct graph_no
     }
     experts.input = row->reg;
     experts.router = router->reg;
+    keep_router_exact(lowering->plan, router->reg);
     experts.chosen = (size_t)graph_attribute_int(node, "k", 1);
     /* onnxruntime's QMoE takes the softmax over the chosen in any case. */
     experts.softmax_over_all =

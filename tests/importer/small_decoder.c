@@ -1,23 +1,8 @@
 #include "small_decoder.h"
 
-#include "importer/lower.h"
-
 #include <criterion/criterion.h>
-#include <string.h>
 
 static const float numbers[256];
-
-static const struct model_config configuration = {
-    .source = "(none)",
-    .input_ids = "input_ids",
-    .attention_mask = "attention_mask",
-    .position_ids = "position_ids",
-    .past_key = "past.%d.key",
-    .past_value = "past.%d.value",
-    .present_key = "present.%d.key",
-    .present_value = "present.%d.value",
-    .logits = "logits",
-};
 
 void constant_matrix(struct graph *graph, const char *name, int64_t rows, int64_t columns) {
     add_floats(graph, name, 2, (const int64_t[]){rows, columns}, numbers);
@@ -67,19 +52,9 @@ struct graph_node *add_attention(struct graph *graph, const char *inputs) {
 }
 
 char *finish_decoder(struct graph *graph, struct plan *plan) {
-    struct error err = {0};
-    char *reasons = NULL;
-    add_output(graph, "logits");
     add_output(graph, "present.0.key");
     add_output(graph, "present.0.value");
-    cr_assert(graph_finish(graph, &err), "%s", err.text);
-    cr_assert(passes_run(graph, &configuration, &err), "%s", err.text);
-    plan_init(plan);
-    if (!lower(plan, graph, &configuration, &reasons, &err)) {
-        return reasons != NULL ? reasons : strdup(err.text);
-    }
-    cr_assert(plan_verify(plan, &err), "%s", err.text);
-    return NULL;
+    return lower_small_graph(graph, plan);
 }
 
 const struct plan_attention *attention_of(const struct plan *plan) {

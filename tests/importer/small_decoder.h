@@ -25,7 +25,7 @@ struct graph_node *add_attention(struct graph *graph, const char *inputs);
 /* What it reads if the graph has a "qkv". */
 #define PACKED "qkv,,,past.0.key,past.0.value,seqlens,total,cos,sin"
 
-/* Finishes, rewrites and lowers; the reasons, which the caller frees, or NULL for a sound plan. */
+/* lower_small_graph, with the caches as further outputs. */
 char *finish_decoder(struct graph *graph, struct plan *plan);
 
 const struct plan_attention *attention_of(const struct plan *plan);

@@ -1,5 +1,8 @@
 #include "small_graph.h"
 
+#include "importer/lower.h"
+#include "importer/passes/passes.h"
+
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -123,4 +126,31 @@ const struct graph_node *find_node(const struct graph *graph, const char *op) {
         }
     }
     return found;
+}
+
+static const struct model_config configuration = {
+    .source = "(none)",
+    .input_ids = "input_ids",
+    .attention_mask = "attention_mask",
+    .position_ids = "position_ids",
+    .past_key = "past.%d.key",
+    .past_value = "past.%d.value",
+    .present_key = "present.%d.key",
+    .present_value = "present.%d.value",
+    .logits = "logits",
+    .context_length = 16,
+};
+
+char *lower_small_graph(struct graph *graph, struct plan *plan) {
+    struct error err = {0};
+    char *reasons = NULL;
+    add_output(graph, "logits");
+    cr_assert(graph_finish(graph, &err), "%s", err.text);
+    cr_assert(passes_run(graph, &configuration, &err), "%s", err.text);
+    plan_init(plan);
+    if (!lower(plan, graph, &configuration, &reasons, &err)) {
+        return reasons != NULL ? reasons : strdup(err.text);
+    }
+    cr_assert(plan_verify(plan, &err), "%s", err.text);
+    return NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef QUERN_TESTS_IMPORTER_SMALL_GRAPH_H
 #define QUERN_TESTS_IMPORTER_SMALL_GRAPH_H
 
+#include "engine/plan.h"
 #include "importer/graph.h"
 
 #include <stddef.h>
@@ -37,5 +38,10 @@ void add_branch(struct graph *graph, struct graph_node *node, size_t index, cons
 
 /* The only node of that operator that is not removed, or NULL. */
 const struct graph_node *find_node(const struct graph *graph, const char *op);
+
+/* Gives the graph its output "logits", finishes, rewrites and lowers it, for a context of 16 and inputs
+ * called as exporters call them, but caches "past.0.key" and so on. The reasons, which the caller frees,
+ * or NULL for a sound plan. */
+char *lower_small_graph(struct graph *graph, struct plan *plan);
 
 #endif

@@ -400,10 +400,8 @@ Test(lower_attention, rotary_embeddings_without_a_key_mean_nothing) {
         add_attention(graph, "q1,k1,,past.0.key,past.0.value,seqlens,total");
     graph_set_int(attention, "do_rotary", 0);
     char *reasons = finish_arithmetic(graph, &plan);
-    cr_assert(reasons != NULL, "nothing bounds the context");
-    cr_assert(strstr(reasons, "how long a context") != NULL, "%s", reasons);
+    cr_assert(reasons == NULL, "%s", reasons);
     cr_assert_eq(attention_of(&plan)->rope, PLAN_NONE);
-    free(reasons);
     plan_deinit(&plan);
     graph_close(graph);
 }

@@ -1,7 +1,5 @@
 /* Lowering of MoE and QMoE: the numbers of every expert's matrices in the plan, against the
  * operator's definition on the tensors of the graph. */
-#include "importer/lower.h"
-
 #include "importer/passes/passes.h"
 #include "small_graph.h"
 #include "tests/engine/random_weight.h"
@@ -13,19 +11,6 @@
 
 enum { EXPERTS = 3, WIDTH = 20, HIDDEN = 14, VOCABULARY = 32 };
 enum { ELEMENTS_MAX = EXPERTS * 2 * HIDDEN * WIDTH };
-
-static const struct model_config configuration = {
-    .source = "(none)",
-    .input_ids = "input_ids",
-    .attention_mask = "attention_mask",
-    .position_ids = "position_ids",
-    .past_key = "past.%d.key",
-    .past_value = "past.%d.value",
-    .present_key = "present.%d.key",
-    .present_value = "present.%d.value",
-    .logits = "logits",
-    .context_length = 16,
-};
 
 struct variant {
     const char *name;
@@ -205,21 +190,6 @@ static struct experts_graph *begin(const struct variant *variant) {
     return g;
 }
 
-/* The reasons, which the caller frees, or NULL for a sound plan. */
-static char *finish(struct experts_graph *g, struct plan *plan) {
-    struct error err = {0};
-    char *reasons = NULL;
-    add_output(g->graph, "logits");
-    cr_assert(graph_finish(g->graph, &err), "%s", err.text);
-    cr_assert(passes_run(g->graph, &configuration, &err), "%s", err.text);
-    plan_init(plan);
-    if (!lower(plan, g->graph, &configuration, &reasons, &err)) {
-        return reasons != NULL ? reasons : strdup(err.text);
-    }
-    cr_assert(plan_verify(plan, &err), "%s", err.text);
-    return NULL;
-}
-
 static void end(struct experts_graph *g, struct plan *plan) {
     plan_deinit(plan);
     graph_close(g->graph);
@@ -264,7 +234,7 @@ Test(lower_experts, every_number_is_where_the_operator_has_it) {
         const struct variant *variant = &variants[v];
         struct experts_graph *g = begin(variant);
         struct plan plan;
-        char *reasons = finish(g, &plan);
+        char *reasons = lower_small_graph(g->graph, &plan);
         cr_assert(reasons == NULL, "%s: %s", variant->name, reasons);
         const struct plan_experts *experts = experts_of(&plan);
         const size_t step = variant->fusion == 1 ? 2 : 1;
@@ -282,11 +252,32 @@ Test(lower_experts, every_number_is_where_the_operator_has_it) {
     }
 }
 
+/* Of the matrix whose product is that register. */
+static bool is_full_precision(const struct plan *plan, int reg) {
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const struct plan_linear *linear = &plan->instructions[i].linear;
+        if (plan->instructions[i].kind == PLAN_LINEAR && linear->outputs[0].output == reg) {
+            return plan->weights[linear->outputs[0].weight].full_precision;
+        }
+    }
+    cr_assert_fail("no matrix writes register %d", reg);
+    return false;
+}
+
+Test(lower_experts, only_the_router_keeps_its_input_exact) {
+    struct experts_graph *g = begin(&variants[0]);
+    struct plan plan;
+    cr_assert_null(lower_small_graph(g->graph, &plan));
+    cr_assert(is_full_precision(&plan, experts_of(&plan)->router));
+    cr_assert_not(is_full_precision(&plan, plan.logits));
+    end(g, &plan);
+}
+
 Test(lower_experts, attributes_become_the_instruction) {
     struct experts_graph *g = begin(&variants[0]);
     struct plan plan;
     graph_set_float(g->node, "swiglu_limit", 7);
-    char *reasons = finish(g, &plan);
+    char *reasons = lower_small_graph(g->graph, &plan);
     cr_assert(reasons == NULL, "%s", reasons);
     const struct plan_experts *experts = experts_of(&plan);
     cr_assert(experts->swiglu && experts->chosen == 2 && experts->experts == EXPERTS);
@@ -295,7 +286,7 @@ Test(lower_experts, attributes_become_the_instruction) {
     end(g, &plan);
 
     g = begin(&variants[5]);
-    cr_assert_null(finish(g, &plan));
+    cr_assert_null(lower_small_graph(g->graph, &plan));
     cr_assert(experts_of(&plan)->softmax_over_all, "MoE does not");
     cr_assert_eq(experts_of(&plan)->limit, INFINITY);
     end(g, &plan);
@@ -377,7 +368,7 @@ Test(lower_experts, what_cannot_be_done_is_named) {
         struct experts_graph *g = begin(&variants[0]);
         struct plan plan;
         cases[i].spoil(g);
-        char *reasons = finish(g, &plan);
+        char *reasons = lower_small_graph(g->graph, &plan);
         cr_expect(reasons != NULL && strstr(reasons, cases[i].expected) != NULL,
                   "\"%s\" does not say \"%s\"", reasons, cases[i].expected);
         free(reasons);
