@@ -1,4 +1,4 @@
-/* RMS norm, as exporters without an operator for it write it out.
+/* RMS norm and layer norm, as exporters without operators for them write them out.
  *
  *     x ─▶ Pow(2) ─▶ ReduceMean(last) ─▶ Add(epsilon) ─▶ Sqrt ─▶ 1 / ─▶ Mul ─▶ Mul ─▶ y
  *     └────────────────────────────────────────────────────────────────┘   weight ┘
@@ -6,7 +6,8 @@
  *     becomes        x ─▶ SimplifiedLayerNormalization(weight) ─▶ y
  *
  * The square may be a Mul, the inverse root a Reciprocal, a Div of x or a Pow(-0.5), factors may stand
- * either way round. */
+ * either way round. With Sub(z, ReduceMean(z)) for x it is LayerNormalization of z, whose bias stays an
+ * Add. */
 #include "importer/passes/passes.h"
 
 #include <math.h>
@@ -114,7 +115,14 @@ static int normalized(const struct graph *graph, int value, double *epsilon) {
     return GRAPH_NONE;
 }
 
-bool pass_rms_norm(struct graph *graph, size_t *changes, struct error *err) {
+/* z, if the value is z - mean(z); else GRAPH_NONE. */
+static int centred(const struct graph *graph, int value) {
+    const struct graph_node *sub = graph_producer(graph, value);
+    int z = sub != NULL && graph_node_is(sub, "", "Sub") ? graph_input(graph, sub, 0) : GRAPH_NONE;
+    return z != GRAPH_NONE && mean_of(graph, graph_input(graph, sub, 1)) == z ? z : GRAPH_NONE;
+}
+
+bool pass_norm(struct graph *graph, size_t *changes, struct error *err) {
     for (size_t n = 0; n < graph->node_count; n++) {
         struct graph_node *mul = &graph->nodes[n];
         for (size_t slot = 0; !mul->removed && slot < 2 && graph_node_is(mul, "", "Mul"); slot++) {
@@ -127,10 +135,13 @@ bool pass_rms_norm(struct graph *graph, size_t *changes, struct error *err) {
             if (x == GRAPH_NONE) {
                 continue;
             }
-            if (!graph_rewrite(graph, mul, "", "SimplifiedLayerNormalization", 2, 2)) {
+            int z = centred(graph, x);
+            const char *op =
+                z != GRAPH_NONE ? "LayerNormalization" : "SimplifiedLayerNormalization";
+            if (!graph_rewrite(graph, mul, "", op, 2, 2)) {
                 return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a node");
             }
-            mul->inputs[0] = x;
+            mul->inputs[0] = z != GRAPH_NONE ? z : x;
             mul->inputs[1] = weight;
             graph_set_int(mul, "axis", -1);
             graph_set_float(mul, "epsilon", (float)epsilon);

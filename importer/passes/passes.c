@@ -14,7 +14,7 @@ static const struct {
     {"recognize the embedding", pass_embedding, NULL},
     {"recognize linears", pass_linear, NULL},
     {"recognize linears of quantized activations", pass_dynamic_int8, NULL},
-    {"recognize RMS norms", pass_rms_norm, NULL},
+    {"recognize norms", pass_norm, NULL},
     {"recognize activations", pass_activation, NULL},
     {"recognize gates", pass_gate, NULL},
     {"fold biases into linears", pass_bias, NULL},
@@ -60,7 +60,7 @@ static const struct operator_support recognized[] = {
     {"", "MatMulInteger", 10, INT64_MAX,
      "behind DynamicQuantizeLinear; a constant matrix, scales and zero points one or "
      "one for each output"},
-    {"", "Pow", 7, INT64_MAX, "with exponent 2 in an RMS norm of plain operators or behind Relu"},
+    {"", "Pow", 7, INT64_MAX, "with exponent 2 in a norm of plain operators or behind Relu"},
     {"", "Relu", 6, INT64_MAX, "also squared, by Pow with exponent 2"},
     {"", "RotaryEmbedding", 23, INT64_MAX,
      "`interleaved`, `rotary_embedding_dim`, `num_heads`; before an attention, with "
@@ -69,8 +69,7 @@ static const struct operator_support recognized[] = {
     {"", "Softmax", 1, INT64_MAX,
      "in an attention of plain operators: heads, RoPE, groups, softcap, causal mask "
      "and window are found by running it"},
-    {"", "Sqrt", 6, INT64_MAX,
-     "in an RMS norm of plain operators, also as Reciprocal, Div or Pow -0.5"},
+    {"", "Sqrt", 6, INT64_MAX, "in a norm of plain operators, also as Reciprocal, Div or Pow -0.5"},
     {"", "Tanh", 6, INT64_MAX, "between a division and a product: a softcap; within GELU"},
     {MICROSOFT_DOMAIN, "BiasGelu", 1, INT64_MAX, "a constant bias"},
     {MICROSOFT_DOMAIN, "DequantizeLinear", 1, INT64_MAX, "as that of the standard"},

@@ -68,7 +68,7 @@ graph_pass pass_embedding;
 graph_pass pass_embedding_scale;
 graph_pass pass_linear;
 graph_pass pass_dynamic_int8;
-graph_pass pass_rms_norm;
+graph_pass pass_norm;
 graph_pass pass_activation;
 graph_pass pass_gate;
 graph_pass pass_bias;
