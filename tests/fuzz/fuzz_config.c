@@ -16,11 +16,18 @@ static void require(bool promise) {
     }
 }
 
-/* The one folder of the process, entered; it is removed when the process ends. */
-static void enter_folder(void) {
-    static char path[] = "/tmp/quern-fuzz-XXXXXX";
-    if (path[sizeof path - 2] == 'X') {
-        require(mkdtemp(path) != NULL && chdir(path) == 0);
+/* The one folder of the process, which goes with it. */
+static char folder[] = "/tmp/quern-fuzz-XXXXXX";
+
+static void remove_folder(void) {
+    rmdir(folder);
+}
+
+static void make_folder(void) {
+    static bool made;
+    if (!made) {
+        require(mkdtemp(folder) != NULL && atexit(remove_folder) == 0);
+        made = true;
     }
 }
 
@@ -30,11 +37,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct model_dir *dir = NULL;
     struct model_config config;
     struct error err = {0};
-    enter_folder();
-    FILE *file = fopen(name, "wb");
+    char path[sizeof folder + 32];
+    make_folder();
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
     require(file != NULL);
     fwrite(bytes + hugging_face, 1, size - hugging_face, file);
-    require(fclose(file) == 0 && model_dir_open(&dir, ".", &err));
+    require(fclose(file) == 0 && model_dir_open(&dir, folder, &err));
     if (model_config_read(&config, dir, &err)) {
         size_t layer;
         model_config_layer(config.past_key, "past_key_values.3.key", &layer);
@@ -43,6 +52,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         require(err.code != ERROR_NONE && err.text[0] != '\0');
     }
     model_dir_close(dir);
-    unlink(name);
+    unlink(path);
     return 0;
 }
