@@ -83,7 +83,10 @@ static bool start_session(struct completion *completion, const struct completion
 bool completion_open(struct completion *completion, const struct completion_options *options,
                      const struct prompt *prompt, size_t prompt_index, size_t choice,
                      struct error *err) {
-    *completion = (struct completion){.keeps_tokens = options->generation->return_tokens};
+    *completion = (struct completion){
+        .keeps_tokens = options->generation->return_tokens,
+        .keeps_stop = options->generation->include_stop,
+    };
     const struct tokenizer *tokenizer = options->service->model->tokenizer;
     const struct generation *generation = options->generation;
     struct session_request session = generation_session(generation, prompt_index, choice);
@@ -109,6 +112,12 @@ static bool push_piece(struct completion *completion, const struct text_buffer *
     if (piece->length > 0 && !stop_strings_push(completion->stops, piece->bytes, piece->length,
                                                 &completion->text, &stopped, NULL)) {
         return false;
+    }
+    if (stopped && completion->keeps_stop) {
+        const char *stop = stop_strings_found(completion->stops);
+        if (!text_buffer_append(&completion->text, stop, strlen(stop))) {
+            return false;
+        }
     }
     completion->said +=
         count_characters(completion->text.bytes + before, completion->text.length - before);

@@ -38,6 +38,7 @@ struct completion {
     struct session *session; /* NULL once finished */
     struct detokenizer *detokenizer;
     struct stop_strings *stops;
+    bool keeps_stop;         /* generation.include_stop */
     struct text_buffer text; /* what the reader has not taken: it sets length to 0 */
     size_t tokens;
     uint64_t first_ns; /* when the first one came, and the last one so far: see session_event */

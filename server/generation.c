@@ -271,6 +271,8 @@ static const struct parameter parameters[] = { /* those without a function: stru
           "regex": {"type": "string"}, "json": {"type": ["object", "string", "boolean"]},
           "choice": {"type": "array", "minItems": 1, "items": {"type": "string"}},
           "json_object": {"type": "boolean"}}})),
+    BOOLEAN("include_stop_str_in_output", include_stop,
+            "The text of stop that ends a reply is part of it."),
     BOOLEAN("ignore_eos", ignore_eos, "Go on where the model would stop."),
     INTEGER("draft_tokens", 0, DRAFTS_MAX, draft_tokens,
             "Tokens guessed ahead: changes the speed, not the reply."),

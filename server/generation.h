@@ -40,6 +40,7 @@ struct generation {
     bool stream;
     bool include_usage;
     bool ignore_eos;
+    bool include_stop; /* the stop string that ends a reply is part of it */
     bool return_tokens;
     bool timings_per_token;
     const char *stops[STOP_STRINGS_MAX]; /* borrowed from the JSON */

@@ -56,6 +56,15 @@ def test_a_reply_has_at_least_min_tokens(demo):
     assert choice["text"] == "a fox" and choice["finish_reason"] == "stop"
 
 
+def test_the_stop_string_is_part_of_the_reply_if_asked_for(demo):
+    text = text_of(demo.complete(**GREEDY))
+    stop = text[9:14]
+    ask = {**GREEDY, "stop": [stop, "zebra"], "include_stop_str_in_output": True, "logprobs": 0}
+    choice = demo.complete(**ask)["choices"][0]
+    assert choice["text"] == text[:text.index(stop) + 5] and choice["finish_reason"] == "stop"
+    assert "".join(event["choices"][0]["text"] for event in demo.stream(**ask)) == choice["text"]
+
+
 def test_stop_token_ids_end_the_reply(demo):
     tokens = demo.complete(**GREEDY, return_tokens=True)["choices"][0]["tokens"]
     stop = tokens[10]
