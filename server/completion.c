@@ -90,7 +90,7 @@ bool completion_open(struct completion *completion, const struct completion_opti
     const struct tokenizer *tokenizer = options->service->model->tokenizer;
     const struct generation *generation = options->generation;
     struct session_request session = generation_session(generation, prompt_index, choice);
-    if (!detokenizer_open(&completion->detokenizer, tokenizer, true, err)) {
+    if (!detokenizer_open(&completion->detokenizer, tokenizer, generation->skip_special, err)) {
         return false;
     }
     detokenizer_show(completion->detokenizer, options->shown, options->shown_count);

@@ -40,6 +40,7 @@ struct generation {
     bool stream;
     bool include_usage;
     bool ignore_eos;
+    bool skip_special; /* special tokens are no text */
     bool include_stop; /* the stop string that ends a reply is part of it */
     bool return_tokens;
     bool timings_per_token;

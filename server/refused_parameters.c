@@ -27,7 +27,6 @@ const struct parameter refused_parameters[] = {
 
     /* vLLM */
     REFUSED("use_beam_search", "replies are sampled, one token after the other", NULL),
-    REFUSED("skip_special_tokens", "special tokens are no text", JSON(true)),
     REFUSED("truncate_prompt_tokens", "prompts are never cut", NULL),
     REFUSED("allowed_token_ids", "use a grammar", NULL),
     REFUSED("bad_words", "use logit_bias", NULL),

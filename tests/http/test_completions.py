@@ -65,6 +65,13 @@ def test_the_stop_string_is_part_of_the_reply_if_asked_for(demo):
     assert "".join(event["choices"][0]["text"] for event in demo.stream(**ask)) == choice["text"]
 
 
+def test_special_tokens_are_text_if_asked_for(demo):
+    end = demo.request("POST", "/tokenize", {"content": "<end_of_turn>"})[2]["tokens"]
+    ask = {"prompt": PROMPT, "max_tokens": 3, "logit_bias": {str(end[0]): 100}, "temperature": 0, "ignore_eos": True}
+    assert len(end) == 1 and text_of(demo.complete(**ask)) == ""
+    assert text_of(demo.complete(**ask, skip_special_tokens=False)) == "<end_of_turn>" * 3
+
+
 def test_stop_token_ids_end_the_reply(demo):
     tokens = demo.complete(**GREEDY, return_tokens=True)["choices"][0]["tokens"]
     stop = tokens[10]
