@@ -103,6 +103,22 @@ static bool add_route(cJSON *paths, const struct route *route, const struct serv
            add_answers(operation, route);
 }
 
+/* Takes over the item. */
+static bool add(cJSON *object, const char *name, cJSON *item) {
+    if (cJSON_AddItemToObject(object, name, item)) {
+        return true;
+    }
+    cJSON_Delete(item);
+    return false;
+}
+
+/* A key, where the server asks for one. */
+static bool add_security(cJSON *root, cJSON *components) {
+    return add(root, "security", cJSON_Parse(JSON([ {}, {"key" : []} ]))) &&
+           add(components, "securitySchemes",
+               cJSON_Parse(JSON({"key" : {"type" : "http", "scheme" : "bearer"}})));
+}
+
 static bool describe(cJSON *root, const struct service *service) {
     cJSON *info = NULL;
     bool fine = cJSON_AddStringToObject(root, "openapi", "3.1.0") &&
@@ -116,12 +132,8 @@ static bool describe(cJSON *root, const struct service *service) {
         fine = routes[i].summary == NULL || add_route(paths, &routes[i], service);
     }
     cJSON *components = cJSON_AddObjectToObject(root, "components");
-    cJSON *schemas = cJSON_Parse(openapi_answers);
-    if (!cJSON_AddItemToObject(components, "schemas", schemas)) {
-        cJSON_Delete(schemas);
-        return false;
-    }
-    return fine;
+    return fine && add(components, "schemas", cJSON_Parse(openapi_answers)) &&
+           add_security(root, components);
 }
 
 void api_openapi(struct http_exchange *exchange, const struct service *service, const char *rest) {
