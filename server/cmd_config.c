@@ -1,10 +1,12 @@
 /* quern config: is a configuration right, and what may stand in one? */
+#include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"
 #include "server/config_print.h"
 #include "server/exit_status.h"
 #include "server/options.h"
 #include "server/serve_options.h"
+#include "server/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +51,16 @@ const struct command_line config_command_line = {
 
 /* ---- Checking ---- */
 
+/* What the settings lead to: files of keys and certificates. The model is not opened. */
+static bool check_files(const struct serve_options *options, struct error *err) {
+    struct access access = {0};
+    struct tls tls = {0};
+    bool right = access_set(&access, &options->access, err) && tls_open(&tls, &options->tls, err);
+    access_deinit(&access);
+    tls_close(&tls);
+    return right;
+}
+
 static void print_settings(const struct config *config, const struct serve_options *options) {
     for (size_t i = 0; i < config->line->option_count; i++) {
         const struct option *option = &config->line->options[i];
@@ -85,7 +97,8 @@ static int check(const char *path) {
     char *argv[] = {name, NULL};
     bool right = config_open(&config, &serve_command_line,
                              path != NULL ? path : getenv("QUERN_CONFIG"), &err) &&
-                 serve_options_resolve(&options, &config, 1, argv, &err);
+                 serve_options_resolve(&options, &config, 1, argv, &err) &&
+                 check_files(&options, &err);
     if (right) {
         print_settings(&config, &options);
         print_sections(&config, &options);

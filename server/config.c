@@ -415,7 +415,7 @@ const char *config_place(const struct config *config, const struct option *optio
         snprintf(place, CONFIG_PLACE_BYTES, "%s", config_variable(option, variable));
         break;
     case CONFIG_DEFAULT:
-        snprintf(place, CONFIG_PLACE_BYTES, "default");
+        snprintf(place, CONFIG_PLACE_BYTES, "--%s", option->name);
         break;
     }
     return place;

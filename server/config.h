@@ -46,7 +46,8 @@ void config_close(struct config *config);
 /* Fills `values`, zeroed before, with defaults, file and environment. May be called again. */
 bool config_read(struct config *config, void *values, struct error *err);
 
-/* Where an option has its value from, as people write it: "quern.conf:12" or "QUERN_MAX_BODY". */
+/* Where an option that is set has its value from, as people write it: "quern.conf:12", "QUERN_MAX_BODY" or
+ * "--max-body". */
 enum { CONFIG_PLACE_BYTES = 256 };
 const char *config_place(const struct config *config, const struct option *option,
                          char place[CONFIG_PLACE_BYTES]);

@@ -147,12 +147,35 @@ static void list_models(struct serve_options *options) {
     }
 }
 
+static const char *text_of(const struct serve_options *options, const char *name) {
+    const struct option *option = option_find(&serve_command_line, name, strlen(name));
+    return *(const char *const *)(const void *)((const char *)options + option->offset);
+}
+
+/* Settings that say nothing without one another. */
+static bool check_pairs(const struct serve_options *options, const struct config *config,
+                        struct error *err) {
+    static const char *const pairs[][2] = {{"tls-certificate", "tls-key"},
+                                           {"tls-key", "tls-certificate"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        const char *name = pairs[i][0];
+        if (text_of(options, name) != NULL && text_of(options, pairs[i][1]) == NULL) {
+            char place[CONFIG_PLACE_BYTES];
+            config_place(config, option_find(config->line, name, strlen(name)), place);
+            return error_set(err, ERROR_INVALID, "%s: %s needs %s, which is missing", place, name,
+                             pairs[i][1]);
+        }
+    }
+    return true;
+}
+
 bool serve_options_resolve(struct serve_options *options, struct config *config, int argc,
                            char **argv, struct error *err) {
     *options =
         (struct serve_options){.model = {.load = "start", .engine = engine_options_default()}};
     if (!config_read(config, options, err) ||
-        options_read_arguments(config->line, argc, argv, options, err) != OPTIONS_READ) {
+        options_read_arguments(config->line, argc, argv, options, err) != OPTIONS_READ ||
+        !check_pairs(options, config, err)) {
         return false;
     }
     list_models(options);

@@ -46,13 +46,8 @@ static bool check_pair(const struct tls *tls, const struct tls_options *options,
 
 bool tls_open(struct tls *tls, const struct tls_options *options, struct error *err) {
     *tls = (struct tls){0};
-    if (options->certificate == NULL && options->key == NULL) {
+    if (options->certificate == NULL) {
         return true;
-    }
-    if (options->certificate == NULL || options->key == NULL) {
-        return error_set(err, ERROR_INVALID,
-                         "tls-certificate and tls-key are needed together, and %s is missing",
-                         options->key == NULL ? "tls-key" : "tls-certificate");
     }
     tls->certificate = read_file(options->certificate, err);
     tls->key = tls->certificate != NULL ? read_file(options->key, err) : NULL;

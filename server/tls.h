@@ -8,7 +8,7 @@
 
 struct tls_options {
     const char *certificate; /* a PEM file, the server's first; NULL: no TLS */
-    const char *key;
+    const char *key;         /* NULL if and only if the certificate is */
 };
 
 struct tls {

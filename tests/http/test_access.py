@@ -219,9 +219,21 @@ def test_answers_and_streams_go_over_tls(start_server, certificate):
 def test_a_certificate_needs_its_key(certificate, tmp_path):
     (tmp_path / "other.pem").write_text("no key")
     for arguments, said in (
-            (["--tls-certificate", certificate[0]], "tls-key is missing"),
-            (["--tls-key", certificate[1]], "tls-certificate is missing"),
+            (["--tls-certificate", certificate[0]], "--tls-certificate: tls-certificate needs tls-key, which is missing"),
+            (["--tls-key", certificate[1]], "--tls-key: tls-key needs tls-certificate, which is missing"),
             (["--tls-certificate", certificate[0], "--tls-key", tmp_path / "other.pem"], "no certificate with its key"),
             (["--tls-certificate", certificate[0], "--tls-key", tmp_path / "none.pem"], "none.pem cannot be read")):
         refused = quern("serve", "--listen", "127.0.0.1:0", *arguments)
         assert refused.returncode == 3 and said in refused.stderr, refused
+
+
+def test_a_configuration_is_checked_down_to_keys_and_certificates(certificate, tmp_path):
+    path = tmp_path / "quern.conf"
+    path.write_text(f"[access]\n\ntls-key = {certificate[1]}\n")
+    refused = quern("config", "check", path)
+    assert refused.returncode == 3 and f"{path}:3: tls-key needs tls-certificate" in refused.stderr, refused
+    path.write_text(f"[access]\napi-keys = {tmp_path}/none\n")
+    refused = quern("config", "check", path)
+    assert refused.returncode == 3 and f"{tmp_path}/none cannot be read" in refused.stderr, refused
+    path.write_text(f"[access]\ntls-key = {certificate[1]}\ntls-certificate = {certificate[0]}\n")
+    assert quern("config", "check", path).returncode == 0

@@ -77,7 +77,12 @@ def config_file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def named(kind):
+    """Those whose value is a file that is read at once, or all the others."""
+    return [pytest.param(setting, id=setting.name) for setting in SETTINGS if (setting.kind == "FILE") == (kind == "FILE")]
+
+
+@pytest.mark.parametrize("setting", named("value"))
 def test_each_setting_is_read_from_file_environment_and_command_line(setting, config_file):
     value = setting.other_value()
     path = config_file(f"[{setting.section}]\n{setting.name} = {value} ; a comment\n")
@@ -94,6 +99,16 @@ def test_each_setting_is_read_from_file_environment_and_command_line(setting, co
         refused = quern("serve", environment={setting.variable: wrong})
         assert refused.returncode == 3 and f"{setting.variable} takes " in refused.stderr, refused
         assert quern("serve", f"--{setting.name}={wrong}").returncode == 2
+
+
+@pytest.mark.parametrize("setting", named("FILE"))
+def test_each_file_is_read_when_it_is_named(setting, config_file):
+    path = config_file(f"[{setting.section}]\n{setting.name} = /nowhere/a\n")
+    for where, refused in ((f"{path}:2", quern("config", "check", path)),
+                           (setting.variable, quern("serve", environment={setting.variable: "/nowhere/a"})),
+                           (f"--{setting.name}", quern("serve", f"--{setting.name}=/nowhere/a"))):
+        assert refused.returncode == 3, refused
+        assert "/nowhere/a cannot be read" in refused.stderr or f"{where}: {setting.name} needs " in refused.stderr, refused
 
 
 @pytest.mark.parametrize("text, said", [
