@@ -243,6 +243,7 @@ static bool open_http(struct server *server, struct error *err) {
         .socket_count = listeners_give(&server->listeners, sockets),
         .body_max = options->max_body,
         .connections_max = (unsigned)options->max_connections,
+        .client_connections = (unsigned)options->client_connections,
         .idle_timeout_s = (unsigned)options->idle_timeout_s,
         .silence_max_s = (unsigned)options->stream_ping_s,
         .tls_certificate = server->tls.certificate,

@@ -537,6 +537,7 @@ static bool start_daemon(struct http_server *server, struct error *err) {
         on_access, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->client_connections,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, further, MHD_OPTION_END);
     return server->daemon != NULL ||
            error_set(err, ERROR_IO, "The HTTP server cannot start; does epoll work here?");

@@ -29,9 +29,11 @@ struct http_options {
     const int *sockets; /* bound, listening, not blocking; the server closes them */
     size_t socket_count;
     size_t body_max;
-    unsigned connections_max;    /* further ones wait to be accepted */
-    unsigned idle_timeout_s;     /* without progress in either direction; 0: none */
-    unsigned silence_max_s;      /* of a stream, see http_stream_begin; 0: any */
+    unsigned connections_max; /* further ones wait to be accepted */
+    unsigned
+        client_connections;  /* of one address; further ones are closed at once; 0: any number */
+    unsigned idle_timeout_s; /* without progress in either direction; 0: none */
+    unsigned silence_max_s;  /* of a stream, see http_stream_begin; 0: any */
     const char *tls_certificate; /* PEM; NULL: no TLS */
     const char *tls_key;
     /* The headers of a request are here. May answer: the body is thrown away then. */

@@ -87,6 +87,9 @@ static const struct option options_table[] = {
     {.name = "client-requests", .section = "access", .reload = true, .type = OPTION_SIZE,
      FIELD(access.client_requests), .argument = "REQUESTS", .maximum = 65536, .fallback = "0",
      .help = "requests of one API key or address at once; 0: any number"},
+    {.name = "client-connections", .section = "access", .type = OPTION_SIZE,
+     FIELD(client_connections), .argument = "CONNECTIONS", .maximum = 65536, .fallback = "0",
+     .help = "open connections of one address, further ones are closed at once; 0: any number"},
     {.name = "cors-origins", .section = "access", .reload = true, .type = OPTION_TEXT,
      FIELD(access.cors_origins), .argument = "ORIGINS",
      .help = "pages of these origins, as https://example.org, may ask from a browser: several "

@@ -18,6 +18,7 @@ struct serve_options {
     size_t socket_mode;
     size_t max_body; /* bytes */
     size_t max_connections;
+    size_t client_connections;
     size_t idle_timeout_s;
     size_t stream_ping_s;
     size_t drain_timeout_s;

@@ -187,6 +187,25 @@ def test_one_client_may_ask_for_so_much_at_once(start_server, key_file):
     wait_until(lambda: server.request("POST", "/v1/completions", ASK, bearer(alice))[0] == 200, "alice to have her turn")
 
 
+def test_one_address_may_hold_so_many_connections(start_server):
+    server = start_server("--client-connections", 2)
+    held = [socket.create_connection((server.host, server.port), timeout=PATIENCE) for _ in range(2)]
+    for client in held:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: q\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as third:
+        assert third.recv(4096) == b""
+    held.pop().close()
+    wait_until(lambda: answers(server), "room for another one")
+
+
+def answers(server):
+    try:
+        return server.request("GET", "/health")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 # ---- TLS ----
 
 
