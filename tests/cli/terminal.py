@@ -26,7 +26,10 @@ class Terminal:
         variables = {**os.environ, "TERM": "xterm", "LC_ALL": "C", "XDG_STATE_HOME": state, "HOME": state, **environment}
         self.process, self.end = pty.fork()
         if self.process == 0:
-            os.execve(QUERN, [QUERN, "run", *arguments], variables)
+            try:
+                os.execve(QUERN, [QUERN, "run", *arguments], variables)
+            finally:
+                os._exit(127)  # otherwise the child would go on as this test does, and fork in its turn
         self.raw = b""
         self.seen = 0
 
