@@ -196,7 +196,7 @@ def test_any_object(demo):
     ({"allOf": [{"anyOf": [{"const": 10 * i + j} for j in range(10)]} for i in range(6)]}, "too large"),
     ({"type": "object", "properties": {str(i): {"type": "string", "minLength": 3} for i in range(20000)}}, "more than"),
     ({"$ref": "#/$defs/0", "$defs": {str(i): {"$ref": f"#/$defs/{i + 1}"} for i in range(5000)}}, "other references"),
-    ({"type": "object", "properties": {f"p{i}": {"type": "string", "pattern": f"a{{1,{i % 9 + 1}}}b", "maxLength": 30}
+    ({"type": "object", "properties": {f"p{i}": {"type": "string", "pattern": "^a$", "maxLength": 5}
                                        for i in range(3000)}}, "complicated"),
     ({"type": "string", "pattern": "^((((a?b?){0,40}){0,40}){0,40}c?){0,40}$", "maxLength": 5000}, "co"),
     ({"enum": ["x" * 10000] * 100, "allOf": [{"enum": ["y" * 10000] * 100}]}, "complicated"),
