@@ -37,7 +37,7 @@ grammar_expression grammar_fail(struct grammar_builder *builder, enum error_code
 bool grammar_builder_failed(const struct grammar_builder *builder);
 
 /* Counts work that is done for the grammar before it is finished, a step being some 10 ns. False, and the
- * builder fails, when it has become too much: some 100 ms. */
+ * builder fails, when it has become too much. */
 enum { GRAMMAR_WORK_MAX = 1 << 23 };
 bool grammar_builder_work(struct grammar_builder *builder, uint64_t steps);
 

@@ -10,7 +10,7 @@ enum {
     CLASSES_MAX = 127, /* each is a character of ASCII while the patterns are run */
     COMBINATIONS_MAX = 1 << 13,
     PLACES = 1 << 14,       /* of the table of combinations */
-    OPENING_WORK = 1 << 13, /* what it costs to begin */
+    OPENING_WORK = 1 << 15, /* what it costs to begin */
 };
 
 /* Where each condition is. */
