@@ -125,6 +125,7 @@ def test_a_watchdog_of_another_process_is_not_fed(manager, monkeypatch, start_se
     manager.hear_until("READY=1")
     server.process.send_signal(signal.SIGTERM)
     assert not any("WATCHDOG" in message for message in manager.hear_until("STOPPING=1"))
+    assert server.process.wait(timeout=PATIENCE) == 0
 
 
 @pytest.fixture
