@@ -120,6 +120,8 @@ def test_a_stream_that_waits_has_comments(start_server):
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.connect((server.host, server.port))
     slow.sendall(post(json.dumps({**ask, "n": 16, "logprobs": 20}).encode()))
+    slow.settimeout(PATIENCE)
+    assert slow.recv(1)  # It has begun, so that the other one comes second.
     with socket.create_connection((server.host, server.port), timeout=PATIENCE) as waiting:
         waiting.sendall(post(json.dumps(ask).encode()))
         received = b""
