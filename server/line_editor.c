@@ -142,18 +142,19 @@ static unsigned char on_complete(EditLine *edit, int key) {
     return el_insertstr(edit, rest) == 0 ? CC_REFRESH : CC_ERROR;
 }
 
+/* Wide, because libedit copies functions' names that are not, and never frees the copies. */
 static const struct {
-    const char *keys; /* as libedit's bind has them */
-    const char *name;
-    const char *help;
+    const wchar_t *keys; /* as libedit's bind has them */
+    const wchar_t *name;
+    const wchar_t *help;
     unsigned char (*function)(EditLine *edit, int key); /* NULL: one of libedit's own */
 } bindings[] = {
-    {"^C", "quern-throw-away", "Throw away what was typed", on_throw_away},
-    {"^I", "quern-complete", "Complete a command", on_complete},
-    {"\\e^M", "quern-new-line", "Begin another line of the entry", on_new_line},
-    {"\\e^J", "quern-new-line", "Begin another line of the entry", on_new_line},
-    {"\\e[200~", "quern-paste", "Take what is pasted as it is", on_paste},
-    {"^R", "em-inc-search-prev", NULL, NULL},
+    {L"^C", L"quern-throw-away", L"Throw away what was typed", on_throw_away},
+    {L"^I", L"quern-complete", L"Complete a command", on_complete},
+    {L"\\e^M", L"quern-new-line", L"Begin another line of the entry", on_new_line},
+    {L"\\e^J", L"quern-new-line", L"Begin another line of the entry", on_new_line},
+    {L"\\e[200~", L"quern-paste", L"Take what is pasted as it is", on_paste},
+    {L"^R", L"em-inc-search-prev", NULL, NULL},
 };
 
 /* ---- The history ---- */
@@ -247,10 +248,10 @@ bool line_editor_open(struct line_editor **out, const char *const *words, struct
     el_set(editor->edit, EL_EDITOR, "emacs");
     for (size_t i = 0; i < sizeof bindings / sizeof bindings[0]; i++) {
         if (bindings[i].function != NULL) {
-            el_set(editor->edit, EL_ADDFN, bindings[i].name, bindings[i].help,
-                   bindings[i].function);
+            el_wset(editor->edit, EL_ADDFN, bindings[i].name, bindings[i].help,
+                    bindings[i].function);
         }
-        el_set(editor->edit, EL_BIND, bindings[i].keys, bindings[i].name, NULL);
+        el_wset(editor->edit, EL_BIND, bindings[i].keys, bindings[i].name, NULL);
     }
     /* While one types, Ctrl-C is a key, and CR stays CR. */
     el_set(editor->edit, EL_SETTY, "-d", "-intr", "-icrnl", "-inlcr", NULL);
