@@ -34,7 +34,7 @@ static uint32_t cost_of_characters(const struct grammar_builder *builder,
 
 static uint32_t cost_of(const struct grammar_builder *builder,
                         const struct expression *expression) {
-    const grammar_expression *parts = builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(builder, expression);
     uint32_t cost = expression->kind == EXPRESSION_CHOICE ? COST_NONE : 0;
     switch (expression->kind) {
     case EXPRESSION_TEXT:
@@ -66,7 +66,7 @@ static uint32_t cost_of(const struct grammar_builder *builder,
 /* Can something match that is not empty? */
 static bool may_be_more(const struct grammar_builder *builder, size_t index) {
     const struct expression *expression = &builder->expressions[index];
-    const grammar_expression *parts = builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(builder, expression);
     if (builder->costs[index] == COST_NONE) {
         return false;
     }

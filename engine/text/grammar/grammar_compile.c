@@ -312,7 +312,7 @@ static void write_text(struct compiler *compiler, const struct expression *expre
 
 static void write_sequence(struct compiler *compiler, const struct expression *expression,
                            bool tail) {
-    const grammar_expression *parts = compiler->builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(compiler->builder, expression);
     for (size_t i = 0; i < expression->count; i++) {
         write_expression(compiler, parts[i], tail && i + 1 == expression->count);
     }
@@ -322,7 +322,7 @@ static void write_sequence(struct compiler *compiler, const struct expression *e
 static void write_choice(struct compiler *compiler, const struct expression *expression,
                          bool tail) {
     const struct grammar_builder *builder = compiler->builder;
-    const grammar_expression *parts = builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(builder, expression);
     size_t left = 0;
     for (size_t i = 0; i < expression->count; i++) {
         left += builder->costs[parts[i]] != COST_NONE;
@@ -461,7 +461,7 @@ static void write_expression(struct compiler *compiler, grammar_expression index
  * way. */
 static void write_way(struct compiler *compiler, const struct expression *expression, size_t first,
                       bool tail) {
-    const grammar_expression *parts = compiler->builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(compiler->builder, expression);
     size_t end = expression->kind == EXPRESSION_CHOICE ? first + 1 : expression->count;
     write_not_empty(compiler, parts[first], tail && first + 1 == end);
     for (size_t i = first + 1; i < end; i++) {
@@ -470,7 +470,7 @@ static void write_way(struct compiler *compiler, const struct expression *expres
 }
 
 static void write_ways(struct compiler *compiler, const struct expression *expression, bool tail) {
-    const grammar_expression *parts = compiler->builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(compiler->builder, expression);
     uint32_t jumps = UINT32_MAX;
     size_t left = 0;
     for (size_t i = 0; i < expression->count; i++) {
@@ -532,7 +532,7 @@ static uint32_t add_sizes(uint64_t a, uint64_t b) {
 
 static void measure(struct compiler *compiler, size_t index) {
     const struct expression *expression = &compiler->builder->expressions[index];
-    const grammar_expression *parts = compiler->builder->parts + expression->first;
+    const grammar_expression *parts = expression_parts(compiler->builder, expression);
     const bool has_parts = expression->kind == EXPRESSION_SEQUENCE ||
                            expression->kind == EXPRESSION_CHOICE ||
                            expression->kind == EXPRESSION_REPEAT;
@@ -546,8 +546,9 @@ static void measure(struct compiler *compiler, size_t index) {
     if (expression->kind == EXPRESSION_TEXT) {
         size = expression->count;
     } else if (expression->kind == EXPRESSION_CHARACTERS) {
-        const struct code_range *ranges = compiler->builder->ranges + expression->first;
-        bool ascii = expression->count > 0 && ranges[expression->count - 1].last < 0x80;
+        const struct code_range *ranges = compiler->builder->ranges;
+        size_t end = expression->first + expression->count;
+        bool ascii = expression->count > 0 && ranges[end - 1].last < 0x80;
         size = ascii ? 1 : add_sizes(16, (uint64_t)expression->count * 8);
     } else if (expression->kind == EXPRESSION_RULE) {
         size = 1;

@@ -69,8 +69,24 @@ struct grammar_builder {
     bool *more; /* can match something that is not empty */
 };
 
-/* Finds the costs, and what can only be empty; checks that all rules that are used are defined, that none begins with itself, and
- * that the root can match something. */
+/* The parts of an expression that has some; NULL of any other. */
+static inline const grammar_expression *expression_parts(const struct grammar_builder *builder,
+                                                         const struct expression *expression) {
+    switch (expression->kind) {
+    case EXPRESSION_SEQUENCE:
+    case EXPRESSION_CHOICE:
+    case EXPRESSION_REPEAT:
+        return expression->count > 0 ? builder->parts + expression->first : NULL;
+    case EXPRESSION_TEXT:
+    case EXPRESSION_CHARACTERS:
+    case EXPRESSION_RULE:
+        break;
+    }
+    return NULL;
+}
+
+/* Finds the costs, and what can only be empty; checks that all rules that are used are defined, that
+ * none begins with itself, and that the root can match something. */
 bool grammar_analyze(struct grammar_builder *builder, grammar_expression root, struct error *err);
 
 /* After grammar_analyze. */
