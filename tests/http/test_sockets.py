@@ -125,8 +125,11 @@ def test_a_stream_that_waits_has_comments(start_server):
     with socket.create_connection((server.host, server.port), timeout=PATIENCE) as waiting:
         waiting.sendall(post(json.dumps(ask).encode()))
         received = b""
-        while received.count(b": ping\n\n") < 2:
-            received += waiting.recv(4096)
+        try:
+            while received.count(b": ping\n\n") < 2:
+                received += waiting.recv(4096)
+        except TimeoutError:
+            raise AssertionError(f"silent after {received[:500]!r} … {received[-200:]!r}") from None
     assert received.startswith(b"HTTP/1.1 200") and b"data: " not in received
     slow.close()
     server.wait_idle()
