@@ -104,7 +104,11 @@ def test_ready_says_that_more_may_come_until_it_may_not(start_server):
     server.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "finishing what runs" in server.stderr_text(), "draining")
     kept.request("GET", "/ready")
-    answer = kept.getresponse()
+    try:
+        answer = kept.getresponse()
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        assert server.stderr_text().count("finish=") == len(clients)  # Both were quicker than this test.
+        return
     assert (answer.status, json.loads(answer.read())) == (503, {"status": "draining"})
     for client in clients:
         client.getresponse().read()
