@@ -1,38 +1,11 @@
 #include "server/messages_prompt.h"
 
-#include <stdarg.h>
+#include "server/prompt_reader.h"
+
 #include <stdio.h>
 #include <string.h>
 
-/* Where in the request the values come from that are being read. */
-struct reader {
-    struct arena *arena;
-    struct template_list *messages; /* made so far */
-    struct template_dict *called;   /* the id of each call to the name of its tool */
-    struct api_error *error;
-    char place[48];
-};
-
-static bool no_memory(struct api_error *error) {
-    return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-}
-
-/* "messages[3].content[1] must be …", with that as the parameter. */
-__attribute__((format(printf, 2, 3))) static bool refuse(const struct reader *reader,
-                                                         const char *format, ...) {
-    char text[400];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return api_error_set(reader->error, API_INVALID, reader->place, "%s %s", reader->place, text);
-}
-
 /* ---- Values ---- */
-
-static struct template_value literal(const char *text) {
-    return template_from_text(text, strlen(text));
-}
 
 /* A member of the type, or NULL. */
 static const struct template_value *member(const struct template_value *object, const char *name,
@@ -52,34 +25,6 @@ static struct template_text type_of(const struct template_value *object) {
     return type != NULL ? type->text : (struct template_text){"", 0};
 }
 
-/* How much of a text from outside a message quotes. */
-static int shown(struct template_text text) {
-    return text.length < 40 ? (int)text.length : 40;
-}
-
-static bool set(const struct reader *reader, struct template_dict *dict, const char *name,
-                struct template_value value) {
-    return (dict != NULL && template_dict_set(reader->arena, dict, literal(name), value)) ||
-           no_memory(reader->error);
-}
-
-static bool push(const struct reader *reader, struct template_list *list,
-                 struct template_value value) {
-    return (list != NULL && template_list_push(reader->arena, list, value)) ||
-           no_memory(reader->error);
-}
-
-/* The member's list, which is made if there is none; NULL when memory is out. */
-static struct template_list *list_of(const struct reader *reader, struct template_dict *dict,
-                                     const char *name) {
-    struct template_value *value = template_dict_find_text(dict, name);
-    if (value != NULL) {
-        return value->list;
-    }
-    struct template_list *list = template_list_new(reader->arena);
-    return list != NULL && set(reader, dict, name, template_from_list(list)) ? list : NULL;
-}
-
 /* ---- Messages ---- */
 
 /* The last message, if it has the role, else a new one; NULL when memory is out. */
@@ -92,23 +37,24 @@ static struct template_dict *open_message(const struct reader *reader, const cha
         }
     }
     struct template_dict *message = template_dict_new(reader->arena);
-    bool fine = set(reader, message, "role", literal(role)) &&
-                push(reader, messages, template_from_dict(message));
+    bool fine = reader_set(reader, message, "role", reader_literal(role)) &&
+                reader_push(reader, messages, template_from_dict(message));
     return fine ? message : NULL;
 }
 
 static bool add_text(const struct reader *reader, struct template_dict *message,
                      struct template_value text) {
     struct template_dict *part = template_dict_new(reader->arena);
-    return message != NULL && set(reader, part, "type", literal("text")) &&
-           set(reader, part, "text", text) &&
-           push(reader, list_of(reader, message, "content"), template_from_dict(part));
+    return message != NULL && reader_set(reader, part, "type", reader_literal("text")) &&
+           reader_set(reader, part, "text", text) &&
+           reader_push(reader, reader_list_of(reader, message, "content"),
+                       template_from_dict(part));
 }
 
 static bool read_text(struct reader *reader, const char *role, const struct template_value *block) {
     const struct template_value *text = member(block, "text", TEMPLATE_TEXT);
     if (text == NULL) {
-        return refuse(reader, "is a block of type \"text\" without a text");
+        return reader_refuse(reader, "is a block of type \"text\" without a text");
     }
     return add_text(reader, open_message(reader, role), *text);
 }
@@ -117,10 +63,10 @@ static bool read_thinking(struct reader *reader, const char *role,
                           const struct template_value *block) {
     const struct template_value *thinking = member(block, "thinking", TEMPLATE_TEXT);
     if (thinking == NULL) {
-        return refuse(reader, "is a block of type \"thinking\" without a thinking");
+        return reader_refuse(reader, "is a block of type \"thinking\" without a thinking");
     }
     struct template_dict *message = open_message(reader, role);
-    return message != NULL && set(reader, message, "reasoning_content", *thinking);
+    return message != NULL && reader_set(reader, message, "reasoning_content", *thinking);
 }
 
 /* What another service has encrypted. */
@@ -136,19 +82,21 @@ static bool read_tool_use(struct reader *reader, const char *role,
     const struct template_value *name = member(block, "name", TEMPLATE_TEXT);
     const struct template_value *input = member(block, "input", TEMPLATE_DICT);
     if (id == NULL || name == NULL || input == NULL) {
-        return refuse(reader, "must be {\"type\": \"tool_use\", \"id\": …, \"name\": …, "
-                              "\"input\": {…}}");
+        return reader_refuse(reader, "must be {\"type\": \"tool_use\", \"id\": …, \"name\": …, "
+                                     "\"input\": {…}}");
     }
     struct template_dict *message = open_message(reader, role);
     struct template_dict *function = template_dict_new(reader->arena);
     struct template_dict *call = template_dict_new(reader->arena);
-    return message != NULL && set(reader, function, "name", *name) &&
-           set(reader, function, "arguments", *input) && set(reader, call, "id", *id) &&
-           set(reader, call, "type", literal("function")) &&
-           set(reader, call, "function", template_from_dict(function)) &&
-           push(reader, list_of(reader, message, "tool_calls"), template_from_dict(call)) &&
+    return message != NULL && reader_set(reader, function, "name", *name) &&
+           reader_set(reader, function, "arguments", *input) &&
+           reader_set(reader, call, "id", *id) &&
+           reader_set(reader, call, "type", reader_literal("function")) &&
+           reader_set(reader, call, "function", template_from_dict(function)) &&
+           reader_push(reader, reader_list_of(reader, message, "tool_calls"),
+                       template_from_dict(call)) &&
            (template_dict_set(reader->arena, reader->called, *id, *name) ||
-            no_memory(reader->error));
+            reader_no_memory(reader));
 }
 
 static bool read_result_content(struct reader *reader, struct template_dict *result,
@@ -156,28 +104,30 @@ static bool read_result_content(struct reader *reader, struct template_dict *res
     const struct template_value *text = member(block, "content", TEMPLATE_TEXT);
     const struct template_value *blocks = member(block, "content", TEMPLATE_LIST);
     if (!is_given(block, "content")) {
-        return set(reader, result, "content", literal(""));
+        return reader_set(reader, result, "content", reader_literal(""));
     }
     if (text != NULL) {
-        return set(reader, result, "content", *text);
+        return reader_set(reader, result, "content", *text);
     }
     if (blocks == NULL) {
-        return refuse(reader, "must have a content that is a string or a list of text blocks");
+        return reader_refuse(reader,
+                             "must have a content that is a string or a list of text blocks");
     }
     for (size_t i = 0; i < blocks->list->count; i++) {
         const struct template_value *part = &blocks->list->items[i];
         const struct template_value *said = member(part, "text", TEMPLATE_TEXT);
         if (!template_text_is(type_of(part), "text") || said == NULL) {
-            return refuse(reader,
-                          "has a result with a block of type \"%.*s\" at %zu, but this model reads "
-                          "only text",
-                          shown(type_of(part)), type_of(part).bytes, i);
+            return reader_refuse(
+                reader,
+                "has a result with a block of type \"%.*s\" at %zu, but this model reads "
+                "only text",
+                reader_shown(type_of(part)), type_of(part).bytes, i);
         }
         if (!add_text(reader, result, *said)) {
             return false;
         }
     }
-    return blocks->list->count > 0 || set(reader, result, "content", literal(""));
+    return blocks->list->count > 0 || reader_set(reader, result, "content", reader_literal(""));
 }
 
 /* Some templates want the tool's name beside its result. */
@@ -186,20 +136,21 @@ static bool read_tool_result(struct reader *reader, const char *role,
     (void)role;
     const struct template_value *id = member(block, "tool_use_id", TEMPLATE_TEXT);
     if (id == NULL) {
-        return refuse(reader, "is a block of type \"tool_result\" without a tool_use_id");
+        return reader_refuse(reader, "is a block of type \"tool_result\" without a tool_use_id");
     }
     const struct template_value *name = template_dict_find(reader->called, *id);
     if (name == NULL) {
-        return refuse(reader,
-                      "has the result of \"%.*s\", but no message before calls a tool with "
-                      "that id",
-                      shown(id->text), id->text.bytes);
+        return reader_refuse(reader,
+                             "has the result of \"%.*s\", but no message before calls a tool with "
+                             "that id",
+                             reader_shown(id->text), id->text.bytes);
     }
     struct template_dict *result = template_dict_new(reader->arena);
-    return set(reader, result, "role", literal("tool")) &&
-           set(reader, result, "tool_call_id", *id) && set(reader, result, "name", *name) &&
+    return reader_set(reader, result, "role", reader_literal("tool")) &&
+           reader_set(reader, result, "tool_call_id", *id) &&
+           reader_set(reader, result, "name", *name) &&
            read_result_content(reader, result, block) &&
-           push(reader, reader->messages, template_from_dict(result));
+           reader_push(reader, reader->messages, template_from_dict(result));
 }
 
 static const struct {
@@ -222,15 +173,16 @@ static bool read_block(struct reader *reader, const char *role,
             continue;
         }
         if (blocks[i].role != NULL && strcmp(blocks[i].role, role) != 0) {
-            return refuse(reader, "is a block of type \"%s\", which only the %s has",
-                          blocks[i].type, blocks[i].role);
+            return reader_refuse(reader, "is a block of type \"%s\", which only the %s has",
+                                 blocks[i].type, blocks[i].role);
         }
         return blocks[i].read(reader, role, block);
     }
     return type.length == 0
-               ? refuse(reader, "must be an object with a type")
-               : refuse(reader, "is a block of type \"%.*s\", but this model reads only text",
-                        shown(type), type.bytes);
+               ? reader_refuse(reader, "must be an object with a type")
+               : reader_refuse(reader,
+                               "is a block of type \"%.*s\", but this model reads only text",
+                               reader_shown(type), type.bytes);
 }
 
 static bool read_content(struct reader *reader, size_t index, const char *role,
@@ -242,8 +194,8 @@ static bool read_content(struct reader *reader, size_t index, const char *role,
     }
     if (list == NULL || list->list->count == 0) {
         snprintf(reader->place, sizeof reader->place, "messages[%zu].content", index);
-        return refuse(reader, "must be a string or a list of blocks, {\"type\": \"text\", "
-                              "\"text\": …}");
+        return reader_refuse(reader, "must be a string or a list of blocks, {\"type\": \"text\", "
+                                     "\"text\": …}");
     }
     for (size_t i = 0; i < list->list->count; i++) {
         snprintf(reader->place, sizeof reader->place, "messages[%zu].content[%zu]", index, i);
@@ -264,8 +216,9 @@ static bool read_message(struct reader *reader, size_t index,
         }
     }
     snprintf(reader->place, sizeof reader->place, "messages[%zu].role", index);
-    return refuse(reader, "must be \"user\" or \"assistant\"; what the system says is the member "
-                          "system of the request");
+    return reader_refuse(reader,
+                         "must be \"user\" or \"assistant\"; what the system says is the member "
+                         "system of the request");
 }
 
 /* A string or text blocks. */
@@ -280,13 +233,13 @@ static bool read_system(struct reader *reader, const struct template_value *requ
         return add_text(reader, open_message(reader, "system"), *text);
     }
     if (list == NULL) {
-        return refuse(reader, "must be a string or a list of text blocks");
+        return reader_refuse(reader, "must be a string or a list of text blocks");
     }
     for (size_t i = 0; i < list->list->count; i++) {
         const struct template_value *block = &list->list->items[i];
         snprintf(reader->place, sizeof reader->place, "system[%zu]", i);
         if (!template_text_is(type_of(block), "text")) {
-            return refuse(reader, "must be a block of type \"text\"");
+            return reader_refuse(reader, "must be a block of type \"text\"");
         }
         if (!read_text(reader, "system", block)) {
             return false;
@@ -300,7 +253,7 @@ static bool complete(const struct reader *reader) {
     for (size_t i = 0; i < reader->messages->count; i++) {
         struct template_dict *message = reader->messages->items[i].dict;
         if (template_dict_find_text(message, "content") == NULL &&
-            !set(reader, message, "content", literal(""))) {
+            !reader_set(reader, message, "content", reader_literal(""))) {
             return false;
         }
     }
@@ -331,22 +284,24 @@ static bool read_tool(struct reader *reader, const struct template_value *tool,
     const struct template_value *schema = member(tool, "input_schema", TEMPLATE_DICT);
     struct template_text type = type_of(tool);
     if (type.length > 0 && !template_text_is(type, "custom")) {
-        return refuse(reader,
-                      "is of type \"%.*s\", but only tools of the client can be used, which have "
-                      "an input_schema",
-                      shown(type), type.bytes);
+        return reader_refuse(
+            reader,
+            "is of type \"%.*s\", but only tools of the client can be used, which have "
+            "an input_schema",
+            reader_shown(type), type.bytes);
     }
     if (name == NULL || schema == NULL) {
-        return refuse(reader, "must be {\"name\": …, \"description\": …, \"input_schema\": {…}}");
+        return reader_refuse(reader,
+                             "must be {\"name\": …, \"description\": …, \"input_schema\": {…}}");
     }
     struct template_dict *function = template_dict_new(reader->arena);
     struct template_dict *made = template_dict_new(reader->arena);
-    return set(reader, function, "name", *name) &&
-           (description == NULL || set(reader, function, "description", *description)) &&
-           set(reader, function, "parameters", *schema) &&
-           set(reader, made, "type", literal("function")) &&
-           set(reader, made, "function", template_from_dict(function)) &&
-           push(reader, tools, template_from_dict(made));
+    return reader_set(reader, function, "name", *name) &&
+           (description == NULL || reader_set(reader, function, "description", *description)) &&
+           reader_set(reader, function, "parameters", *schema) &&
+           reader_set(reader, made, "type", reader_literal("function")) &&
+           reader_set(reader, made, "function", template_from_dict(function)) &&
+           reader_push(reader, tools, template_from_dict(made));
 }
 
 static bool read_tools(struct reader *reader, const struct template_value *request,
@@ -366,7 +321,7 @@ static bool read_tools(struct reader *reader, const struct template_value *reque
             return false;
         }
     }
-    return *tools != NULL || no_memory(reader->error);
+    return *tools != NULL || reader_no_memory(reader);
 }
 
 /* ---- All of it ---- */
@@ -412,7 +367,7 @@ bool messages_prompt_read(struct conversation *conversation, struct api_error *e
     };
     struct template_list *tools;
     if (reader.messages == NULL || reader.called == NULL) {
-        return no_memory(error);
+        return reader_no_memory(&reader);
     }
     return read_system(&reader, &request) && read_messages(&reader, &request) &&
            read_tools(&reader, &request, &tools) &&

@@ -1,38 +1,11 @@
 #include "server/responses_prompt.h"
 
-#include <stdarg.h>
+#include "server/prompt_reader.h"
+
 #include <stdio.h>
 #include <string.h>
 
-/* Where in the request the values come from that are being read. */
-struct reader {
-    struct arena *arena;
-    struct template_list *messages; /* made so far */
-    struct template_dict *called;   /* the id of each call to the name of its tool */
-    struct api_error *error;
-    char place[32];
-};
-
-static bool no_memory(struct api_error *error) {
-    return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-}
-
-/* "input[3] must be …", with that as the parameter. */
-__attribute__((format(printf, 2, 3))) static bool refuse(const struct reader *reader,
-                                                         const char *format, ...) {
-    char text[400];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return api_error_set(reader->error, API_INVALID, reader->place, "%s %s", reader->place, text);
-}
-
 /* ---- Values ---- */
-
-static struct template_value literal(const char *text) {
-    return template_from_text(text, strlen(text));
-}
 
 /* A member that is there and not null, or NULL. */
 static const struct template_value *member(const struct template_dict *object, const char *name) {
@@ -46,41 +19,13 @@ static const struct template_value *member_text(const struct template_dict *obje
     return value != NULL && value->type == TEMPLATE_TEXT ? value : NULL;
 }
 
-/* How much of a text from outside a message quotes. */
-static int shown(struct template_text text) {
-    return text.length < 40 ? (int)text.length : 40;
-}
-
-static bool set(const struct reader *reader, struct template_dict *dict, const char *name,
-                struct template_value value) {
-    return (dict != NULL && template_dict_set(reader->arena, dict, literal(name), value)) ||
-           no_memory(reader->error);
-}
-
-static bool push(const struct reader *reader, struct template_list *list,
-                 struct template_value value) {
-    return (list != NULL && template_list_push(reader->arena, list, value)) ||
-           no_memory(reader->error);
-}
-
-/* The member's list, which is made if there is none; NULL when memory is out. */
-static struct template_list *list_of(const struct reader *reader, struct template_dict *dict,
-                                     const char *name) {
-    struct template_value *value = template_dict_find_text(dict, name);
-    if (value != NULL) {
-        return value->list;
-    }
-    struct template_list *list = template_list_new(reader->arena);
-    return list != NULL && set(reader, dict, name, template_from_list(list)) ? list : NULL;
-}
-
 /* ---- Messages ---- */
 
 /* NULL when memory is out. */
 static struct template_dict *add_message(const struct reader *reader, struct template_value role) {
     struct template_dict *message = template_dict_new(reader->arena);
-    bool fine = set(reader, message, "role", role) &&
-                push(reader, reader->messages, template_from_dict(message));
+    bool fine = reader_set(reader, message, "role", role) &&
+                reader_push(reader, reader->messages, template_from_dict(message));
     return fine ? message : NULL;
 }
 
@@ -93,15 +38,16 @@ static struct template_dict *open_message(const struct reader *reader, const cha
             return last;
         }
     }
-    return add_message(reader, literal(role));
+    return add_message(reader, reader_literal(role));
 }
 
 static bool add_text(const struct reader *reader, struct template_dict *message,
                      struct template_value text) {
     struct template_dict *part = template_dict_new(reader->arena);
-    return message != NULL && set(reader, part, "type", literal("text")) &&
-           set(reader, part, "text", text) &&
-           push(reader, list_of(reader, message, "content"), template_from_dict(part));
+    return message != NULL && reader_set(reader, part, "type", reader_literal("text")) &&
+           reader_set(reader, part, "text", text) &&
+           reader_push(reader, reader_list_of(reader, message, "content"),
+                       template_from_dict(part));
 }
 
 /* ---- Content ---- */
@@ -120,7 +66,7 @@ static const struct template_value *text_of_part(const struct reader *reader,
     const struct template_value *type =
         part->type == TEMPLATE_DICT ? member_text(part->dict, "type") : NULL;
     if (type == NULL) {
-        refuse(reader, "must have parts like {\"type\": \"input_text\", \"text\": …}");
+        reader_refuse(reader, "must have parts like {\"type\": \"input_text\", \"text\": …}");
         return NULL;
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -129,8 +75,8 @@ static const struct template_value *text_of_part(const struct reader *reader,
             return text;
         }
     }
-    refuse(reader, "has a part of type \"%.*s\", but this model reads only text", shown(type->text),
-           type->text.bytes);
+    reader_refuse(reader, "has a part of type \"%.*s\", but this model reads only text",
+                  reader_shown(type->text), type->text.bytes);
     return NULL;
 }
 
@@ -140,8 +86,8 @@ static bool read_content(const struct reader *reader, struct template_dict *mess
         return add_text(reader, message, *content);
     }
     if (content == NULL || content->type != TEMPLATE_LIST) {
-        return refuse(reader, "must have text: a string or a list of parts, {\"type\": "
-                              "\"input_text\", \"text\": …}");
+        return reader_refuse(reader, "must have text: a string or a list of parts, {\"type\": "
+                                     "\"input_text\", \"text\": …}");
     }
     for (size_t i = 0; i < content->list->count; i++) {
         const struct template_value *text = text_of_part(reader, &content->list->items[i]);
@@ -149,7 +95,7 @@ static bool read_content(const struct reader *reader, struct template_dict *mess
             return false;
         }
     }
-    return message != NULL && (list_of(reader, message, "content") != NULL);
+    return message != NULL && (reader_list_of(reader, message, "content") != NULL);
 }
 
 /* ---- Items ---- */
@@ -162,8 +108,8 @@ static bool read_message(struct reader *reader, const struct template_dict *item
         known = template_text_is(role->text, roles[i]) ? roles[i] : known;
     }
     if (known == NULL) {
-        return refuse(reader, "must have the role \"user\", \"assistant\", \"system\" or "
-                              "\"developer\"");
+        return reader_refuse(reader, "must have the role \"user\", \"assistant\", \"system\" or "
+                                     "\"developer\"");
     }
     bool instructs = known == roles[2] || known == roles[3];
     bool joins = known == roles[1] || (instructs && reader->messages->count == 1);
@@ -177,31 +123,34 @@ static bool read_call(struct reader *reader, const struct template_dict *item) {
     const struct template_value *name = member_text(item, "name");
     const struct template_value *arguments = member_text(item, "arguments");
     if (id == NULL || name == NULL || arguments == NULL) {
-        return refuse(reader, "must be {\"type\": \"function_call\", \"call_id\": …, \"name\": …, "
-                              "\"arguments\": …}");
+        return reader_refuse(reader,
+                             "must be {\"type\": \"function_call\", \"call_id\": …, \"name\": …, "
+                             "\"arguments\": …}");
     }
     struct template_dict *message = open_message(reader, "assistant");
     struct template_dict *call = template_dict_new(reader->arena);
     struct template_dict *function = template_dict_new(reader->arena);
-    return message != NULL && set(reader, function, "name", *name) &&
-           set(reader, function, "arguments", *arguments) && set(reader, call, "id", *id) &&
-           set(reader, call, "type", literal("function")) &&
-           set(reader, call, "function", template_from_dict(function)) &&
-           push(reader, list_of(reader, message, "tool_calls"), template_from_dict(call)) &&
+    return message != NULL && reader_set(reader, function, "name", *name) &&
+           reader_set(reader, function, "arguments", *arguments) &&
+           reader_set(reader, call, "id", *id) &&
+           reader_set(reader, call, "type", reader_literal("function")) &&
+           reader_set(reader, call, "function", template_from_dict(function)) &&
+           reader_push(reader, reader_list_of(reader, message, "tool_calls"),
+                       template_from_dict(call)) &&
            (template_dict_set(reader->arena, reader->called, *id, *name) ||
-            no_memory(reader->error));
+            reader_no_memory(reader));
 }
 
 static bool read_output(struct reader *reader, const struct template_dict *item) {
     const struct template_value *id = member_text(item, "call_id");
     if (id == NULL) {
-        return refuse(reader, "must be {\"type\": \"function_call_output\", \"call_id\": …, "
-                              "\"output\": …}");
+        return reader_refuse(reader, "must be {\"type\": \"function_call_output\", \"call_id\": …, "
+                                     "\"output\": …}");
     }
     const struct template_value *name = template_dict_find(reader->called, *id);
-    struct template_dict *message = add_message(reader, literal("tool"));
-    return message != NULL && set(reader, message, "tool_call_id", *id) &&
-           (name == NULL || set(reader, message, "name", *name)) &&
+    struct template_dict *message = add_message(reader, reader_literal("tool"));
+    return message != NULL && reader_set(reader, message, "tool_call_id", *id) &&
+           (name == NULL || reader_set(reader, message, "name", *name)) &&
            read_content(reader, message, member(item, "output"));
 }
 
@@ -216,7 +165,7 @@ static bool read_reasoning(struct reader *reader, const struct template_dict *it
         return false;
     }
     struct template_dict *message = open_message(reader, "assistant");
-    return message != NULL && set(reader, message, "reasoning_content", *text);
+    return message != NULL && reader_set(reader, message, "reasoning_content", *text);
 }
 
 static bool read_item(struct reader *reader, const struct template_value *item) {
@@ -230,24 +179,24 @@ static bool read_item(struct reader *reader, const struct template_value *item) 
         {"reasoning", read_reasoning},
     };
     if (item->type != TEMPLATE_DICT) {
-        return refuse(reader, "must be an object, a message or another item");
+        return reader_refuse(reader, "must be an object, a message or another item");
     }
     const struct template_value *type = member(item->dict, "type");
     if (type == NULL) {
         return read_message(reader, item->dict);
     }
     if (type->type != TEMPLATE_TEXT) {
-        return refuse(reader, "must have a type that is a string");
+        return reader_refuse(reader, "must have a type that is a string");
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (template_text_is(type->text, kinds[i].type)) {
             return kinds[i].read(reader, item->dict);
         }
     }
-    return refuse(reader,
-                  "is of type \"%.*s\", which is not supported: nothing is kept here, and "
-                  "only functions can be called",
-                  shown(type->text), type->text.bytes);
+    return reader_refuse(reader,
+                         "is of type \"%.*s\", which is not supported: nothing is kept here, and "
+                         "only functions can be called",
+                         reader_shown(type->text), type->text.bytes);
 }
 
 /* A message that calls functions, or only thinks, may have no content. */
@@ -255,7 +204,7 @@ static bool complete_messages(const struct reader *reader) {
     for (size_t i = 0; i < reader->messages->count; i++) {
         struct template_dict *message = reader->messages->items[i].dict;
         if (member(message, "content") == NULL && member(message, "tool_calls") == NULL &&
-            !set(reader, message, "content", literal(""))) {
+            !reader_set(reader, message, "content", reader_literal(""))) {
             return false;
         }
     }
@@ -270,11 +219,11 @@ static bool read_input(struct reader *reader, const struct template_dict *reques
                              "instructions must be a string");
     }
     if (instructions != NULL &&
-        !add_text(reader, add_message(reader, literal("system")), *instructions)) {
+        !add_text(reader, add_message(reader, reader_literal("system")), *instructions)) {
         return false;
     }
     if (input != NULL && input->type == TEMPLATE_TEXT) {
-        return add_text(reader, add_message(reader, literal("user")), *input);
+        return add_text(reader, add_message(reader, reader_literal("user")), *input);
     }
     if (input == NULL || input->type != TEMPLATE_LIST || input->list->count == 0) {
         return api_error_set(reader->error, API_INVALID, "input",
@@ -297,13 +246,14 @@ static bool read_tool(struct reader *reader, const struct template_value *tool,
     const struct template_value *type =
         tool->type == TEMPLATE_DICT ? member_text(tool->dict, "type") : NULL;
     if (type == NULL) {
-        return refuse(reader, "must be {\"type\": \"function\", \"name\": …, \"parameters\": {…}}");
+        return reader_refuse(reader,
+                             "must be {\"type\": \"function\", \"name\": …, \"parameters\": {…}}");
     }
     if (!template_text_is(type->text, "function")) {
-        return refuse(reader,
-                      "is of type \"%.*s\", which runs elsewhere: only functions, which the "
-                      "client runs, can be called",
-                      shown(type->text), type->text.bytes);
+        return reader_refuse(reader,
+                             "is of type \"%.*s\", which runs elsewhere: only functions, which the "
+                             "client runs, can be called",
+                             reader_shown(type->text), type->text.bytes);
     }
     struct template_dict *function = template_dict_new(reader->arena);
     struct template_dict *made = template_dict_new(reader->arena);
@@ -312,12 +262,12 @@ static bool read_tool(struct reader *reader, const struct template_value *tool,
         if (&entry->value != type &&
             (function == NULL ||
              !template_dict_set(reader->arena, function, entry->key, entry->value))) {
-            return no_memory(reader->error);
+            return reader_no_memory(reader);
         }
     }
-    return set(reader, made, "type", *type) &&
-           set(reader, made, "function", template_from_dict(function)) &&
-           push(reader, tools, template_from_dict(made));
+    return reader_set(reader, made, "type", *type) &&
+           reader_set(reader, made, "function", template_from_dict(function)) &&
+           reader_push(reader, tools, template_from_dict(made));
 }
 
 static bool read_tools(struct reader *reader, struct conversation *conversation) {
@@ -337,7 +287,7 @@ static bool read_tools(struct reader *reader, struct conversation *conversation)
     }
     return list != NULL
                ? conversation_set_tools(conversation, template_from_list(list), reader->error)
-               : no_memory(reader->error);
+               : reader_no_memory(reader);
 }
 
 /* ---- Variables ---- */
@@ -364,7 +314,7 @@ bool responses_prompt_read(struct conversation *conversation, struct api_error *
         .error = error,
     };
     if (reader.messages == NULL || reader.called == NULL) {
-        return no_memory(error);
+        return reader_no_memory(&reader);
     }
     conversation->parameter = "input";
     return conversation_read_variables(conversation, error) &&

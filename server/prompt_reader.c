@@ -1,0 +1,48 @@
+#include "server/prompt_reader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool reader_no_memory(const struct reader *reader) {
+    return api_error_set(reader->error, API_INTERNAL, NULL, "Out of memory");
+}
+
+bool reader_refuse(const struct reader *reader, const char *format, ...) {
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return api_error_set(reader->error, API_INVALID, reader->place, "%s %s", reader->place, text);
+}
+
+bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
+                struct template_value value) {
+    return (dict != NULL && template_dict_set(reader->arena, dict, reader_literal(name), value)) ||
+           reader_no_memory(reader);
+}
+
+bool reader_push(const struct reader *reader, struct template_list *list,
+                 struct template_value value) {
+    return (list != NULL && template_list_push(reader->arena, list, value)) ||
+           reader_no_memory(reader);
+}
+
+struct template_list *reader_list_of(const struct reader *reader, struct template_dict *dict,
+                                     const char *name) {
+    struct template_value *value = template_dict_find_text(dict, name);
+    if (value != NULL) {
+        return value->list;
+    }
+    struct template_list *list = template_list_new(reader->arena);
+    return list != NULL && reader_set(reader, dict, name, template_from_list(list)) ? list : NULL;
+}
+
+int reader_shown(struct template_text text) {
+    return text.length < 40 ? (int)text.length : 40;
+}
+
+struct template_value reader_literal(const char *text) {
+    return template_from_text(text, strlen(text));
+}

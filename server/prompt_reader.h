@@ -1,0 +1,46 @@
+/* What reading a conversation of another API into the variables of a chat template needs, whichever API it
+ * is: where one is in the request, for errors that name it, and values that go into the arena.
+ *
+ * One thread at a time. */
+#ifndef QUERN_SERVER_PROMPT_READER_H
+#define QUERN_SERVER_PROMPT_READER_H
+
+#include "engine/arena.h"
+#include "engine/text/template/value.h"
+#include "server/api_error.h"
+
+#include <stdbool.h>
+
+/* Where in the request the values come from that are being read. */
+struct reader {
+    struct arena *arena;
+    struct template_list *messages; /* made so far */
+    struct template_dict *called;   /* the id of each call to the name of its tool */
+    struct api_error *error;
+    char place[48]; /* "input[3]", "messages[3].content[1]" */
+};
+
+/* All below that say false, or NULL, have set the error. */
+
+bool reader_no_memory(const struct reader *reader);
+
+/* "input[3] must be …", with the place as the parameter. */
+bool reader_refuse(const struct reader *reader, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* A NULL dict or list is one that memory was out for. */
+bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
+                struct template_value value);
+bool reader_push(const struct reader *reader, struct template_list *list,
+                 struct template_value value);
+
+/* The member's list, which is made if there is none. */
+struct template_list *reader_list_of(const struct reader *reader, struct template_dict *dict,
+                                     const char *name);
+
+/* How much of a text from outside a message quotes. */
+int reader_shown(struct template_text text);
+
+struct template_value reader_literal(const char *text);
+
+#endif
