@@ -9,8 +9,8 @@
  *
  * An exchange is one request and its answer. It belongs to the server, which ends it when the
  * answer is out or the client is gone; a deferred exchange's task hears of it through close. A
- * client that goes away is noticed while its connection is suspended, too: libuv watches the socket
- * for a hang-up, even of only the sending half, as other servers do.
+ * client that goes away is noticed while its connection is suspended, too, even if only its sending
+ * half is closed, as other servers do it; and amid its headers or its body, see http_connection.c.
  *
  * All on the loop's thread. */
 #ifndef QUERN_SERVER_HTTP_H

@@ -1,5 +1,6 @@
 """HTTP as other clients write it: byte by byte, pipelined, chunked, old, half finished, and no HTTP at all."""
 import json
+import os
 import re
 import socket
 
@@ -92,13 +93,37 @@ def test_a_client_that_leaves_half_way_or_talks_garbage_harms_nobody(demo, bytes
     demo.wait_idle()
 
 
-def test_half_a_request_keeps_no_server_from_ending(start_server):
-    server = start_server()
+@pytest.mark.parametrize("pieces", [
+    [b"POST /v1/comp"],
+    [post()[:40]],
+    [post()[:-5]],
+    [post()[:-15], post()[-15:-5]],
+], ids=["amid the first line", "amid the headers", "amid the body", "amid a body of two segments"])
+def test_a_client_that_leaves_half_way_is_noticed_at_once(start_server, pieces):
+    server = start_server("--idle-timeout", 3600)
+    descriptors = f"/proc/{server.process.pid}/fd"
+    before = len(os.listdir(descriptors))
     for _ in range(8):
         with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
-            connection.sendall(post()[:-5])
-    # One that is gone before its head has been read may stay until the idle timeout.
-    wait_until(lambda: server.stderr_text().count("/v1/completions") >= 6, "them to be noticed as gone")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                connection.sendall(piece)
+    server.health()  # The others were accepted before.
+    wait_until(lambda: len(os.listdir(descriptors)) <= before, "their connections to be closed")
+    if b"\r\n\r\n" in b"".join(pieces):
+        assert server.stderr_text().count("/v1/completions") == 8
+
+
+def test_a_client_that_has_said_all_gets_every_answer(demo):
+    """It closes its sending half behind several requests: they are answered, and then the connection ends."""
+    nothing = b"GET /nothing HTTP/1.1\r\nHost: quern\r\n\r\n"
+    with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
+        connection.sendall(nothing * 1000)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+    assert answer.count(b"HTTP/1.1 404") == 1000
 
 
 def test_a_client_may_close_its_sending_half(demo):

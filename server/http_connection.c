@@ -1,0 +1,147 @@
+/* A connection is MHD's, but for two things: a deferred exchange's is suspended, and libuv watches
+ * every one for its client hanging up.
+ *
+ * MHD does not see each hang-up itself. It takes a suspended socket out of its epoll set; and its epoll
+ * is edge-triggered, and a read that leaves room in the buffer makes it wait for the next edge: where
+ * the end comes together with the last bytes, there is none. libuv's watch is level-triggered: once the
+ * end has arrived, it says so in every turn of the loop,
+ *
+ *     deferred exchange:  its task is closed, and the connection with it
+ *     otherwise:          MHD reads once per turn, by an edge that is made for it, until nothing is
+ *                         left, or for as long as it reads at all: it does not while it writes
+ *
+ * and is stopped then. It goes on when the exchange is over, as there may be requests behind it. */
+#include "server/http_internal.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+struct http_connection {
+    uv_poll_t poll; /* the memory is freed when libuv has closed it */
+    struct http_server *server;
+    struct http_exchange *exchange; /* NULL between requests, and until its headers are there */
+    int socket;
+    int unread; /* bytes that MHD had not read after its last turn; -1: it had none */
+};
+
+static struct http_connection *connection_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+/* ---- Suspended connections ---- */
+
+void http_resume(struct http_exchange *exchange) {
+    if (exchange->suspended) {
+        exchange->suspended = false;
+        MHD_resume_connection(exchange->connection);
+    }
+}
+
+void http_suspend(struct http_exchange *exchange) {
+    exchange->suspended = true;
+    MHD_suspend_connection(exchange->connection);
+}
+
+void http_wake_if_ready(struct http_exchange *exchange) {
+    bool has_bytes = exchange->out.length > exchange->out_taken;
+    if ((exchange->answer != ANSWER_NONE && !exchange->queued) || has_bytes ||
+        exchange->answer == ANSWER_ENDED || exchange->answer == ANSWER_GONE) {
+        http_resume(exchange);
+    }
+}
+
+/* ---- Noticing that the client is gone ---- */
+
+/* A task waits for nobody. An answer that MHD has whole is written out all the same. */
+static bool is_deferred(const struct http_exchange *exchange) {
+    return exchange != NULL && exchange->task != NULL &&
+           !(exchange->queued && exchange->answer == ANSWER_WHOLE);
+}
+
+static void give_up(struct http_exchange *exchange) {
+    http_end_task(exchange, false);
+    exchange->answer = ANSWER_GONE;
+    http_resume(exchange);
+}
+
+/* MHD has just had its turn. Shutting down the half that is at its end takes nothing away, and is an
+ * edge to MHD's epoll. */
+static void wake_reader(struct http_connection *connection) {
+    int unread = 0;
+    if (ioctl(connection->socket, FIONREAD, &unread) != 0) {
+        unread = 0;
+    }
+    if (unread == 0 || unread == connection->unread) {
+        uv_poll_stop(&connection->poll);
+    }
+    connection->unread = unread;
+    shutdown(connection->socket, SHUT_RD);
+}
+
+static void on_hangup(uv_poll_t *handle, int status, int events) {
+    (void)status, (void)events;
+    struct http_connection *connection = handle->data;
+    struct http_server *server = connection->server;
+    http_server_run(server);
+    if (uv_is_closing((uv_handle_t *)handle)) {
+        return;
+    }
+    if (is_deferred(connection->exchange)) {
+        uv_poll_stop(handle);
+        give_up(connection->exchange);
+        http_server_run(server);
+    } else {
+        wake_reader(connection);
+    }
+}
+
+static void watch(struct http_connection *connection) {
+    if (!uv_is_active((uv_handle_t *)&connection->poll)) {
+        connection->unread = -1;
+        uv_poll_start(&connection->poll, UV_DISCONNECT, on_hangup);
+    }
+}
+
+/* ---- For the other files ---- */
+
+void http_connection_open(struct http_server *server, struct MHD_Connection *connection,
+                          void **slot) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct http_connection *opened = calloc(1, sizeof *opened);
+    if (info == NULL || opened == NULL ||
+        uv_poll_init(server->loop, &opened->poll, info->connect_fd) != 0) {
+        free(opened);
+        return;
+    }
+    opened->poll.data = opened;
+    opened->server = server;
+    opened->socket = info->connect_fd;
+    watch(opened);
+    *slot = opened;
+}
+
+static void on_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+void http_connection_close(void **slot) {
+    struct http_connection *connection = *slot;
+    if (connection != NULL) {
+        uv_poll_stop(&connection->poll);
+        uv_close((uv_handle_t *)&connection->poll, on_closed);
+        *slot = NULL;
+    }
+}
+
+void http_connection_set_exchange(struct MHD_Connection *mhd_connection,
+                                  struct http_exchange *exchange) {
+    struct http_connection *connection = connection_of(mhd_connection);
+    if (connection != NULL) {
+        connection->exchange = exchange;
+        watch(connection);
+    }
+}
