@@ -82,7 +82,8 @@ static bool allow_origin(const struct access *access, struct http_exchange *exch
         return false;
     }
     http_add_header(exchange, "Access-Control-Allow-Origin", origin);
-    http_add_header(exchange, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    http_add_header(exchange, "Access-Control-Expose-Headers",
+                    "X-Request-Id, X-Prefix-Hash, Retry-After");
     return true;
 }
 
@@ -95,7 +96,7 @@ static bool is_preflight(const struct http_exchange *exchange) {
 static void answer_preflight(struct http_exchange *exchange, const char *methods) {
     http_add_header(exchange, "Access-Control-Allow-Methods", methods);
     http_add_header(exchange, "Access-Control-Allow-Headers",
-                    "Authorization, Content-Type, X-Api-Key, X-Request-Id");
+                    "Authorization, Content-Type, X-Api-Key, X-Request-Id, X-Prefix-Hash");
     http_add_header(exchange, "Access-Control-Max-Age", "600");
     http_respond_empty(exchange, 204);
 }

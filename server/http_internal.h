@@ -6,13 +6,13 @@
 
 #include "engine/text/tokenizer.h"
 #include "server/acceptor.h"
+#include "server/header_id.h"
 #include "server/http.h"
 
 #include <microhttpd.h>
 #include <stdint.h>
 
 enum {
-    HTTP_REQUEST_ID_MAX = 128,
     HTTP_CLIENT_BYTES = 64,
     HTTP_HEADERS_MAX = 8, /* what a handler may add */
 };
@@ -38,7 +38,7 @@ struct http_exchange {
 
     char *method;
     char *path;
-    char id[HTTP_REQUEST_ID_MAX + 1];
+    char id[HEADER_ID_MAX + 1];
     char client[HTTP_CLIENT_BYTES];
     struct text_buffer body;
     size_t body_received;

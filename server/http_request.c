@@ -8,39 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 enum { DISCARD_MAX = 256 << 20 }; /* of a body over the limit: read on and answer, or hang up */
 
 /* ---- Exchanges ---- */
-
-/* A client's id is repeated in a header and in the log: only if it cannot harm either. */
-static bool is_sane_id(const char *id) {
-    size_t length = 0;
-    for (; id[length] != '\0'; length++) {
-        char byte = id[length];
-        if (length == HTTP_REQUEST_ID_MAX ||
-            !(isalnum((unsigned char)byte) || strchr("-_.:", byte) != NULL)) {
-            return false;
-        }
-    }
-    return length > 0;
-}
-
-static void choose_id(struct http_exchange *exchange) {
-    const char *given =
-        MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "X-Request-Id");
-    if (given != NULL && is_sane_id(given)) {
-        snprintf(exchange->id, sizeof exchange->id, "%s", given);
-        return;
-    }
-    uint64_t random = 0;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
-        random = uv_hrtime();
-    }
-    snprintf(exchange->id, sizeof exchange->id, "req-%016llx", (unsigned long long)random);
-}
 
 static void name_client(struct http_exchange *exchange) {
     const union MHD_ConnectionInfo *info =
@@ -85,7 +57,7 @@ static struct http_exchange *create_exchange(struct http_server *server,
     exchange->server = server;
     exchange->connection = connection;
     exchange->started_ns = uv_hrtime();
-    choose_id(exchange);
+    header_id_choose(exchange->id, http_request_header(exchange, "X-Request-Id"));
     name_client(exchange);
     exchange->next = server->exchanges;
     if (exchange->next != NULL) {

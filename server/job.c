@@ -1,6 +1,7 @@
 #include "server/job.h"
 
 #include "server/models.h"
+#include "server/prefix_hash.h"
 #include "server/sse.h"
 
 #include <stdio.h>
@@ -238,6 +239,7 @@ void job_start(struct http_exchange *exchange, const struct job_request *request
         close_state(request->dialect, request->state);
         api_error_set(&error, API_INTERNAL, NULL, "Out of memory");
     } else if (open_completions(job, request, &error)) {
+        prefix_hash_add(exchange, &request->prompts[0].ids);
         begin(exchange, job);
         return;
     } else {

@@ -138,6 +138,18 @@ def test_a_sane_request_id_comes_back_and_a_strange_one_does_not(demo):
     assert " " not in demo.request("GET", "/health", headers={"X-Request-Id": "a b\t<x>"})[1]["X-Request-Id"]
 
 
+def test_the_hash_of_a_prompt_is_told_and_one_that_was_given_comes_back(demo):
+    def told(prompt, headers=None, **parameters):
+        body = {"prompt": prompt, "max_tokens": 1, **parameters}
+        status, answer, text = demo.request("POST", "/v1/completions", body, headers)
+        assert status == 200, text
+        return answer["X-Prefix-Hash"]
+
+    assert re.fullmatch("[0-9a-f]{16}", told("Once")) and told("Once") == told("Once", stream=True) != told("Twice")
+    assert told("Once", {"X-Prefix-Hash": "-123:a"}) == "-123:a"
+    assert told("Once", {"X-Prefix-Hash": "a b"}) == told("Once")
+
+
 def test_a_stream_that_waits_has_comments(start_server):
     """A hundred replies come first, one at a time."""
     server = start_server("--max-sessions", 1, "--stream-ping", 1)
