@@ -16,11 +16,11 @@ static bool add_models(cJSON *root, const struct models *models) {
     return states != NULL;
 }
 
-/* GET /health: 503 while the server drains, so that a balancer sends nothing more. How much it does is told
+/* GET /health: 503 from SIGTERM on, so that a balancer sends nothing more. How much it does is told
  * to those who may read /metrics. */
 void api_health(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    bool draining = http_server_is_draining(service->http);
+    bool draining = http_server_is_leaving(service->http);
     bool all = access_sees_metrics(service->access, exchange);
     const struct models_load load = models_get_load(service->models);
     cJSON *root = cJSON_CreateObject();

@@ -32,15 +32,15 @@ static bool is_overloaded(const struct models *models) {
     return overloaded;
 }
 
-/* GET /ready: should a balancer send more? 503 while the server drains, while models are loaded that are to be
+/* GET /ready: should a balancer send more? 503 from SIGTERM on, while models are loaded that are to be
  * there from the start, and while its queues are full. Before the model of [model] is loaded connections wait,
  * so that a probe times out. */
 void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    const char *state = http_server_is_draining(service->http) ? "draining"
-                        : is_loading(service->models)          ? "loading"
-                        : is_overloaded(service->models)       ? "overloaded"
-                                                               : "ready";
+    const char *state = http_server_is_leaving(service->http) ? "draining"
+                        : is_loading(service->models)         ? "loading"
+                        : is_overloaded(service->models)      ? "overloaded"
+                                                              : "ready";
     bool ready = strcmp(state, "ready") == 0;
     char *text = NULL;
     if (asprintf(&text, "{\"status\":\"%s\"}", state) < 0) {

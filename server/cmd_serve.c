@@ -2,10 +2,11 @@
  *
  *     settings ─▶ listen ─▶ model ─▶ engine ─▶ serve ─┬─ SIGHUP ─▶ settings again, go on
  *                                                     │
- *                                                     └─ SIGTERM ─▶ drain ─┬─ all answered ─▶ close
- *                                                                          ├─ drain timeout ─▶ cancel
- *                                                                          └─ second signal ─▶ _exit
- */
+ *                                                     └─ SIGTERM ─▶ leave ─▶ drain
+ *     drain ─┬─ all answered ─▶ close
+ *            └─ drain timeout ─▶ cancel
+ *
+ * A second signal ends it at once. */
 #include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"
@@ -89,19 +90,34 @@ static void on_drain_timeout(uv_timer_t *handle) {
     http_server_cancel(server->service.http);
 }
 
+static void drain(struct server *server) {
+    uv_timer_start(&server->drain_timer, on_drain_timeout,
+                   (uint64_t)server->options.drain_timeout_s * 1000, 0);
+    http_server_drain(server->service.http, on_drained, server);
+}
+
+static void on_drain_delay(uv_timer_t *handle) {
+    drain(handle->data);
+}
+
+/* A balancer that asks /ready has the drain delay to hear that requests should go elsewhere. */
 static void on_signal(uv_signal_t *handle, int number) {
     struct server *server = handle->data;
-    if (http_server_is_draining(server->service.http)) {
+    if (http_server_is_leaving(server->service.http)) {
         listeners_close(&server->listeners);
         _exit(128 + number);
     }
     log_say(PRIORITY_NOTICE, "%s: finishing what runs, for at most %zu s", strsignal(number),
-            server->options.drain_timeout_s);
+            server->options.drain_delay_s + server->options.drain_timeout_s);
     systemd_notify(&server->systemd, "STOPPING=1");
     watchdog_set_activity(&server->watchdog, "Finishing what runs");
-    uv_timer_start(&server->drain_timer, on_drain_timeout,
-                   (uint64_t)server->options.drain_timeout_s * 1000, 0);
-    http_server_drain(server->service.http, on_drained, server);
+    http_server_leave(server->service.http);
+    if (server->options.drain_delay_s > 0) {
+        uv_timer_start(&server->drain_timer, on_drain_delay,
+                       (uint64_t)server->options.drain_delay_s * 1000, 0);
+    } else {
+        drain(server);
+    }
 }
 
 /* ---- Reloading ---- */

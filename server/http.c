@@ -157,11 +157,19 @@ void http_server_set_body_max(struct http_server *server, size_t body_max) {
     server->options.body_max = body_max;
 }
 
+void http_server_leave(struct http_server *server) {
+    server->leaving = true;
+}
+
+bool http_server_is_leaving(const struct http_server *server) {
+    return server->leaving;
+}
+
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context) {
     if (server->draining) {
         return;
     }
-    server->draining = true;
+    server->leaving = server->draining = true;
     server->drained = drained;
     server->drained_context = context;
     acceptor_stop(server->acceptor);

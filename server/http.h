@@ -51,8 +51,12 @@ bool http_server_open(struct http_server **out, uv_loop_t *loop, const struct ht
 /* For requests that begin from now on. */
 void http_server_set_body_max(struct http_server *server, size_t body_max);
 
-/* Stops listening; requests on open connections still arrive. `drained` is called once no exchange
- * is left. */
+/* It will end soon: from now on each answer closes its connection, so that clients look elsewhere. */
+void http_server_leave(struct http_server *server);
+bool http_server_is_leaving(const struct http_server *server);
+
+/* Leaves, and stops listening; requests on open connections still arrive. `drained` is called once no
+ * exchange is left. */
 void http_server_drain(struct http_server *server, void (*drained)(void *context), void *context);
 bool http_server_is_draining(const struct http_server *server);
 uv_loop_t *http_server_loop(const struct http_server *server);

@@ -70,7 +70,7 @@ enum MHD_Result http_queue_answer(struct http_exchange *exchange) {
     for (size_t i = 0; i < exchange->header_count; i++) {
         MHD_add_response_header(response, exchange->headers[i].name, exchange->headers[i].value);
     }
-    if (exchange->server->draining) {
+    if (exchange->server->leaving) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     exchange->queued = true;

@@ -75,6 +75,7 @@ struct http_server {
     uv_timer_t silence; /* looks for streams that say nothing */
     unsigned open_handles;
     struct http_exchange *exchanges;
+    bool leaving;
     bool draining;
     void (*drained)(void *context);
     void *drained_context;

@@ -32,6 +32,10 @@ static const struct option options_table[] = {
     {.name = "stream-ping", .section = "server", .type = OPTION_SIZE, FIELD(stream_ping_s),
      .argument = "SECONDS", .maximum = 86400, .fallback = "15",
      .help = "seconds that a stream is silent at most: then it has a comment; 0: any"},
+    {.name = "drain-delay", .section = "server", .reload = true, .type = OPTION_SIZE,
+     FIELD(drain_delay_s), .argument = "SECONDS", .maximum = 3600, .fallback = "0",
+     .help = "seconds after SIGTERM in which requests still come in, while /ready says that more "
+             "should go elsewhere"},
     {.name = "drain-timeout", .section = "server", .reload = true, .type = OPTION_SIZE,
      FIELD(drain_timeout_s), .argument = "SECONDS", .maximum = 86400, .fallback = "30",
      .help = "seconds that running requests have after SIGTERM"},

@@ -21,6 +21,7 @@ struct serve_options {
     size_t client_connections;
     size_t idle_timeout_s;
     size_t stream_ping_s;
+    size_t drain_delay_s;
     size_t drain_timeout_s;
     struct access_options access;
     bool allow_public;

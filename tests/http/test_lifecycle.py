@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import BINARY, MODELS, PATIENCE, Server
+from conftest import BINARY, MODELS, PATIENCE, Server, wait_until
 
 
 def test_draining_lets_a_stream_finish(start_server):
@@ -37,6 +37,17 @@ def test_a_drain_that_takes_too_long_is_cut_short(start_server):
     text = (first + answer.read()).decode()
     assert "error" in text or text.rstrip().endswith("[DONE]")
     assert server.process.wait(timeout=PATIENCE) == 0
+
+
+def test_a_server_that_will_drain_says_so_and_still_serves():
+    server = Server("--drain-delay", 3600)
+    server.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: server.request("GET", "/ready")[0] == 503, "readiness to end")
+    assert server.request("GET", "/ready")[2] == {"status": "draining"}
+    status, headers, _ = server.request("POST", "/v1/completions", {"prompt": "Once", "max_tokens": 1})
+    assert status == 200 and headers["Connection"] == "close"
+    server.process.send_signal(signal.SIGTERM)  # a second one is not to be waited for
+    assert server.process.wait(timeout=PATIENCE) == 128 + signal.SIGTERM
 
 
 def test_a_unix_socket_is_served_and_removed(tmp_path):
