@@ -519,8 +519,12 @@ static bool allocate(struct executor *x, struct error *err) {
         .forms = calloc(plan->register_count + 1, sizeof *memory.forms),
     };
     x->scratch = calloc(workers_count(x->parts.workers), sizeof *x->scratch);
+    for (size_t i = 0; i < 2; i++) {
+        x->shares[i] = aligned_alloc(_Alignof(struct share),
+                                     workers_count(x->parts.workers) * sizeof(struct share));
+    }
     bool ok = memory.slots != NULL && memory.lifetimes != NULL && memory.forms != NULL &&
-              x->scratch != NULL;
+              x->scratch != NULL && x->shares[0] != NULL && x->shares[1] != NULL;
     if (ok) {
         struct extent extent = measure(plan);
         plan_slots(x, &memory);
@@ -572,6 +576,8 @@ void executor_close(struct executor *executor) {
     free(executor->ops);
     free(executor->stages);
     free(executor->scratch);
+    free(executor->shares[0]);
+    free(executor->shares[1]);
     free(executor);
 }
 
@@ -602,8 +608,8 @@ static void begin_step(struct executor *x, const struct executor_row *rows, size
             x->wanted[x->wanted_count++] = r;
         }
     }
-    for (size_t s = 0; s < x->stage_count; s++) {
-        atomic_store_explicit(&x->stages[s].next, 0, memory_order_relaxed);
+    for (size_t thread = 0; thread < workers_count(x->parts.workers); thread++) {
+        atomic_store_explicit(&x->shares[0][thread].taken, 0, memory_order_relaxed);
     }
 }
 
@@ -612,28 +618,55 @@ static size_t rows_per_item(const struct executor *x, size_t rows) {
     return even > ROWS_PER_ITEM_MAX ? ROWS_PER_ITEM_MAX : even > 0 ? even : 1;
 }
 
-static size_t take_item(struct stage *stage) {
-    return atomic_fetch_add_explicit(&stage->next, 1, memory_order_relaxed);
-}
-
-static void run_rows(struct executor *x, struct stage *stage, size_t rows, size_t thread) {
+static void run_rows(struct executor *x, const struct stage *stage, size_t rows, size_t thread,
+                     size_t item) {
     size_t run = rows_per_item(x, rows);
-    for (size_t first = take_item(stage) * run; first < rows; first = take_item(stage) * run) {
-        size_t end = first + run < rows ? first + run : rows;
-        for (size_t row = first; row < end; row++) {
-            for (size_t i = stage->first; i < stage->end; i++) {
-                executor_op_types[x->ops[i].kind].row(x, &x->ops[i], thread, row);
-            }
+    size_t end = (item + 1) * run < rows ? (item + 1) * run : rows;
+    for (size_t row = item * run; row < end; row++) {
+        for (size_t i = stage->first; i < stage->end; i++) {
+            executor_op_types[x->ops[i].kind].row(x, &x->ops[i], thread, row);
         }
     }
 }
 
-static void run_items(struct executor *x, struct stage *stage, size_t rows, size_t thread) {
+static void run_item(struct executor *x, const struct stage *stage, size_t rows, size_t thread,
+                     size_t item) {
     const struct op *op = &x->ops[stage->first];
     const struct op_type *type = &executor_op_types[op->kind];
-    size_t items = type->items(x, op, rows);
-    for (size_t item = take_item(stage); item < items; item = take_item(stage)) {
+    if (type->row != NULL) {
+        run_rows(x, stage, rows, thread, item);
+    } else {
         type->item(x, op, rows, thread, item);
+    }
+}
+
+static size_t count_items(const struct executor *x, const struct stage *stage, size_t rows) {
+    const struct op *op = &x->ops[stage->first];
+    const struct op_type *type = &executor_op_types[op->kind];
+    if (type->row != NULL) {
+        size_t run = rows_per_item(x, rows);
+        return (rows + run - 1) / run;
+    }
+    return type->items(x, op, rows);
+}
+
+/* The thread's share of the items, then what others have left of theirs. */
+static void run_stage(struct executor *x, size_t s, size_t rows, size_t thread) {
+    const struct stage *stage = &x->stages[s];
+    struct share *shares = x->shares[s % 2];
+    const size_t threads = workers_count(x->parts.workers);
+    const size_t items = count_items(x, stage, rows);
+    for (size_t i = 0; i < threads; i++) {
+        size_t owner = (thread + i) % threads;
+        size_t first = items * owner / threads;
+        size_t count = items * (owner + 1) / threads - first;
+        atomic_size_t *taken = &shares[owner].taken;
+        while (atomic_load_explicit(taken, memory_order_relaxed) < count) {
+            size_t item = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+            if (item < count) {
+                run_item(x, stage, rows, thread, first + item);
+            }
+        }
     }
 }
 
@@ -649,12 +682,9 @@ static void run_stages(void *context, size_t thread) {
     double begun = x->timed ? now() : 0;
     for (size_t s = 0; s < x->stage_count; s++) {
         struct stage *stage = &x->stages[s];
-        size_t rows = stage->selected ? x->wanted_count : x->row_count;
-        if (executor_op_types[x->ops[stage->first].kind].row != NULL) {
-            run_rows(x, stage, rows, thread);
-        } else {
-            run_items(x, stage, rows, thread);
-        }
+        run_stage(x, s, stage->selected ? x->wanted_count : x->row_count, thread);
+        /* Nobody has been in the stage before since the last barrier, and nobody is in the next. */
+        atomic_store_explicit(&x->shares[(s + 1) % 2][thread].taken, 0, memory_order_relaxed);
         double worked = x->timed ? now() : 0;
         workers_barrier(x->parts.workers);
         if (x->timed) {

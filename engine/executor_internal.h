@@ -49,8 +49,14 @@ _Static_assert(EXECUTOR_ITEM_OUTPUTS % ACTIVATION_BLOCK == 0, "an item quantizes
 struct stage {
     size_t first;
     size_t end;
-    bool selected;      /* it runs on the wanted rows only */
-    atomic_size_t next; /* the next item that a thread takes */
+    bool selected; /* it runs on the wanted rows only */
+};
+
+/* The items of a stage are shared out in runs, one a thread: neighbouring items lie one behind the
+ * other in memory, so each thread reads one stream, which a third of the bandwidth may hang on. Who
+ * is done with its own share takes from the others'. */
+struct share {
+    _Alignas(CACHE_LINE_BYTES) atomic_size_t taken; /* of its items, from the first one on */
 };
 
 /* Where a register lives. Row r of the f32 form is at values + r * stride. */
@@ -114,6 +120,7 @@ struct executor {
     size_t op_count;
     struct stage *stages;
     size_t stage_count;
+    struct share *shares[2];        /* [threads]: of stages with even numbers, and with odd ones */
     bool timed;                     /* executor_time_stages */
     struct thread_scratch *scratch; /* [threads] */
     float
