@@ -3,6 +3,7 @@
 #include "engine/text/utf8.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static void add_time(struct line *line) {
 static void begin(struct line *line, enum log_priority priority, const char *message) {
     const char *level = log_level_names[priority - PRIORITY_ERROR];
     char number[8];
-    switch (chosen_format) {
+    switch (atomic_load(&chosen_format)) {
     case FORMAT_TEXT:
         snprintf(number, sizeof number, "<%d>", (int)priority);
         add(line, is_journal() ? number : "quern: ");
