@@ -50,15 +50,17 @@ struct form {
     enum element_type type;
     enum weight_format format;
     bool int8;
+    size_t block; /* of codes */
 };
 
 static const struct form forms[] = {
-    {"q4 x int8", 4, ELEMENT_F16, WEIGHT_Q4, true},
-    {"q8 x int8", 8, ELEMENT_F16, WEIGHT_Q8, true},
-    {"q4 x f32", 4, ELEMENT_F32, WEIGHT_Q4, false},
-    {"q8 x f32", 8, ELEMENT_F32, WEIGHT_Q8, false},
-    {"f16 x f32", 0, ELEMENT_F16, WEIGHT_F16, false},
-    {"f32 x f32", 0, ELEMENT_F32, WEIGHT_F32, false},
+    {"q4 x int8", 4, ELEMENT_F16, WEIGHT_Q4, true, 32},
+    {"q4/16 x int8", 4, ELEMENT_F16, WEIGHT_Q4, true, 16},
+    {"q8 x int8", 8, ELEMENT_F16, WEIGHT_Q8, true, 32},
+    {"q4 x f32", 4, ELEMENT_F32, WEIGHT_Q4, false, 32},
+    {"q8 x f32", 8, ELEMENT_F32, WEIGHT_Q8, false, 32},
+    {"f16 x f32", 0, ELEMENT_F16, WEIGHT_F16, false, 0},
+    {"f32 x f32", 0, ELEMENT_F32, WEIGHT_F32, false, 0},
 };
 
 /* One multiplication: everything an item needs. */
@@ -83,6 +85,7 @@ static void multiply_item(void *context, size_t thread, size_t item) {
         .end_tile =
             first + TILES_PER_ITEM < p->matrix->tiles ? first + TILES_PER_ITEM : p->matrix->tiles,
         .codes = p->quantized,
+        .halves = p->form->block == 16,
         .values = p->x,
         .x_stride = p->form->int8 ? p->matrix->columns / ACTIVATION_BLOCK : p->matrix->columns,
         .rows = p->rows,
@@ -210,13 +213,13 @@ static struct plan_weight make_weight(const struct form *form, size_t outputs, s
         .bits = form->bits,
         .type = form->type,
         .scale_type = form->type,
-        .block_size = form->bits != 0 ? ACTIVATION_BLOCK : 0,
+        .block_size = form->block,
     };
     size_t bits = form->bits != 0 ? form->bits : 8 * element_type_bytes(form->type);
-    size_t scale_count = outputs * columns / ACTIVATION_BLOCK;
+    size_t scale_count = form->bits != 0 ? outputs * columns / form->block : 0;
     size_t scale_bytes = element_type_bytes(form->type);
     *data = calloc(outputs * columns / 8, bits);
-    *scales = calloc(scale_count, scale_bytes);
+    *scales = calloc(scale_count + 1, scale_bytes);
     for (size_t i = 0; *scales != NULL && i < scale_count; i++) {
         const uint16_t half = 0x3c00;
         const float number = 1.0f;
@@ -227,7 +230,7 @@ static struct plan_weight make_weight(const struct form *form, size_t outputs, s
     weight.data = (struct plan_part){.bytes = *data, .row = columns, .step = 1};
     if (form->bits != 0) {
         weight.scales =
-            (struct plan_part){.bytes = *scales, .row = columns / ACTIVATION_BLOCK, .step = 1};
+            (struct plan_part){.bytes = *scales, .row = columns / form->block, .step = 1};
         weight.zero_point = 1 << (form->bits - 1);
     }
     return weight;
@@ -262,7 +265,7 @@ static void measure_linear(const struct kernels *kernels, const struct form *for
         x[i] = (float)(i % 17) - 8.0f;
     }
     for (size_t r = 0; r < rows; r++) {
-        kernels->quantize(x + r * columns, columns, quantized + r * blocks);
+        kernels->quantize(x + r * columns, columns, form->block == 16, quantized + r * blocks);
     }
     struct product product = {kernels, form, weights_matrix(weights, 0), x, quantized, rows, y};
     size_t items = (product.matrix->tiles + TILES_PER_ITEM - 1) / TILES_PER_ITEM;

@@ -37,18 +37,19 @@ static void mark_read(void *context, int reg, bool written) {
     }
 }
 
-/* The form of an input that a matrix reads. */
-static void mark_input(struct executor *x, int reg, int weight) {
-    bool quantizes = executor_quantizes(x, weights_matrix(x->parts.weights, weight));
-    x->registers[reg].wants_codes |= quantizes;
-    x->registers[reg].wants_values |= !quantizes;
+void executor_mark_input(const struct executor *x, struct register_place *place,
+                         const struct packed_matrix *matrix) {
+    bool quantizes = executor_quantizes(x, matrix);
+    place->wants_codes |= quantizes;
+    place->codes_by_halves |= quantizes && matrix->block < ACTIVATION_BLOCK;
+    place->wants_values |= !quantizes;
 }
 
 /* Which forms of its registers an instruction reads, and writes in any case. */
 static void mark_forms(struct executor *x, const struct plan_instruction *instruction) {
     if (instruction->kind == PLAN_EXPERTS) {
         const struct plan_experts *experts = &instruction->experts;
-        mark_input(x, experts->input, experts->gate.weights);
+        executor_mark_experts(x, experts);
         x->registers[experts->router].wants_values = true;
         x->registers[experts->output].wants_values = true;
         return;
@@ -62,7 +63,8 @@ static void mark_forms(struct executor *x, const struct plan_instruction *instru
     }
     const struct plan_linear *linear = &instruction->linear;
     for (size_t i = 0; i < linear->count; i++) {
-        mark_input(x, linear->input, linear->outputs[i].weight);
+        executor_mark_input(x, &x->registers[linear->input],
+                            weights_matrix(x->parts.weights, linear->outputs[i].weight));
         x->registers[linear->outputs[i].output].wants_values = true;
     }
 }

@@ -179,6 +179,20 @@ static void multiply(const struct executor *x, const struct plan_expert_matrix *
 
 /* ---- Memory ---- */
 
+static void mark_experts_input(const struct executor *x, struct register_place *place,
+                               const struct plan_expert_matrix *projection, size_t experts) {
+    for (size_t e = 0; e < experts && projection->weights != PLAN_NONE; e++) {
+        executor_mark_input(x, place, expert_matrix(x, projection, e));
+    }
+}
+
+void executor_mark_experts(struct executor *x, const struct plan_experts *experts) {
+    struct register_place *input = &x->registers[experts->input];
+    mark_experts_input(x, input, &experts->gate, experts->experts);
+    mark_experts_input(x, input, &experts->up, experts->experts);
+    mark_experts_input(x, &x->routing.hidden, &experts->down, experts->experts);
+}
+
 /* The largest of the plan's experts instructions. */
 struct experts_extent {
     size_t experts;
@@ -189,10 +203,6 @@ struct experts_extent {
 
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
-}
-
-static bool quantizes_hidden(const struct executor *x, const struct plan_experts *experts) {
-    return executor_quantizes(x, expert_matrix(x, &experts->down, 0));
 }
 
 static struct experts_extent measure(const struct executor *x) {
@@ -206,10 +216,11 @@ static struct experts_extent measure(const struct executor *x) {
         size_t width = plan->weights[experts->down.weights].columns;
         extent.experts = larger(extent.experts, experts->experts);
         extent.chosen = larger(extent.chosen, experts->chosen);
-        if (quantizes_hidden(x, experts)) {
+        if (x->routing.hidden.wants_codes) {
             extent.blocks =
                 larger(extent.blocks, (width + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK);
-        } else {
+        }
+        if (x->routing.hidden.wants_values) {
             extent.values = larger(extent.values, (width + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS);
         }
     }
@@ -305,16 +316,15 @@ static void activate(struct executor *x, const struct plan_experts *experts, siz
                      size_t first, size_t count, const float *gates, const float *ups) {
     const struct kernels *kernels = x->parts.kernels;
     const struct register_place *place = &x->routing.hidden;
-    const bool quantizes = quantizes_hidden(x, experts);
     _Alignas(64) float numbers[EXECUTOR_ITEM_OUTPUTS];
-    float *hidden = quantizes ? numbers : place->values + pair * place->stride + first;
+    float *hidden = place->wants_values ? place->values + pair * place->stride + first : numbers;
     if (experts->swiglu) {
         kernels->swiglu(gates, ups, count, experts->alpha, experts->beta, experts->limit, hidden);
     } else {
         kernels->gate[experts->activation](gates, ups, count, hidden);
     }
-    if (quantizes) {
-        kernels->quantize(hidden, count,
+    if (place->wants_codes) {
+        kernels->quantize(hidden, count, place->codes_by_halves,
                           place->codes + pair * place->blocks + first / ACTIVATION_BLOCK);
     }
 }

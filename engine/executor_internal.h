@@ -63,6 +63,7 @@ struct share {
 struct register_place {
     bool wants_values;
     bool wants_codes;
+    bool codes_by_halves;   /* a matrix that reads the codes has blocks of 16 */
     bool crosses_selection; /* written before select_rows, read after it */
     float *values;
     size_t stride;
@@ -161,6 +162,10 @@ size_t executor_angle_floats(size_t half);
 /* Whether activations that meet this matrix are quantized. */
 bool executor_quantizes(const struct executor *x, const struct packed_matrix *matrix);
 
+/* Makes a place provide the form of its rows that this matrix reads. */
+void executor_mark_input(const struct executor *x, struct register_place *place,
+                         const struct packed_matrix *matrix);
+
 /* ---- executor_ops.c ---- */
 
 /* The values of a vector; NULL for PLAN_NONE. */
@@ -175,6 +180,9 @@ void executor_multiply(const struct executor *x, struct linear_task *task,
                        const struct register_place *input, size_t first_row);
 
 /* ---- executor_experts.c ---- */
+
+/* Marks the forms that the experts' matrices read, of their input and of what is hidden. */
+void executor_mark_experts(struct executor *x, const struct plan_experts *experts);
 
 /* What the routing of the plan's experts needs: sets routing.bytes, SIZE_MAX if that is too much.
  * With memory of that size, places it there. */

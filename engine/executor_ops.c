@@ -25,7 +25,7 @@ static const float *operand(const struct executor *x, const struct plan_operand 
 
 static void quantize_row(const struct executor *x, int reg, const float *values, size_t row) {
     const struct register_place *place = &x->registers[reg];
-    x->parts.kernels->quantize(values, x->parts.plan->registers[reg].width,
+    x->parts.kernels->quantize(values, x->parts.plan->registers[reg].width, place->codes_by_halves,
                                place->codes + row * place->blocks);
 }
 
@@ -177,6 +177,7 @@ void executor_multiply(const struct executor *x, struct linear_task *task,
     const struct kernels *kernels = x->parts.kernels;
     if (executor_quantizes(x, task->matrix)) {
         task->codes = input->codes + first_row * input->blocks;
+        task->halves = input->codes_by_halves;
         task->x_stride = input->blocks;
         kernels->linear_int8[task->matrix->format](task);
     } else {
@@ -265,7 +266,7 @@ static void gate_outputs(struct executor *x, const struct plan_gate *gate, size_
     float *output = place->wants_values ? place->values + row * place->stride + first : products;
     kernels->gate[gate->activation](gates, ups, count, output);
     if (place->wants_codes) {
-        kernels->quantize(output, count,
+        kernels->quantize(output, count, place->codes_by_halves,
                           place->codes + row * place->blocks + first / ACTIVATION_BLOCK);
     }
 }

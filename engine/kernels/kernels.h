@@ -5,8 +5,8 @@
  * many rows) served it; the tests compare each table bit by bit with the scalar one, which is the
  * specification.
  *
- *   dot products   for each block of 32 inputs (or of the weight's block, if that is smaller): exact
- *                  integer sum, then one f32 multiply-add per output; blocks in ascending order.
+ *   dot products   for each 32 inputs, or 16 where they are quantized by 16: exact integer sum, then
+ *                  one f32 multiply-add per output; in ascending order.
  *   attention      16 positions (one page) a step, chunks of KV_CHUNK_PAGES pages from a fresh
  *                  online softmax, chunks merged in ascending order.
  *
@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 enum {
-    ACTIVATION_BLOCK = 32,    /* inputs that share a scale, as accuracy_level 4 means it */
+    ACTIVATION_BLOCK = 32,    /* inputs that share a scale; or halves do */
     KV_PAGE_POSITIONS = 16,   /* positions of a page: the f32 lanes of an AVX-512 register */
     KV_CHUNK_PAGES = 16,      /* pages whose attention is one unit of work: 256 positions */
     ATTENTION_ROWS_MAX = 8,   /* rows of one sequence that share a pass over K and V */
@@ -32,18 +32,18 @@ enum {
     CACHE_LINE_BYTES = 64,
 };
 
-/* 32 inputs of a row quantized to int8: x = code * scale. A row is ceil(columns / 32) blocks, padded
- * with zeros. Everything that a dot product needs of the inputs lies side by side, so that a kernel
- * keeps one pointer a row.
+/* 32 inputs of a row quantized to int8: x = code * scale. They share one scale, or where a matrix has
+ * blocks of 16, each half has its own: accuracy_level 4 means that inputs are as fine as weights. A
+ * row is ceil(columns / 32) blocks, padded with zeros. Everything that a dot product needs of the
+ * inputs lies side by side, so that a kernel keeps one pointer a row.
  *
  * Weight codes are unsigned, so a dot product owes sum((code - zero point) * x) - sum(code * x) =
  * -zero point * sum(x). The offsets hold that for the zero point 8, which 4-bit weights have unless
  * they say otherwise: their kernels start from an offset instead of from 0. */
 struct quantized_block {
     int8_t codes[ACTIVATION_BLOCK]; /* to nearest even, -127..127 */
-    float scale;                    /* about max|x| / 127: see quantize */
-    int32_t offset;                 /* -8 * the sum of the codes */
-    int32_t half_offsets[2];        /* the same for either half of the block */
+    float scales[2];    /* about max|x| / 127 (see quantize): of the block, or its halves */
+    int32_t offsets[2]; /* -8 * the sum of the codes that share the scale */
 };
 
 enum kv_type { KV_F32, KV_F16, KV_INT8, KV_TYPE_COUNT };
@@ -103,6 +103,7 @@ struct linear_task {
     size_t first_tile;
     size_t end_tile;
     const struct quantized_block *codes; /* the inputs of linear_int8, (.., x_stride) */
+    bool halves;                         /* their scales are those of halves */
     const float *values;                 /* the inputs of linear_f32, (.., x_stride) */
     size_t x_stride;
     const uint32_t *order; /* row r of the task is row order[r] of the inputs; NULL: row r */
@@ -117,9 +118,9 @@ struct kernels {
 
     /* ---- Rows: x and y are one row ---- */
 
-    /* One row of `columns` numbers to ceil(columns / 32) blocks, each with the scale that loses least
-     * of a few. */
-    void (*quantize)(const float *x, size_t columns, struct quantized_block *blocks);
+    /* One row of `columns` numbers to ceil(columns / 32) blocks, each, or each half, with the scale
+     * that loses least of a few. */
+    void (*quantize)(const float *x, size_t columns, bool halves, struct quantized_block *blocks);
     /* s = x + residual (residual may be NULL); sum = s (may be NULL; may be x or residual itself);
      * y = s / sqrt(mean(s^2) + epsilon) * weight. */
     void (*rms_norm)(const float *x, const float *residual, float *sum, const float *weight,
@@ -146,7 +147,8 @@ struct kernels {
 
     /* ---- Linear ---- */
 
-    /* linear_int8 exists for Q4 and Q8 only. */
+    /* linear_int8 exists for Q4 and Q8 only; a matrix with blocks of 16 takes inputs with scales of
+     * halves, any other takes both. */
     void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);
     void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);
 

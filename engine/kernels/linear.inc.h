@@ -5,7 +5,7 @@
  * loaded, unpacked or decoded of the tile serves all of them:
  *
  *     for each block of the tile:            scales, zero points     (16 outputs)
- *         for each unit of it:               32 inputs, or 16 where the block is that small
+ *         for each unit of it:               32 inputs, or 16 where those are quantized by 16
  *             for each group of codes:       4 or 8 inputs of 16 outputs
  *                 for each row:              sums[row] += codes . inputs[row]
  *             for each row:                  y[row] += sums[row] * (row's scale * scales)
@@ -24,7 +24,7 @@ enum {
     /* Each row of a pass has a float sum and an integer sum, and they must leave registers for the
      * codes. */
     PASS_ROWS_MAX = LANES_REGISTERS / 4 < LINEAR_ROWS_MAX ? LANES_REGISTERS / 4 : LINEAR_ROWS_MAX,
-    LINEAR_UNIT = 32, /* inputs that share an activation scale: their sum is one number */
+    LINEAR_UNIT = 32, /* inputs that share a scale, if not halves do: their sum is one number */
     DOT_INPUTS = 16,  /* of a row, taken together; see dots_scalar.h */
     LINEAR_RUN_BYTES = 256 * 1024, /* a quarter of the second cache of a server's core */
     LINEAR_AHEAD_BYTES = 4096,     /* how far ahead memory is asked for what the sums will need */
@@ -220,9 +220,8 @@ EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row,
             int_lanes sums[LINEAR_ROWS_MAX];
 #pragma GCC unroll 8
             for (size_t r = 0; r < rows; r++) {
-                int32_t offset = unit == ACTIVATION_BLOCK ? inputs[r]->offset
-                                                          : inputs[r]->half_offsets[input / unit];
-                sums[r] = zero_point_offset(matrix, head.zero_points, offset, format);
+                sums[r] = zero_point_offset(matrix, head.zero_points,
+                                            inputs[r]->offsets[input / unit], format);
             }
             if (format == WEIGHT_Q4) {
                 add_nibbles(from, inputs, input, unit, rows, sums);
@@ -232,7 +231,7 @@ EXPANDED void int8_pass(const struct linear_task *task, size_t tile, size_t row,
             from += code_bytes(format, unit);
 #pragma GCC unroll 8
             for (size_t r = 0; r < rows; r++) {
-                lanes scale = lanes_mul(lanes_set(inputs[r]->scale), head.scales);
+                lanes scale = lanes_mul(lanes_set(inputs[r]->scales[input / unit]), head.scales);
                 totals[r] = lanes_fma(lanes_from_int(sums[r]), scale, totals[r]);
                 inputs[r] += (input + unit) / ACTIVATION_BLOCK;
             }
@@ -391,12 +390,13 @@ EXPANDED void linear_run(const struct linear_task *task, struct tile_run run,
 EXPANDED void linear(const struct linear_task *task, const enum weight_format format,
                      const bool int8) {
     const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
+    const bool halves = int8 ? task->halves : quantized && task->matrix->block < LINEAR_UNIT;
     for (struct tile_run run = first_run(task); run.first < task->end_tile;
          run = next_run(run, task->end_tile)) {
-        if (!quantized || task->matrix->block >= LINEAR_UNIT) {
-            linear_run(task, run, format, int8, LINEAR_UNIT);
-        } else {
+        if (halves) {
             linear_run(task, run, format, int8, LINEAR_UNIT / 2);
+        } else {
+            linear_run(task, run, format, int8, LINEAR_UNIT);
         }
     }
 }

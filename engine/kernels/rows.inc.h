@@ -58,34 +58,61 @@ EXPANDED float fit_scale(lanes low, lanes high, const struct rounding *rounding)
     return product / lanes_sum(lanes_fma(q_low, q_low, lanes_mul(q_high, q_high)));
 }
 
-static void quantize(const float *x, size_t columns, struct quantized_block *blocks) {
-    const size_t half = ACTIVATION_BLOCK / 2;
-    const int_lanes minus_eight = int_lanes_set(-8);
+/* Numbers that share a scale. */
+struct quantized_numbers {
+    int_lanes low;
+    int_lanes high;
+    float scale;
+    int32_t offset;
+};
+
+/* Numbers too small for 127 / the greatest to be finite count as zeros, and so do those of which the
+ * greatest is NaN. */
+EXPANDED struct quantized_numbers quantize_numbers(lanes low, lanes high) {
+    float greatest = lanes_greatest(lanes_max(lanes_abs(low), lanes_abs(high)));
+    bool empty = !(greatest > 127.0f / FLT_MAX);
+    lanes inverse = lanes_set(empty ? 0.0f : 127.0f / greatest);
+    low = lanes_mul(low, inverse);
+    high = lanes_mul(high, inverse);
+    struct rounding best = round_numbers(low, high, 1.0f);
+    for (int t = 1; t < QUANTIZE_TRIES; t++) {
+        struct rounding next = round_numbers(low, high, 1.0f - (float)t / 127.0f);
+        best = next.error < best.error ? next : best;
+    }
+    int_lanes sum = int_lanes_add(best.low, best.high);
+    return (struct quantized_numbers){
+        .low = best.low,
+        .high = best.high,
+        .scale = empty ? 0.0f : greatest / 127.0f * fit_scale(low, high, &best),
+        .offset = int_lanes_sum(int_lanes_mul(sum, int_lanes_set(-8))),
+    };
+}
+
+EXPANDED void quantize_block(lanes low, lanes high, struct quantized_block *block) {
+    struct quantized_numbers all = quantize_numbers(low, high);
+    int_lanes_store_int8(block->codes, all.low);
+    int_lanes_store_int8(block->codes + LANES, all.high);
+    block->scales[0] = block->scales[1] = all.scale;
+    block->offsets[0] = block->offsets[1] = all.offset;
+}
+
+EXPANDED void quantize_half(lanes x, struct quantized_block *block, const size_t half) {
+    struct quantized_numbers all = quantize_numbers(x, lanes_zero());
+    int_lanes_store_int8(block->codes + half * LANES, all.low);
+    block->scales[half] = all.scale;
+    block->offsets[half] = all.offset;
+}
+
+static void quantize(const float *x, size_t columns, bool halves, struct quantized_block *blocks) {
     for (size_t i = 0; i < columns; i += ACTIVATION_BLOCK) {
         lanes low = row_load(x, i, columns);
-        lanes high = columns - i > half ? row_load(x, i + half, columns) : lanes_zero();
-        float greatest = lanes_greatest(lanes_max(lanes_abs(low), lanes_abs(high)));
-
-        /* A block of numbers too small for 127 / greatest to be finite counts as zeros, and so
-         * does one whose greatest is NaN. */
-        bool empty = !(greatest > 127.0f / FLT_MAX);
-        lanes inverse = lanes_set(empty ? 0.0f : 127.0f / greatest);
-        low = lanes_mul(low, inverse);
-        high = lanes_mul(high, inverse);
-        struct rounding best = round_numbers(low, high, 1.0f);
-        for (int t = 1; t < QUANTIZE_TRIES; t++) {
-            struct rounding next = round_numbers(low, high, 1.0f - (float)t / 127.0f);
-            best = next.error < best.error ? next : best;
+        lanes high = columns - i > LANES ? row_load(x, i + LANES, columns) : lanes_zero();
+        if (halves) {
+            quantize_half(low, &blocks[i / ACTIVATION_BLOCK], 0);
+            quantize_half(high, &blocks[i / ACTIVATION_BLOCK], 1);
+        } else {
+            quantize_block(low, high, &blocks[i / ACTIVATION_BLOCK]);
         }
-
-        struct quantized_block *block = &blocks[i / ACTIVATION_BLOCK];
-        int_lanes_store_int8(block->codes, best.low);
-        int_lanes_store_int8(block->codes + half, best.high);
-        block->scale = empty ? 0.0f : greatest / 127.0f * fit_scale(low, high, &best);
-        block->half_offsets[0] = int_lanes_sum(int_lanes_mul(best.low, minus_eight));
-        block->half_offsets[1] = int_lanes_sum(int_lanes_mul(best.high, minus_eight));
-        block->offset =
-            int_lanes_sum(int_lanes_mul(int_lanes_add(best.low, best.high), minus_eight));
     }
 }
 

@@ -71,6 +71,8 @@ struct setup {
     const struct packed_matrix *matrix;
     size_t blocks;
     float x[ROWS_MAX * COLUMNS_MAX];
+    bool
+        halves; /* the inputs are quantized by 16: of matrices with blocks of 16, and some others */
     struct quantized_block quantized[ROWS_MAX * (COLUMNS_MAX / ACTIVATION_BLOCK)];
     float bias[OUTPUTS_MAX];
 };
@@ -97,8 +99,9 @@ static struct setup *set_up(struct weight_form form, bool exact) {
         s->bias[i] = (float)i * 0.01f - 0.3f;
     }
     s->blocks = (form.columns + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK;
+    s->halves = form.bits != 0 && (s->matrix->block == 16 || form.rows == 17);
     for (size_t r = 0; r < ROWS_MAX; r++) {
-        kernels_select("scalar")->quantize(s->x + r * form.columns, form.columns,
+        kernels_select("scalar")->quantize(s->x + r * form.columns, form.columns, s->halves,
                                            s->quantized + r * s->blocks);
     }
     return s;
@@ -121,6 +124,7 @@ static bool run_task(const struct kernels *kernels, const struct setup *s, bool 
         kernels->linear_f32[s->matrix->format](&task);
     } else if (s->form.bits != 0) {
         task.codes = s->quantized + row * s->blocks;
+        task.halves = s->halves;
         task.x_stride = s->blocks;
         kernels->linear_int8[s->matrix->format](&task);
     }
@@ -154,7 +158,8 @@ Test(linear, the_scalar_table_agrees_with_double_precision) {
                     double magnitude = 1.0;
                     for (size_t k = 0; k < forms[i].columns; k++) {
                         const struct quantized_block *block = &s->quantized[r * s->blocks + k / 32];
-                        double x = int8 == 1 ? (double)block->scale * (double)block->codes[k % 32]
+                        double x = int8 == 1 ? (double)block->scales[k % 32 / 16] *
+                                                   (double)block->codes[k % 32]
                                              : (double)s->x[r * forms[i].columns + k];
                         double product = x * (double)weight_at(&s->source, n, k);
                         want += product;
@@ -280,7 +285,7 @@ Test(linear, extreme_codes_do_not_overflow) {
             x[k] = -127.0f;
         }
         EACH_TABLE(kernels) {
-            kernels->quantize(x, 64, blocks);
+            kernels->quantize(x, 64, false, blocks);
             float y[16];
             const struct packed_matrix *matrix = weights_matrix(weights, 0);
             struct linear_task task = {.matrix = matrix,

@@ -77,13 +77,17 @@ static size_t all_results(const struct kernels *kernels, const float *x, const f
 
     size_t blocks = (n + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK;
     struct quantized_block quantized[64];
-    kernels->quantize(x, n, quantized);
-    for (size_t b = 0; b < blocks; b++) {
-        for (size_t i = 0; i < ACTIVATION_BLOCK; i++) {
-            *y++ = (float)quantized[b].codes[i];
+    for (int halves = 0; halves < 2; halves++) {
+        kernels->quantize(x, n, halves == 1, quantized);
+        for (size_t b = 0; b < blocks; b++) {
+            for (size_t i = 0; i < ACTIVATION_BLOCK; i++) {
+                *y++ = (float)quantized[b].codes[i];
+            }
+            for (size_t half = 0; half < 2; half++) {
+                *y++ = quantized[b].scales[half];
+                *y++ = (float)quantized[b].offsets[half];
+            }
         }
-        *y++ = quantized[b].scale;
-        *y++ = (float)quantized[b].offset;
     }
 
     int32_t indices[2048];
@@ -136,30 +140,44 @@ static double plain_error(const float *x, size_t n) {
     return error;
 }
 
+/* The squared errors of a row's runs of numbers that share a scale, ours and the plain ones. */
+static void compare_errors(const struct kernels *kernels, const float *x, size_t n, bool halves,
+                           double *ours, double *plain) {
+    const size_t run = halves ? 16 : 32;
+    struct quantized_block blocks[64];
+    kernels->quantize(x, n, halves, blocks);
+    for (size_t first = 0; first < n; first += run) {
+        const struct quantized_block *block = &blocks[first / 32];
+        size_t count = n - first < run ? n - first : run;
+        double error = 0;
+        for (size_t i = first; i < first + run; i++) {
+            double number = i < n ? (double)x[i] : 0;
+            double scale = (double)block->scales[i % 32 / 16];
+            error += pow((double)block->codes[i % 32] * scale - number, 2);
+        }
+        double limit = plain_error(x + first, count);
+        cr_assert_leq(error, limit * 1.001 + 1e-8, "%s, %zu at %zu of %zu: %g, plain %g",
+                      kernels->name, run, first, n, error, limit);
+        *ours += error;
+        *plain += limit;
+    }
+}
+
 Test(rows, quantized_blocks_lose_less_than_with_the_greatest_for_a_scale) {
     EACH_TABLE(kernels) {
-        double ours = 0, plain = 0;
+        double ours[2] = {0, 0}, plain[2] = {0, 0};
         EACH_LENGTH(n) {
             float *x = random_row(n, 50.0f, 4);
-            struct quantized_block blocks[64];
-            kernels->quantize(x, n, blocks);
-            for (size_t first = 0; first < n; first += 32) {
-                const struct quantized_block *block = &blocks[first / 32];
-                size_t count = n - first < 32 ? n - first : 32;
-                double error = 0;
-                for (size_t i = 0; i < 32; i++) {
-                    double number = i < count ? (double)x[first + i] : 0;
-                    error += pow((double)block->codes[i] * (double)block->scale - number, 2);
-                }
-                double limit = plain_error(x + first, count);
-                cr_assert_leq(error, limit * 1.001 + 1e-8, "%s, block at %zu of %zu: %g, plain %g",
-                              kernels->name, first, n, error, limit);
-                ours += error;
-                plain += limit;
-            }
+            compare_errors(kernels, x, n, false, &ours[0], &plain[0]);
+            compare_errors(kernels, x, n, true, &ours[1], &plain[1]);
             free(x);
         }
-        cr_assert_leq(ours, 0.9 * plain, "%s: %g, plain %g", kernels->name, ours, plain);
+        for (size_t i = 0; i < 2; i++) {
+            cr_assert_leq(ours[i], 0.9 * plain[i], "%s: %g, plain %g", kernels->name, ours[i],
+                          plain[i]);
+        }
+        cr_assert_leq(ours[1], 0.8 * ours[0], "%s: halves lose %g, blocks %g", kernels->name,
+                      ours[1], ours[0]);
     }
 }
 
@@ -187,16 +205,18 @@ Test(rows, numbers_round_to_the_codes_of_a_quantized_cache) {
 Test(rows, offsets_of_quantized_blocks_are_minus_eight_sums) {
     EACH_TABLE(kernels) {
         float *x = random_row(100, 50.0f, 4);
-        struct quantized_block blocks[4];
-        kernels->quantize(x, 100, blocks);
-        for (size_t b = 0; b < 4; b++) {
-            int32_t sums[2] = {0, 0};
-            for (size_t i = 0; i < 32; i++) {
-                sums[i / 16] += blocks[b].codes[i];
+        for (int halves = 0; halves < 2; halves++) {
+            struct quantized_block blocks[4];
+            kernels->quantize(x, 100, halves == 1, blocks);
+            for (size_t b = 0; b < 4; b++) {
+                int32_t sums[2] = {0, 0};
+                for (size_t i = 0; i < 32; i++) {
+                    sums[i / 16] += blocks[b].codes[i];
+                }
+                int32_t all = sums[0] + sums[1];
+                cr_assert_eq(blocks[b].offsets[0], -8 * (halves == 1 ? sums[0] : all));
+                cr_assert_eq(blocks[b].offsets[1], -8 * (halves == 1 ? sums[1] : all));
             }
-            cr_assert_eq(blocks[b].half_offsets[0], -8 * sums[0]);
-            cr_assert_eq(blocks[b].half_offsets[1], -8 * sums[1]);
-            cr_assert_eq(blocks[b].offset, -8 * (sums[0] + sums[1]));
         }
         free(x);
     }
@@ -209,13 +229,13 @@ Test(rows, zeros_quantize_to_zeros_and_what_is_not_finite_stays_defined) {
         x[64] = NAN;
         x[65] = INFINITY;
         struct quantized_block blocks[3];
-        kernels->quantize(x, 96, blocks);
+        kernels->quantize(x, 96, false, blocks);
         for (size_t i = 0; i < 64; i++) {
             int code = blocks[i / 32].codes[i % 32];
             cr_assert_eq(code, 0, "%s: code %zu is %d", kernels->name, i, code);
         }
-        cr_assert_eq(blocks[0].scale, 0.0f);
-        cr_assert_eq(blocks[1].scale, 0.0f);
+        cr_assert_eq(blocks[0].scales[0], 0.0f);
+        cr_assert_eq(blocks[1].scales[0], 0.0f);
     }
 }
 
