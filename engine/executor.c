@@ -41,7 +41,8 @@ void executor_mark_input(const struct executor *x, struct register_place *place,
                          const struct packed_matrix *matrix) {
     bool quantizes = executor_quantizes(x, matrix);
     place->wants_codes |= quantizes;
-    place->codes_by_halves |= quantizes && matrix->block < ACTIVATION_BLOCK;
+    place->codes_by_halves |=
+        quantizes && (matrix->fine_inputs || matrix->block < ACTIVATION_BLOCK);
     place->wants_values |= !quantizes;
 }
 

@@ -85,6 +85,7 @@ struct plan_weight {
     bool zero_points_are_numbers;
     int zero_point;
     bool full_precision; /* fast mode must not quantize what it is multiplied with */
+    bool fine_inputs;    /* if fast mode does, then finely: nothing in the file asks for it */
 };
 
 /* How many blocks a row has, and the block of a column. */

@@ -61,6 +61,7 @@ struct packed_matrix {
     bool wide_scales; /* scales are f32 instead of f16 */
     bool has_zero_points;
     bool full_precision;  /* its inputs are not to be quantized */
+    bool fine_inputs;     /* they are to be quantized by 16 */
     const uint8_t *bytes; /* tile t at bytes + t * tile_bytes; NULL if this weight is not packed */
 };
 

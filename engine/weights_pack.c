@@ -104,6 +104,7 @@ bool pack_layout(const struct plan_weight *source, struct pack_form form,
         .columns = source->columns,
         .tiles = padded_rows / TILE_ROWS,
         .full_precision = source->full_precision,
+        .fine_inputs = source->fine_inputs,
     };
     bool laid_out;
     if (source->bits == 0) {

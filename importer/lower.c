@@ -53,7 +53,8 @@ static const struct {
     {{MICROSOFT_DOMAIN, "MatMulNBits", 1, 1,
       "`bits` 2, 4 or 8; `block_size` any power of two from 16; scales of f32, f16 or "
       "bf16; zero points packed, of the scales' type, or none; g_idx; bias; "
-      "`accuracy_level` 1 keeps activations in full precision. Not: "
+      "`accuracy_level`: fast mode keeps activations in full precision for 1, "
+      "quantizes them to int8 for 4, and more finely for others. Not: "
       "`weight_prepacked`"},
      lower_matmul_nbits},
     {{MICROSOFT_DOMAIN, "MoE", 1, 1,

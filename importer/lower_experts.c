@@ -185,6 +185,7 @@ static enum lower_result read_codes(struct lowering *lowering, const struct grap
                       slots->weight, slots->scales, fc->experts, fc->weight.rows, blocks);
     }
     fc->weight.scales = (struct plan_part){.bytes = scales->bytes, .row = blocks, .step = 1};
+    lower_accuracy(lowering, node, &fc->weight);
     return read_zero_points(lowering, node, slots->zero_points, blocks, fc);
 }
 
@@ -471,9 +472,6 @@ enum lower_result lower_experts(struct lowering *lowering, const struct graph_no
     if (router->width != experts.experts) {
         return refuse(lowering, node, "%zu router logits for %zu experts", router->width,
                       experts.experts);
-    }
-    if (is_quantized && graph_attribute_int(node, "accuracy_level", 0) == 1) {
-        lowering->plan->full_precision = true;
     }
     size_t width = lowering->plan->weights[experts.down.weights].rows;
     result = new_row(lowering, node, 0, width, width, &experts.output);

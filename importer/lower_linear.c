@@ -96,8 +96,6 @@ enum lower_result lower_matmul_nbits(struct lowering *lowering, const struct gra
     if (result != LOWER_DONE) {
         return result;
     }
-    if (graph_attribute_int(node, "accuracy_level", 0) == 1) {
-        lowering->plan->full_precision = true;
-    }
+    lower_accuracy(lowering, node, &lowering->plan->weights[weight]);
     return lower_with_weight(lowering, node, weight, SLOT_BIAS);
 }

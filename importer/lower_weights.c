@@ -217,6 +217,14 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
     return result != LOWER_DONE ? result : share_or_add(lowering, &weight, index);
 }
 
+void lower_accuracy(struct lowering *lowering, const struct graph_node *node,
+                    struct plan_weight *weight) {
+    enum { FULL_PRECISION = 1, INT8 = 4 };
+    int64_t level = graph_attribute_int(node, "accuracy_level", 0);
+    lowering->plan->full_precision |= level == FULL_PRECISION;
+    weight->fine_inputs |= level != INT8;
+}
+
 /* ---- Codes with scales along an axis or in blocks of one, as DequantizeLinear reads them ---- */
 
 static bool read_code_type(enum tensor_type type, struct plan_weight *weight) {

@@ -32,10 +32,10 @@ enum {
     CACHE_LINE_BYTES = 64,
 };
 
-/* 32 inputs of a row quantized to int8: x = code * scale. They share one scale, or where a matrix has
- * blocks of 16, each half has its own: accuracy_level 4 means that inputs are as fine as weights. A
- * row is ceil(columns / 32) blocks, padded with zeros. Everything that a dot product needs of the
- * inputs lies side by side, so that a kernel keeps one pointer a row.
+/* 32 inputs of a row quantized to int8: x = code * scale. They share one scale, or each half has its
+ * own, which loses less: with blocks of 16, because inputs should be no coarser than weights, and where
+ * nothing asks for int8 inputs. A row is ceil(columns / 32) blocks, padded with zeros. Everything that
+ * a dot product needs of the inputs lies side by side, so that a kernel keeps one pointer a row.
  *
  * Weight codes are unsigned, so a dot product owes sum((code - zero point) * x) - sum(code * x) =
  * -zero point * sum(x). The offsets hold that for the zero point 8, which 4-bit weights have unless

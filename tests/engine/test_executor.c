@@ -35,7 +35,7 @@ static void append_linear(struct plan *plan, int input, int weight, int output) 
     append(plan, linear);
 }
 
-static void build(struct plan *plan, struct plan_weight *weights) {
+static void build(struct plan *plan, struct plan_weight *weights, bool fine_inputs) {
     static const size_t widths[] = {HIDDEN, HIDDEN, HIDDEN,     INNER,     INNER,
                                     HIDDEN, HIDDEN, VOCABULARY, VOCABULARY};
     plan_init(plan);
@@ -44,6 +44,7 @@ static void build(struct plan *plan, struct plan_weight *weights) {
     }
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         weights[i] = random_weight(forms[i], (unsigned)i + 1);
+        weights[i].fine_inputs = fine_inputs;
         plan_add_weight(plan, &weights[i]);
     }
     float *values;
@@ -105,12 +106,13 @@ static void slow_logits(const struct plan_weight *weights, size_t token, double 
     }
 }
 
-static void expect_logits(bool exact, double tolerance) {
+/* Expects logits within the tolerance; returns the sum of the squares of their errors. */
+static double expect_logits(bool exact, bool fine_inputs, double tolerance) {
     struct plan plan;
     struct plan_weight weights[sizeof forms / sizeof forms[0]];
     struct decoder decoder;
     struct error err = {0};
-    build(&plan, weights);
+    build(&plan, weights, fine_inputs);
     cr_assert(plan_verify(&plan, &err), "%s", err.text);
     struct decoder_options options = {
         .exact = exact, .threads = 2, .rows_max = ROWS, .wanted_max = ROWS};
@@ -120,6 +122,7 @@ static void expect_logits(bool exact, double tolerance) {
         rows[r] = (struct executor_row){.token = (int32_t)(7 * r), .position = r, .wanted = true};
     }
     const float *logits = executor_run(decoder.executor, rows, ROWS);
+    double squares = 0;
     for (size_t r = 0; r < ROWS; r++) {
         double want[VOCABULARY];
         slow_logits(weights, 7 * r, want);
@@ -127,6 +130,7 @@ static void expect_logits(bool exact, double tolerance) {
             double got = (double)logits[r * executor_logits_stride(decoder.executor) + n];
             cr_assert(fabs(got - want[n]) <= tolerance, "%s: row %zu, logit %zu is %g, expected %g",
                       exact ? "exact" : "fast", r, n, got, want[n]);
+            squares += pow(got - want[n], 2);
         }
     }
     decoder_close(&decoder);
@@ -134,12 +138,19 @@ static void expect_logits(bool exact, double tolerance) {
         random_weight_free(&weights[i]);
     }
     plan_deinit(&plan);
+    return squares;
 }
 
 Test(executor, sums_factors_and_lone_activations_are_exact_in_exact_mode) {
-    expect_logits(true, 1e-5);
+    expect_logits(true, false, 1e-5);
 }
 
 Test(executor, and_close_in_fast_mode) {
-    expect_logits(false, 0.1);
+    expect_logits(false, false, 0.1);
+}
+
+Test(executor, finely_quantized_inputs_lose_less) {
+    double coarse = expect_logits(false, false, 0.1);
+    double fine = expect_logits(false, true, 0.1);
+    cr_assert_lt(fine, 0.8 * coarse, "squared errors %g, coarse %g", fine, coarse);
 }

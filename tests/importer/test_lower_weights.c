@@ -139,6 +139,19 @@ Test(lower_weights, matmul_nbits_has_2_bits_too_and_numbers_as_zero_points) {
     graph_close(graph);
 }
 
+Test(lower_weights, accuracy_level_says_how_finely_inputs_may_be_quantized) {
+    for (int64_t level = 0; level <= 4; level++) {
+        struct graph *graph = begin_decoder();
+        struct plan plan;
+        graph_set_int(add_nbits(graph, 4, "o,codes,scales"), "accuracy_level", level);
+        struct plan_weight weight = head_weight(graph, &plan);
+        cr_assert_eq(weight.fine_inputs, level != 4, "level %d", (int)level);
+        cr_assert_eq(plan.full_precision, level == 1, "level %d", (int)level);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
 Test(lower_weights, a_group_index_counts_only_where_it_reorders) {
     for (int reorders = 0; reorders < 2; reorders++) {
         struct graph *graph = begin_decoder();
