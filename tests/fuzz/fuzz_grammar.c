@@ -54,10 +54,9 @@ static grammar_expression build_schema(struct grammar_builder *builder, const ch
                                        size_t length) {
     cJSON *schema = NULL;
     struct error err = {0};
-    if (!json_parse(&schema, text, length, &err)) {
-        return grammar_fail(builder, err.code, "%s", err.text);
-    }
-    grammar_expression root = json_schema(builder, schema);
+    grammar_expression root = json_parse(&schema, text, length, &err)
+                                  ? json_schema(builder, schema)
+                                  : grammar_fail(builder, err.code, "%s", err.text);
     cJSON_Delete(schema);
     return root;
 }
