@@ -46,7 +46,7 @@ void api_apply_template(struct http_exchange *exchange, const struct service *se
     if (conversation == NULL) {
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
     } else if (read_request(conversation, service, body, length, &error)) {
-        encoding_begin(exchange, service, &encoding, conversation, length);
+        encoding_begin(exchange, service, &encoding, conversation, encoding_takes_long(length));
     } else {
         close_request(conversation);
         api_error_respond(exchange, &error);

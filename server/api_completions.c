@@ -135,7 +135,9 @@ void api_completions(struct http_exchange *exchange, const struct service *servi
     if (request == NULL) {
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
     } else if (completion_request_read(request, service, body, length, &error)) {
-        encoding_begin(exchange, service, &encoding, request, length);
+        bool takes_long =
+            encoding_takes_long(length) || generation_takes_long(&request->generation);
+        encoding_begin(exchange, service, &encoding, request, takes_long);
     } else {
         close_request(request);
         api_error_respond(exchange, &error);

@@ -208,7 +208,9 @@ static void handle(struct http_exchange *exchange, const struct service *service
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
     } else if (messages_request_read(request, service, body, length, encoding->start == count,
                                      &error)) {
-        encoding_begin(exchange, service, encoding, request, length);
+        bool takes_long =
+            encoding_takes_long(length) || generation_takes_long(&request->generation);
+        encoding_begin(exchange, service, encoding, request, takes_long);
     } else {
         close_request(request);
         api_error_respond(exchange, &error);

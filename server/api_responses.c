@@ -228,7 +228,9 @@ void api_responses(struct http_exchange *exchange, const struct service *service
     if (request == NULL) {
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
     } else if (responses_request_read(request, service, body, length, &error)) {
-        encoding_begin(exchange, service, &encoding, request, length);
+        bool takes_long =
+            encoding_takes_long(length) || generation_takes_long(&request->chat.generation);
+        encoding_begin(exchange, service, &encoding, request, takes_long);
     } else {
         close_request(request);
         api_error_respond(exchange, &error);

@@ -90,7 +90,6 @@ static bool read_body(struct http_exchange *exchange, struct job *job,
 
 static bool read_tokenize(struct http_exchange *exchange, struct job *job,
                           struct api_error *error) {
-    struct error err = {0};
     job->subject = "content";
     if (!read_body(exchange, job, tokenize_parameters, TOKENIZE_PARAMETERS, error)) {
         return false;
@@ -99,10 +98,6 @@ static bool read_tokenize(struct http_exchange *exchange, struct job *job,
     if (!cJSON_IsString(content)) {
         return api_error_set(error, API_INVALID, "content", "content must be a string, but is %s",
                              parameters_kind(content));
-    }
-    if (job->with_pieces) {
-        job->pieces = vocabulary_index_bytes(job->service->index, &err);
-        return job->pieces != NULL || api_error_from(error, &err, NULL);
     }
     return true;
 }
@@ -177,6 +172,12 @@ static void compute_tokens(void *context) {
     const char *content = cJSON_GetObjectItemCaseSensitive(job->json, "content")->valuestring;
     const struct tokenizer *tokenizer = job->service->model->tokenizer;
     size_t length = strlen(content);
+    if (job->with_pieces) {
+        job->pieces = vocabulary_index_bytes(job->service->index, &job->err);
+        if (job->pieces == NULL) {
+            return;
+        }
+    }
     bool fine =
         job->parse_special
             ? tokenizer_encode(tokenizer, content, length, job->add_special, &job->ids, &job->err)

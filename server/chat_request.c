@@ -98,7 +98,8 @@ bool chat_request_read(struct chat_request *request, const struct service *servi
 }
 
 bool chat_request_encode(struct chat_request *request, struct api_error *error) {
-    return conversation_encode(&request->conversation, &request->prompt.ids, error);
+    return generation_prepare(&request->generation, error) &&
+           conversation_encode(&request->conversation, &request->prompt.ids, error);
 }
 
 void chat_request_deinit(struct chat_request *request) {
@@ -125,6 +126,6 @@ struct completion_options chat_request_options(const struct chat_request *reques
 
 /* A reply that must have a form has no room for thoughts. */
 struct chat_reply_options chat_request_reply_options(const struct chat_request *request) {
-    bool splits = !request->keeps_thoughts && request->generation.grammar == NULL;
+    bool splits = !request->keeps_thoughts && !reply_form_is_wanted(&request->generation.form);
     return chat_reply_options_of(&request->conversation, &request->tools, splits);
 }

@@ -30,7 +30,7 @@ struct chat_request {
 bool chat_request_read(struct chat_request *request, const struct service *service,
                        const char *body, size_t length, struct api_error *error);
 
-/* Makes the prompt and its tokens; on any thread. */
+/* Makes the prompt and its tokens, and what replies must look like; on any thread. */
 bool chat_request_encode(struct chat_request *request, struct api_error *error);
 
 void chat_request_deinit(struct chat_request *request);

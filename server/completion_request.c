@@ -87,6 +87,9 @@ static bool encode_prompt(const struct model *model, struct prompt *prompt,
 }
 
 bool completion_request_encode(struct completion_request *request, struct api_error *error) {
+    if (!generation_prepare(&request->generation, error)) {
+        return false;
+    }
     for (size_t i = 0; i < request->prompt_count; i++) {
         if (!encode_prompt(request->service->model, &request->prompts[i], error)) {
             return false;

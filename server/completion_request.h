@@ -29,7 +29,7 @@ struct completion_request {
 bool completion_request_read(struct completion_request *request, const struct service *service,
                              const char *body, size_t length, struct api_error *error);
 
-/* Makes the tokens of its prompts; on any thread. */
+/* Makes the tokens of its prompts, and what replies must look like; on any thread. */
 bool completion_request_encode(struct completion_request *request, struct api_error *error);
 
 void completion_request_deinit(struct completion_request *request);

@@ -45,10 +45,14 @@ static void encode_now(struct http_exchange *exchange, const struct encoding *en
     encoding->close(request);
 }
 
+bool encoding_takes_long(size_t length) {
+    return length > SHORT_BODY;
+}
+
 void encoding_begin(struct http_exchange *exchange, const struct service *service,
-                    const struct encoding *encoding, void *request, size_t length) {
+                    const struct encoding *encoding, void *request, bool takes_long) {
     static const struct http_work http_work = {compute, respond, close_work};
-    if (length <= SHORT_BODY) {
+    if (!takes_long) {
         encode_now(exchange, encoding, request);
         return;
     }

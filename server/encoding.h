@@ -1,6 +1,6 @@
-/* Making tokens of what a request says, before it runs: beside the loop where that takes long.
+/* Making tokens and grammars of what a request says, before it runs: beside the loop where that takes long.
  *
- *     read ─▶ encode ─▶ start          all at once, for requests of usual length
+ *     read ─▶ encode ─▶ start          all at once, for usual requests
  *       └─▶ pool: encode ─▶ start      for long ones: the loop serves others meanwhile
  *
  * A request has itself to itself until it is closed. */
@@ -21,8 +21,11 @@ struct encoding {
     void (*close)(void *request); /* on the loop; always, last */
 };
 
-/* In a handler. Takes over the request; `length` is that of its body. */
+/* Does it take long to make tokens of a body of so many bytes? */
+bool encoding_takes_long(size_t length);
+
+/* In a handler. Takes over the request. */
 void encoding_begin(struct http_exchange *exchange, const struct service *service,
-                    const struct encoding *encoding, void *request, size_t length);
+                    const struct encoding *encoding, void *request, bool takes_long);
 
 #endif

@@ -307,12 +307,13 @@ static size_t window_of(int64_t tokens) {
     return tokens < 0 ? WHOLE_CONTEXT : (size_t)tokens;
 }
 
+static bool has_breakers(const struct generation *generation) {
+    return generation->sampling.dry.multiplier != 0.0f && generation->breaker_count > 0;
+}
+
 static bool find_breakers(struct generation *generation, struct api_error *error) {
     const struct model *model = generation->service->model;
     struct dry_sampling *dry = &generation->sampling.dry;
-    if (dry->multiplier == 0.0f || generation->breaker_count == 0) {
-        return true;
-    }
     struct error err = {0};
     const struct token_bytes *tokens = vocabulary_index_bytes(generation->service->index, &err);
     if (tokens == NULL) {
@@ -375,12 +376,23 @@ bool generation_read(struct generation *generation, const struct service *servic
     sampling->dry.allowed_length = (size_t)generation->dry_allowed_length;
     sampling->dry.window = window_of(generation->dry_penalty_last_n);
     sampling->seed = generation->has_seed ? (uint64_t)generation->seed : random_seed();
-    return find_breakers(generation, error) &&
-           structured_output_read(&generation->grammar, service, object, error);
+    return structured_output_read(&generation->form, object, error);
+}
+
+bool generation_takes_long(struct generation *generation) {
+    bool has_form = reply_form_is_wanted(&generation->form);
+    return has_breakers(generation) ||
+           (has_form && !reply_form_find(&generation->form, generation->service));
+}
+
+bool generation_prepare(struct generation *generation, struct api_error *error) {
+    bool has_form = reply_form_is_wanted(&generation->form);
+    return (!has_breakers(generation) || find_breakers(generation, error)) &&
+           (!has_form || reply_form_make(&generation->form, generation->service, error));
 }
 
 void generation_deinit(struct generation *generation) {
-    grammar_release(generation->grammar);
+    reply_form_deinit(&generation->form);
     free(generation->stop_tokens);
     free(generation->biases);
     free(generation->breaker_bits);
@@ -398,7 +410,7 @@ struct session_request generation_session(const struct generation *generation, s
         .stop_token_count =
             generation->stop_token_count + (generation->ignore_eos ? 0 : model->stop_token_count),
         .sampling = generation->sampling,
-        .grammar = generation->grammar,
+        .grammar = generation->form.grammar,
         .drafts_max = (size_t)generation->draft_tokens,
     };
     /* With a seed, a choice is what it would be if its prompt came alone; without one, equal

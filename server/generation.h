@@ -6,9 +6,9 @@
 #define QUERN_SERVER_GENERATION_H
 
 #include "engine/engine.h"
-#include "engine/text/grammar/grammar.h"
 #include "engine/text/tokenizer.h"
 #include "server/api_error.h"
+#include "server/reply_form.h"
 #include "server/service.h"
 
 #include <cjson/cJSON.h>
@@ -49,7 +49,7 @@ struct generation {
     int32_t *stop_tokens; /* [stop_token_count, and behind them those of the model]; or NULL */
     size_t stop_token_count;
     bool has_seed;
-    struct grammar *grammar;  /* that replies match; NULL: none */
+    struct reply_form form;   /* of replies; complete from generation_prepare on */
     struct sampling sampling; /* its seed is that of choice 0 */
 
     /* What `sampling` is made of. */
@@ -71,10 +71,15 @@ bool generation_read(struct generation *generation, const struct service *servic
                      const cJSON *object, int64_t max_tokens, struct api_error *error);
 void generation_deinit(struct generation *generation);
 
+/* Finds out what the parameters mean for the model's vocabulary: on any thread, and not on the loop if
+ * that takes long. */
+bool generation_takes_long(struct generation *generation);
+bool generation_prepare(struct generation *generation, struct api_error *error);
+
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */
 bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema);
 
-/* What session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
+/* Once prepared: what session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
  * the request. */
 struct session_request generation_session(const struct generation *generation, size_t prompt,
                                           size_t choice);

@@ -26,9 +26,9 @@ bool loaded_model_open(struct loaded_model *loaded, const struct model_options *
         loaded->chat_traits = chat_traits_find(model->chat_template);
         loaded->chat_format = chat_format_find(model->chat_template, model->tokenizer);
     }
-    loaded->index.tokenizer = model->tokenizer;
-    loaded->index.vocabulary_size = model->plan.vocabulary_size;
-    return true;
+    return grammar_cache_open(&loaded->grammars, err) &&
+           vocabulary_index_open(&loaded->index, model->tokenizer, model->plan.vocabulary_size,
+                                 err);
 }
 
 bool loaded_model_bytes(const struct loaded_model *loaded, const struct model_options *options,
@@ -51,8 +51,8 @@ bool loaded_model_start(struct loaded_model *loaded, const struct model_options 
 
 void loaded_model_close(struct loaded_model *loaded) {
     engine_close(loaded->engine);
-    grammar_cache_deinit(&loaded->grammars);
-    vocabulary_index_deinit(&loaded->index);
+    grammar_cache_close(loaded->grammars);
+    vocabulary_index_close(loaded->index);
     if (loaded->model != NULL) {
         model_close(loaded->model);
     }

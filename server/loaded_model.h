@@ -26,8 +26,8 @@ struct loaded_model {
     struct engine *engine; /* NULL until it is started */
     struct chat_traits chat_traits;
     struct chat_format chat_format;
-    struct vocabulary_index index;
-    struct grammar_cache grammars;
+    struct vocabulary_index *index;
+    struct grammar_cache *grammars;
 };
 
 /* Reads the files. A model that cannot serve text is an error. */

@@ -126,7 +126,8 @@ bool messages_request_read(struct messages_request *request, const struct servic
 }
 
 bool messages_request_encode(struct messages_request *request, struct api_error *error) {
-    return conversation_encode(&request->conversation, &request->prompt.ids, error);
+    return generation_prepare(&request->generation, error) &&
+           conversation_encode(&request->conversation, &request->prompt.ids, error);
 }
 
 void messages_request_deinit(struct messages_request *request) {
@@ -150,6 +151,7 @@ struct completion_options messages_request_options(const struct messages_request
 }
 
 struct chat_reply_options messages_request_reply_options(const struct messages_request *request) {
-    bool splits = request->generation.grammar == NULL; /* a forced call has no thoughts before it */
+    /* A forced call has no thoughts before it. */
+    bool splits = !reply_form_is_wanted(&request->generation.form);
     return chat_reply_options_of(&request->conversation, &request->tools, splits);
 }

@@ -252,8 +252,8 @@ static void set_ready(struct model_entry *entry) {
     service->engine = loaded->engine;
     service->chat_traits = loaded->chat_traits;
     service->chat_format = loaded->chat_format;
-    service->index = &loaded->index;
-    service->grammars = &loaded->grammars;
+    service->index = loaded->index;
+    service->grammars = loaded->grammars;
 }
 
 static void clear_service(struct service *service) {

@@ -169,14 +169,18 @@ static bool read_parameters(struct responses_request *request, struct api_error 
     if (!parameters_read(chat->json, parameters, PARAMETERS, request, error)) {
         return false;
     }
-    if (generation_read(&chat->generation, chat->service, chat->json, chat->generation.max_tokens,
-                        error)) {
-        return true;
+    if (!generation_read(&chat->generation, chat->service, chat->json, chat->generation.max_tokens,
+                         error)) {
+        if (strncmp(error->param, format, sizeof format - 1) == 0) {
+            snprintf(error->param, sizeof error->param, "text.format");
+        }
+        return false;
     }
-    if (strncmp(error->param, format, sizeof format - 1) == 0) {
-        snprintf(error->param, sizeof error->param, "text.format");
+    struct reply_form *form = &chat->generation.form;
+    if (strcmp(form->parameter, format) == 0) {
+        snprintf(form->parameter, sizeof form->parameter, "text.format");
     }
-    return false;
+    return true;
 }
 
 bool responses_request_read(struct responses_request *request, const struct service *service,

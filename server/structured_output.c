@@ -231,18 +231,17 @@ static bool read_response_format(struct constraint *constraint, const cJSON *for
                                 "\"json_schema\"");
 }
 
-/* ---- Grammars ---- */
-
-static bool refuse(struct api_error *error, const struct constraint *constraint,
-                   const struct error *cause) {
-    enum api_error_kind kind = cause->code == ERROR_OUT_OF_MEMORY ? API_INTERNAL : API_INVALID;
-    return api_error_set(error, kind, constraint->parameter, "%s: %s", constraint->parameter,
-                         cause->text);
-}
+/* ---- The form ---- */
 
 static grammar_expression build(struct grammar_builder *builder, const void *context) {
     const struct constraint *constraint = context;
     return constraint->notation->build(builder, constraint->value);
+}
+
+static void close_constraint(void *context) {
+    struct constraint *constraint = context;
+    cJSON_Delete(constraint->parsed);
+    free(constraint);
 }
 
 static bool make_key(struct text_buffer *key, const struct constraint *constraint) {
@@ -254,20 +253,6 @@ static bool make_key(struct text_buffer *key, const struct constraint *constrain
     return ok;
 }
 
-static bool find_or_build(struct grammar **out, const struct service *service,
-                          const struct constraint *constraint, struct api_error *error) {
-    struct text_buffer key = {0};
-    struct error err = {0};
-    if (!make_key(&key, constraint)) {
-        text_buffer_deinit(&key);
-        return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-    }
-    const struct grammar_source source = {key.bytes, key.length, build, constraint};
-    bool found = grammar_cache_get(service->grammars, service->index, &source, out, &err);
-    text_buffer_deinit(&key);
-    return found || refuse(error, constraint, &err);
-}
-
 static bool read_constraint(struct constraint *constraint, const cJSON *request,
                             struct api_error *error) {
     const cJSON *structured = cJSON_GetObjectItemCaseSensitive(request, "structured_outputs");
@@ -277,12 +262,21 @@ static bool read_constraint(struct constraint *constraint, const cJSON *request,
            (is_nothing(format) || read_response_format(constraint, format, error));
 }
 
-bool structured_output_read(struct grammar **out, const struct service *service,
-                            const cJSON *request, struct api_error *error) {
-    struct constraint constraint = {0};
-    *out = NULL;
-    bool ok = read_constraint(&constraint, request, error) &&
-              (constraint.notation == NULL || find_or_build(out, service, &constraint, error));
-    cJSON_Delete(constraint.parsed);
-    return ok;
+bool structured_output_read(struct reply_form *form, const cJSON *request,
+                            struct api_error *error) {
+    struct constraint *constraint = calloc(1, sizeof *constraint);
+    *form = (struct reply_form){0};
+    if (constraint == NULL) {
+        return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
+    }
+    bool fine = read_constraint(constraint, request, error);
+    if (!fine || constraint->notation == NULL) {
+        close_constraint(constraint);
+        return fine;
+    }
+    *form = (struct reply_form){
+        .build = build, .context = constraint, .close = close_constraint, .complaint = ""};
+    memcpy(form->parameter, constraint->parameter, sizeof form->parameter);
+    return make_key(&form->key, constraint) ||
+           api_error_set(error, API_INTERNAL, NULL, "Out of memory");
 }

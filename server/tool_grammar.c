@@ -1,7 +1,6 @@
 #include "server/tool_grammar.h"
 
 #include "engine/text/grammar/grammar_builder.h"
-#include "server/grammar_cache.h"
 #include "server/schema/json_schema.h"
 #include "server/tool_format.h"
 
@@ -100,29 +99,30 @@ static bool make_key(struct text_buffer *key, struct candidates candidates) {
     return fine;
 }
 
-static bool find_or_build(struct grammar **out, const struct service *service,
-                          const struct call *call, struct error *err) {
-    struct text_buffer key = {0};
-    if (!make_key(&key, call->candidates)) {
-        text_buffer_deinit(&key);
-        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a grammar");
+static bool set_form(struct reply_form *form, struct call call) {
+    struct call *kept = malloc(sizeof *kept);
+    if (kept == NULL) {
+        return false;
     }
-    const struct grammar_source source = {key.bytes, key.length, build, call};
-    bool found = grammar_cache_get(service->grammars, service->index, &source, out, err);
-    text_buffer_deinit(&key);
-    return found;
+    *kept = call;
+    *form = (struct reply_form){
+        .build = build,
+        .context = kept,
+        .close = free,
+        .parameter = "tools",
+        .complaint = "no call of them can be required: ",
+    };
+    return make_key(&form->key, call.candidates);
 }
 
 bool tool_grammar_require(const struct tool_choice *choice, struct conversation *conversation,
                           struct generation *generation, struct api_error *error) {
-    const struct service *service = generation->service;
-    const struct tool_format *format = service->chat_format.tools;
+    const struct tool_format *format = generation->service->chat_format.tools;
     struct candidates candidates = candidates_of(choice);
-    struct error err = {0};
     if (choice->use != TOOL_USE_REQUIRED) {
         return true;
     }
-    if (generation->grammar != NULL) {
+    if (reply_form_is_wanted(&generation->form)) {
         return api_error_set(error, API_INVALID, "tool_choice",
                              "tool_choice requires a call, and another parameter a reply of "
                              "another form: at most one of them can be met");
@@ -132,15 +132,7 @@ bool tool_grammar_require(const struct tool_choice *choice, struct conversation 
                              "tool_choice requires a call, but the reply has been begun by the "
                              "last message, which is the assistant's");
     }
-    if (!write_opening(&conversation->opening, format, candidates)) {
-        return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-    }
-    const struct call call = {format, candidates};
-    if (find_or_build(&generation->grammar, service, &call, &err)) {
-        return true;
-    }
-    return err.code == ERROR_OUT_OF_MEMORY
-               ? api_error_set(error, API_INTERNAL, NULL, "Out of memory")
-               : api_error_set(error, API_INVALID, "tools",
-                               "tools: no call of them can be required: %s", err.text);
+    return (write_opening(&conversation->opening, format, candidates) &&
+            set_form(&generation->form, (struct call){format, candidates})) ||
+           api_error_set(error, API_INTERNAL, NULL, "Out of memory");
 }

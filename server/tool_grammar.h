@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 /* Nothing if the choice requires no call. Else sets the opening of the conversation's reply, and the
- * grammar of the generation, which must have none. */
+ * form of the generation, which must have none. The choice must outlive it. */
 bool tool_grammar_require(const struct tool_choice *choice, struct conversation *conversation,
                           struct generation *generation, struct api_error *error);
 

@@ -1,7 +1,13 @@
 """Replies that must have a form: by a regular expression, choices, a grammar."""
+import json
 import re
+import select
+import signal
+import socket
+from contextlib import ExitStack
 
 import pytest
+from conftest import PATIENCE
 
 PROMPT = "Once upon a time"
 DATE = "[0-9]{4}-[01][0-9]-[0-3][0-9]"
@@ -84,3 +90,60 @@ def test_what_asks_for_nothing_is_nothing(demo):
     plain = demo.complete(prompt=PROMPT, max_tokens=5, temperature=0)
     for parameters in ({"grammar": ""}, {"guided_regex": None}, {"structured_outputs": {"regex": None}}):
         assert text_of(demo.complete(prompt=PROMPT, max_tokens=5, temperature=0, **parameters)) == text_of(plain)
+
+
+# ---- Making a grammar takes a while ----
+
+def begin(server, number):
+    """A connection on which a form that is much work has been asked for, each number another one."""
+    texts = [f"{number}-{i:05}" for i in range(8_000)]
+    body = json.dumps({"prompt": PROMPT, "max_tokens": 8, "guided_choice": texts}).encode()
+    connection = socket.create_connection((server.host, server.port), timeout=PATIENCE)
+    connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                       b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return connection
+
+
+def read_all(connection):
+    text = b""
+    while piece := connection.recv(1 << 16):
+        text += piece
+    return text.decode()
+
+
+def test_making_grammars_holds_up_nobody(demo):
+    """Others are answered before all of the forms: seen at once, unless the machine pauses just then."""
+    for attempt in range(20):
+        with ExitStack() as stack:
+            connections = [stack.enter_context(begin(demo, 10 * attempt + i)) for i in range(8)]
+            assert demo.health()["status"] == "ok"
+            answered = select.select(connections, [], [], 0)[0]
+            assert all(" 200 " in read_all(connection) for connection in connections)
+            if len(answered) < len(connections):
+                return
+    raise AssertionError("nobody was answered while grammars were made")
+
+
+def test_clients_that_leave_while_their_grammar_is_made_harm_nobody(start_server):
+    server = start_server()
+    for i in range(6):
+        begin(server, i % 3).close()
+    assert re.fullmatch("[a-z]+", text_of(server.complete(prompt=PROMPT, max_tokens=5, guided_regex="[a-z]+")))
+    server.wait_idle()
+
+
+def test_a_server_that_ends_while_grammars_are_made_answers_or_refuses(start_server):
+    server = start_server()
+    with ExitStack() as stack:
+        connections = [stack.enter_context(begin(server, i)) for i in range(6)]
+        server.health()
+        server.process.send_signal(signal.SIGTERM)
+        for connection in connections:
+            assert re.match("HTTP/1.1 (200|503) ", read_all(connection))
+    assert server.process.wait(timeout=PATIENCE) == 0
+
+
+def test_equal_forms_that_come_at_once_are_the_same(demo):
+    with ExitStack() as stack:
+        connections = [stack.enter_context(begin(demo, -1)) for _ in range(6)]
+        assert all(" 200 " in read_all(connection) for connection in connections)
