@@ -4,25 +4,57 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- Driving MHD ---- */
+/* ---- Driving MHD ----
+ *
+ * MHD wants another turn at once while it has something left to do; everything else on the loop has
+ * its turn in between. Where a client sends a line that has no end, it wants turns for ever, and does
+ * nothing with them: it gets one now and then, until the connection is found and ended. */
+
+enum {
+    FRUITLESS_MAX = 64, /* no request takes so many turns until it is heard of */
+    PAUSE_MS = 10,
+};
 
 static void on_readable(uv_poll_t *handle, int status, int events) {
     (void)status, (void)events;
-    http_server_run(handle->data);
+    struct http_server *server = handle->data;
+    server->fruitless = 0;
+    http_server_run(server);
 }
 
 static void on_timeout(uv_timer_t *handle) {
-    http_server_run(handle->data);
+    struct http_server *server = handle->data;
+    if (server->fruitless >= FRUITLESS_MAX) {
+        http_drop_stuck(server);
+    }
+    http_server_run(server);
+}
+
+static void on_again(uv_idle_t *handle) {
+    struct http_server *server = handle->data;
+    server->fruitless++;
+    http_server_run(server);
+}
+
+static void schedule(struct http_server *server) {
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    bool waits = MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES;
+    bool at_once = waits && wait_ms == 0 && server->fruitless < FRUITLESS_MAX;
+    if (at_once) {
+        uv_idle_start(&server->again, on_again);
+    } else {
+        uv_idle_stop(&server->again);
+    }
+    if (waits && !at_once) {
+        uv_timer_start(&server->timeout, on_timeout, wait_ms > PAUSE_MS ? wait_ms : PAUSE_MS, 0);
+    } else {
+        uv_timer_stop(&server->timeout);
+    }
 }
 
 void http_server_run(struct http_server *server) {
     MHD_run(server->daemon);
-    MHD_UNSIGNED_LONG_LONG wait_ms;
-    if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES) {
-        uv_timer_start(&server->timeout, on_timeout, wait_ms, 0);
-    } else {
-        uv_timer_stop(&server->timeout);
-    }
+    schedule(server);
     if (server->draining && server->exchanges == NULL && server->drained != NULL) {
         void (*drained)(void *) = server->drained;
         server->drained = NULL;
@@ -73,6 +105,12 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
 }
 
+/* A zero byte would end the text: what has one stays as it was sent, and names nothing. */
+static size_t unescape(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context, (void)connection;
+    return strstr(text, "%00") == NULL ? MHD_http_unescape(text) : strlen(text);
+}
+
 /* MHD's own log stays off: it prints what clients send as they sent it. */
 static bool start_daemon(struct http_server *server, struct error *err) {
     const struct http_options *options = &server->options;
@@ -89,7 +127,8 @@ static bool start_daemon(struct http_server *server, struct error *err) {
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_LIMIT,
         options->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->client_connections,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, further, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_ARRAY, further, MHD_OPTION_END);
     return server->daemon != NULL ||
            error_set(err, ERROR_IO, "The HTTP server cannot start; does epoll work here?");
 }
@@ -105,8 +144,10 @@ static bool watch_daemon(struct http_server *server, struct error *err) {
     }
     uv_timer_init(server->loop, &server->timeout);
     uv_timer_init(server->loop, &server->silence);
-    server->open_handles = 3;
+    uv_idle_init(server->loop, &server->again);
+    server->open_handles = 4;
     server->readable.data = server->timeout.data = server->silence.data = server;
+    server->again.data = server;
     if (server->options.silence_max_s > 0) {
         uint64_t half_ms = (uint64_t)server->options.silence_max_s * 500;
         uv_timer_start(&server->silence, on_silence, half_ms, half_ms);
@@ -233,4 +274,5 @@ void http_server_close(struct http_server *server) {
     uv_close((uv_handle_t *)&server->readable, on_handle_closed);
     uv_close((uv_handle_t *)&server->timeout, on_handle_closed);
     uv_close((uv_handle_t *)&server->silence, on_handle_closed);
+    uv_close((uv_handle_t *)&server->again, on_handle_closed);
 }

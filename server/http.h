@@ -89,6 +89,8 @@ size_t http_requests_of_client(const struct http_exchange *exchange);
 /* Zero-terminated behind its `length` bytes. */
 const char *http_body(const struct http_exchange *exchange, size_t *length);
 bool http_body_too_large(const struct http_exchange *exchange);
+/* The headers contradict each other about where it ends: it was not read. */
+bool http_body_unclear(const struct http_exchange *exchange);
 
 /* ---- The answer ---- */
 

@@ -21,6 +21,7 @@ void http_end_task(struct http_exchange *exchange, bool delivered) {
 static ssize_t read_stream(void *context, uint64_t position, char *buffer, size_t room) {
     (void)position;
     struct http_exchange *exchange = context;
+    exchange->server->fruitless = 0;
     if (exchange->out_taken == exchange->out.length && exchange->answer == ANSWER_STREAM &&
         exchange->task != NULL) {
         exchange->out.length = exchange->out_taken = 0;

@@ -67,18 +67,27 @@ static void give_up(struct http_exchange *exchange) {
     http_resume(exchange);
 }
 
-/* MHD has just had its turn. Shutting down the half that is at its end takes nothing away, and is an
- * edge to MHD's epoll. */
-static void wake_reader(struct http_connection *connection) {
+/* MHD has just had its turn: what has it left? */
+static int count_unread(const struct http_connection *connection) {
     int unread = 0;
-    if (ioctl(connection->socket, FIONREAD, &unread) != 0) {
-        unread = 0;
-    }
+    return ioctl(connection->socket, FIONREAD, &unread) == 0 ? unread : 0;
+}
+
+/* MHD wants a body, and yet reads no further: it has no room for what the client has sent. */
+static bool is_stuck(const struct http_connection *connection, int unread) {
+    const struct http_exchange *exchange = connection->exchange;
+    return exchange != NULL && !exchange->queued && !exchange->suspended && unread > 0 &&
+           unread == connection->unread;
+}
+
+/* Shutting down the half that is at its end takes nothing away, and is an edge to MHD's epoll. */
+static void wake_reader(struct http_connection *connection) {
+    int unread = count_unread(connection);
     if (unread == 0 || unread == connection->unread) {
         uv_poll_stop(&connection->poll);
     }
+    shutdown(connection->socket, is_stuck(connection, unread) ? SHUT_RDWR : SHUT_RD);
     connection->unread = unread;
-    shutdown(connection->socket, SHUT_RD);
 }
 
 static void on_hangup(uv_poll_t *handle, int status, int events) {
@@ -143,5 +152,19 @@ void http_connection_set_exchange(struct MHD_Connection *mhd_connection,
     if (connection != NULL) {
         connection->exchange = exchange;
         watch(connection);
+    }
+}
+
+void http_drop_stuck(struct http_server *server) {
+    for (struct http_exchange *exchange = server->exchanges; exchange != NULL;
+         exchange = exchange->next) {
+        struct http_connection *connection = connection_of(exchange->connection);
+        if (connection != NULL) {
+            int unread = count_unread(connection);
+            if (is_stuck(connection, unread)) {
+                shutdown(connection->socket, SHUT_RDWR);
+            }
+            connection->unread = unread;
+        }
     }
 }

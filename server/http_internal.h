@@ -43,6 +43,7 @@ struct http_exchange {
     struct text_buffer body;
     size_t body_received;
     bool body_too_large;
+    bool body_unclear; /* where it ends */
 
     const struct http_task *task; /* while deferred */
     void *task_context;
@@ -72,6 +73,8 @@ struct http_server {
     struct acceptor *acceptor;
     uv_poll_t readable; /* MHD's epoll descriptor */
     uv_timer_t timeout; /* when MHD wants to run though nothing is readable */
+    uv_idle_t again;    /* it wants to at once */
+    unsigned fruitless; /* turns in a row that it wanted, and nothing came of */
     uv_timer_t silence; /* looks for streams that say nothing */
     unsigned open_handles;
     struct http_exchange *exchanges;
@@ -98,6 +101,10 @@ void http_connection_close(void **slot);
 /* The exchange that runs on the connection; NULL: none does any longer. */
 void http_connection_set_exchange(struct MHD_Connection *connection,
                                   struct http_exchange *exchange);
+
+/* MHD wants turns and does nothing with them: ends the connections that had as much left to read the
+ * last time that this was asked. MHD notices when it runs. */
+void http_drop_stuck(struct http_server *server);
 
 void http_suspend(struct http_exchange *exchange);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 enum { DISCARD_MAX = 256 << 20 }; /* of a body over the limit: read on and answer, or hang up */
@@ -85,22 +86,61 @@ static enum MHD_Result answer_request(struct http_exchange *exchange) {
     }
 }
 
+/* What says where a body ends. */
+struct framing {
+    const char *length;
+    bool chunked;
+    bool unclear;
+};
+
+static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value) {
+    (void)kind;
+    struct framing *framing = context;
+    if (value != NULL && strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        framing->unclear |= framing->length != NULL && strcmp(framing->length, value) != 0;
+        framing->length = value;
+    } else if (value != NULL && strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        framing->unclear |= framing->chunked || strcasecmp(value, "chunked") != 0;
+        framing->chunked = true;
+    }
+    return MHD_YES;
+}
+
+/* Where a proxy and this server could be of two minds about it, what one takes for a body may be a
+ * request to the other (RFC 9112, 11.2). */
+static bool is_body_unclear(struct MHD_Connection *connection) {
+    struct framing framing = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, read_framing, &framing);
+    return framing.unclear || (framing.chunked && framing.length != NULL);
+}
+
 /* The headers are here. A body that announces itself as too large, or of a request that is answered
  * already, is refused before it is sent, if the client waits for that; a client that sends at once would
- * lose the answer when the connection is closed under its writes, so its body is read and thrown away. */
+ * lose the answer when the connection is closed under its writes, so its body is read and thrown away.
+ * An answer before the body is the last one of its connection. */
 static enum MHD_Result begin_request(struct http_exchange *exchange) {
     const struct http_options *options = &exchange->server->options;
     const char *announced = http_request_header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
     unsigned long long length = announced != NULL ? strtoull(announced, NULL, 10) : 0;
     exchange->body_too_large = length > options->body_max;
+    exchange->body_unclear = is_body_unclear(exchange->connection);
     options->admit(exchange, options->context);
     exchange->handled = exchange->answer != ANSWER_NONE;
     bool waits = http_request_header(exchange, MHD_HTTP_HEADER_EXPECT) != NULL;
     bool unwanted = exchange->handled || exchange->body_too_large;
-    if (unwanted && (waits || length > DISCARD_MAX)) {
+    if (exchange->body_unclear || (unwanted && (waits || length > DISCARD_MAX))) {
         return answer_request(exchange);
     }
     return MHD_YES;
+}
+
+/* Of "http://localhost:8080/health", which clients of proxies send, "/health". */
+static const char *path_of(const char *target) {
+    const char *host = strncasecmp(target, "http://", 7) == 0    ? target + 7
+                       : strncasecmp(target, "https://", 8) == 0 ? target + 8
+                                                                 : NULL;
+    return host == NULL ? target : host[strcspn(host, "/")] != '\0' ? strchr(host, '/') : "/";
 }
 
 static enum MHD_Result receive_body(struct http_exchange *exchange, const char *bytes,
@@ -120,9 +160,11 @@ enum MHD_Result http_on_access(void *context, struct MHD_Connection *connection,
                                const char *method, const char *version, const char *upload,
                                size_t *upload_length, void **slot) {
     (void)version;
+    struct http_server *server = context;
     struct http_exchange *exchange = *slot;
+    server->fruitless = 0;
     if (exchange == NULL) {
-        exchange = create_exchange(context, connection, method, path);
+        exchange = create_exchange(server, connection, method, path_of(path));
         *slot = exchange;
         return exchange != NULL ? begin_request(exchange) : MHD_NO;
     }
@@ -234,4 +276,8 @@ const char *http_body(const struct http_exchange *exchange, size_t *length) {
 
 bool http_body_too_large(const struct http_exchange *exchange) {
     return exchange->body_too_large;
+}
+
+bool http_body_unclear(const struct http_exchange *exchange) {
+    return exchange->body_unclear;
 }

@@ -134,8 +134,8 @@ static const char *encoding_of(const struct http_exchange *exchange) {
     return encoding == NULL || strcasecmp(encoding, "identity") == 0 ? NULL : encoding;
 }
 
-/* The text of `model` in the body; NULL where there is none. What is wrong with the body, the handler
- * says. */
+/* The text of `model` in the body; NULL where there is none. What is wrong with the body, that text
+ * included, the handler says. */
 static const char *find_model_name(const char *body, size_t length, struct text_buffer *name) {
     struct json_reader json;
     struct token_text key;
@@ -149,7 +149,8 @@ static const char *find_model_name(const char *body, size_t length, struct text_
             json_skip(&json);
         }
     }
-    bool found = text.bytes != NULL && text_buffer_append(name, text.bytes, text.length) &&
+    bool found = text.bytes != NULL && memchr(text.bytes, '\0', text.length) == NULL &&
+                 text_buffer_append(name, text.bytes, text.length) &&
                  text_buffer_append(name, "", 1);
     json_reader_deinit(&json);
     return found ? name->bytes : NULL;
@@ -178,7 +179,11 @@ static void serve(struct http_exchange *exchange, struct models *models, const s
                   const char *rest) {
     const struct service *service = models_default(models);
     const char *encoding = encoding_of(exchange);
-    if (http_body_too_large(exchange)) {
+    if (http_body_unclear(exchange)) {
+        api_refuse(exchange, API_INVALID, NULL,
+                   "It is not clear where the body ends: a request has one Content-Length, or "
+                   "\"Transfer-Encoding: chunked\"");
+    } else if (http_body_too_large(exchange)) {
         api_refuse(exchange, API_BODY_TOO_LARGE, NULL,
                    "The body is larger than the %zu bytes that this server accepts",
                    service->options->max_body);

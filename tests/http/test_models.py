@@ -120,6 +120,11 @@ def test_a_bad_body_is_answered_and_loads_nothing(body, start):
     assert states(server) == {"gemma": "ready", "qwen": "unloaded"}
 
 
+def test_a_name_is_never_cut_short(demo):
+    status, _, answer = demo.request("POST", "/tokenize", b'{"model": "none\\u0000x", "content": "a"}')
+    assert status == 400 and "\\u0000" in answer["error"]["message"], answer
+
+
 def test_others_are_answered_while_a_model_is_loaded(start):
     server = start(TWO)
     wait_state(server, "gemma", "ready")

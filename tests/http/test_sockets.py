@@ -126,6 +126,37 @@ def test_a_client_that_has_said_all_gets_every_answer(demo):
     assert answer.count(b"HTTP/1.1 404") == 1000
 
 
+def test_a_line_without_an_end_keeps_nobody_waiting(demo):
+    """libmicrohttpd has no room to read on, and does not give up either."""
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
+        connection.sendall(head + b"1;" + b"a" * 200_000)
+        assert demo.complete(**json.loads(BODY))["choices"]
+    demo.wait_idle()
+
+
+@pytest.mark.parametrize("headers", [
+    b"Content-Length: 5\r\nContent-Length: 50\r\n",
+    b"Content-Length: 50\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    b"Transfer-Encoding: xchunked\r\n",
+], ids=repr)
+def test_a_body_whose_end_is_not_clear_is_refused_and_what_follows_is_no_request(demo, headers):
+    answer = talk(demo, b"POST /tokenize HTTP/1.1\r\nHost: q\r\n" + headers +
+                  b"\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: q\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400") and b"where the body ends" in answer, answer
+    assert answer.count(b"HTTP/1.1") == 1, answer
+
+
+@pytest.mark.parametrize("target, status", [
+    (b"http://quern:80/health?x=1", 200), (b"HTTP://quern/%68ealth", 200), (b"http://quern", 200), (b"/health%00", 404),
+    (b"/health%00/../models", 404), (b"*", 404), (b"//health", 404)])
+def test_a_target_is_a_path_or_an_address(demo, target, status):
+    answer = talk(demo, b"GET " + target + b" HTTP/1.1\r\nHost: quern\r\n" + CLOSE + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 %d" % status), answer
+
+
 def test_a_client_may_close_its_sending_half(demo):
     with socket.create_connection((demo.host, demo.port), timeout=PATIENCE) as connection:
         connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: q\r\nContent-Length: 2\r\n" + CLOSE + b"\r\n{}")
