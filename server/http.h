@@ -94,6 +94,9 @@ bool http_body_unclear(const struct http_exchange *exchange);
 
 /* ---- The answer ---- */
 
+/* Is there something of it that is or will be sent? */
+bool http_answer_has_begun(const struct http_exchange *exchange);
+
 /* Before the answer begins. Strings are copied; a header that memory is out for is left out. */
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
@@ -116,9 +119,10 @@ struct http_task {
  * another one: it is closed then. */
 void http_defer(struct http_exchange *exchange, const struct http_task *task, void *context);
 
-/* A deferred answer in pieces, of unknown length. Writing says false when memory is out; end is
- * called all the same. Before it has been silent for silence_max_s, `filler` is written, a constant,
- * so that nobody on the way takes the connection for a dead one; NULL: nothing. */
+/* A deferred answer in pieces, of unknown length. Nothing of it is sent, not even headers, before the first
+ * piece is there: until then it may be answered as a whole instead. Writing says false when memory is out;
+ * end is called all the same. Before it has been silent for silence_max_s, `filler` is written, a
+ * constant, so that nobody on the way takes the connection for a dead one; NULL: nothing. */
 void http_stream_begin(struct http_exchange *exchange, const char *content_type,
                        const char *filler);
 bool http_stream_write(struct http_exchange *exchange, const char *bytes, size_t length);

@@ -82,6 +82,11 @@ enum MHD_Result http_queue_answer(struct http_exchange *exchange) {
 
 /* ---- What handlers and tasks call ---- */
 
+bool http_answer_has_begun(const struct http_exchange *exchange) {
+    return exchange->answer != ANSWER_NONE &&
+           (exchange->answer != ANSWER_STREAM || exchange->queued || exchange->out.length > 0);
+}
+
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value) {
     if (exchange->header_count == HTTP_HEADERS_MAX) {
         return;
@@ -100,7 +105,7 @@ void http_respond(struct http_exchange *exchange, unsigned status, const char *c
     static const char out_of_memory[] =
         "{\"error\":{\"message\":\"Out of memory\",\"type\":\"server_error\",\"param\":null,"
         "\"code\":null}}";
-    if (exchange->answer != ANSWER_NONE) {
+    if (http_answer_has_begun(exchange)) {
         free(text);
         return;
     }

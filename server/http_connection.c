@@ -47,7 +47,7 @@ void http_suspend(struct http_exchange *exchange) {
 
 void http_wake_if_ready(struct http_exchange *exchange) {
     bool has_bytes = exchange->out.length > exchange->out_taken;
-    if ((exchange->answer != ANSWER_NONE && !exchange->queued) || has_bytes ||
+    if ((exchange->answer == ANSWER_WHOLE && !exchange->queued) || has_bytes ||
         exchange->answer == ANSWER_ENDED || exchange->answer == ANSWER_GONE) {
         http_resume(exchange);
     }

@@ -75,15 +75,14 @@ static enum MHD_Result answer_request(struct http_exchange *exchange) {
         exchange->handled = true;
         exchange->server->options.handle(exchange, exchange->server->options.context);
     }
-    switch (exchange->answer) {
-    case ANSWER_NONE:
+    if (exchange->answer == ANSWER_GONE) {
+        return MHD_NO;
+    }
+    if (!http_answer_has_begun(exchange)) {
         http_suspend(exchange);
         return MHD_YES;
-    case ANSWER_GONE:
-        return MHD_NO;
-    default:
-        return exchange->queued ? MHD_YES : http_queue_answer(exchange);
     }
+    return exchange->queued ? MHD_YES : http_queue_answer(exchange);
 }
 
 /* What says where a body ends. */

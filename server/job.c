@@ -123,12 +123,21 @@ static void note(struct http_exchange *exchange, const struct job *job, const ch
               first.prefill_s * 1e3, first.decode_s * 1e3, finish);
 }
 
+/* Only when there is something to say: until then the request may be refused, and go elsewhere. */
+static void introduce(struct http_exchange *exchange, struct job *job) {
+    if (job->stream && !job->introduced && job->dialect->begin != NULL) {
+        job->dialect->begin(exchange, job);
+    }
+    job->introduced = true;
+}
+
 static void fail(struct http_exchange *exchange, struct job *job, enum api_error_kind kind,
                  const char *message) {
     struct api_error error;
     api_error_set(&error, kind, NULL, "%s", message);
     note(exchange, job, "error");
-    if (job->stream) {
+    if (job->stream && http_answer_has_begun(exchange)) {
+        introduce(exchange, job);
         job->dialect->fail(exchange, job, &error);
     } else {
         job->dialect->refuse(exchange, &error);
@@ -153,6 +162,7 @@ static bool handle_finish(struct http_exchange *exchange, struct job *job, size_
 
 static bool take(struct http_exchange *exchange, struct job *job, size_t index) {
     const struct completion *completion = &job->completions[index];
+    introduce(exchange, job);
     bool ran = completion->finish == FINISH_NONE;
     if (job->dialect->take == NULL || job->dialect->take(exchange, job, index)) {
         job->finished += ran && completion->finish != FINISH_NONE;
@@ -217,9 +227,6 @@ static void begin(struct http_exchange *exchange, struct job *job) {
     http_defer(exchange, &task, job);
     if (job->stream) {
         sse_begin(exchange);
-        if (job->dialect->begin != NULL) {
-            job->dialect->begin(exchange, job);
-        }
     }
     for (size_t i = 0; i < job->count; i++) {
         if (job->completions[i].finish != FINISH_NONE) {

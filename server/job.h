@@ -25,6 +25,7 @@ struct job {
     char id[40];
     double created; /* seconds since 1970 */
     bool stream;
+    bool introduced; /* the dialect's begin has been called, if it has one */
     bool include_usage;
     bool timings; /* told with each answer or event */
     size_t prompt_tokens;
@@ -39,7 +40,7 @@ struct dialect {
     const char *id_prefix; /* "cmpl-" */
     const char *prompt;    /* the parameter that has it, for errors */
 
-    /* A stream: what comes before any text. May be NULL. */
+    /* A stream: what comes before any text, together with it. May be NULL. */
     void (*begin)(struct http_exchange *exchange, struct job *job);
 
     /* A completion has more text, or has finished. Takes it, and in a stream says it; what is left
@@ -53,10 +54,10 @@ struct dialect {
     /* The whole answer; NULL when memory is out. */
     char *(*print)(struct job *job);
 
-    /* A stream fails after it has begun. Ends the stream. */
+    /* A stream fails after something of it was sent. Ends the stream. */
     void (*fail)(struct http_exchange *exchange, struct job *job, const struct api_error *error);
 
-    /* An answer that is no stream is an error. */
+    /* An answer that is no stream, or not yet, is an error. */
     void (*refuse)(struct http_exchange *exchange, const struct api_error *error);
 
     void (*close)(void *state); /* may be NULL */

@@ -1,6 +1,6 @@
 """Several daemons behind HAProxy, with the configuration of docs/deploy, under load.
 
-As a program, `fleet.py QUERN_BINARY`, it kills one of three in mid-run, rolls all three, compares how the proxy may
+As a program, `fleet.py QUERN_BINARY`, it kills each of three in mid-run, then rolls all three, compares how the proxy may
 choose among them, and prints the figures of docs/deploy/README.md."""
 import collections
 import csv
@@ -150,6 +150,8 @@ def ask(port, body, headers=None):
         began, told = answer.status == 200, answer.headers.get("X-Prefix-Hash")
         text = answer.read().decode()
         connection.close()
+    except http.client.IncompleteRead as error:
+        return "broken", f"IncompleteRead behind {error.partial.decode()}", told
     except (OSError, http.client.HTTPException) as error:
         return "broken" if began else "refused", repr(error), told
     if not began:
@@ -276,14 +278,15 @@ def main():
         fleet = Fleet(binary, "--drain-delay", 2, edit=edit)
         load = Load(fleet.port)
         load.wait_more(40)
-        kill(fleet, load, "quern2")
+        for name in fleet.daemons:
+            kill(fleet, load, name)
         killed = len(load.outcomes)
         statuses = roll(fleet, load)
         outcomes = load.stop()
         fleet.close()
         for what, part in (("kill", outcomes[:killed]), ("roll", outcomes[killed:])):
             counts = collections.Counter((how, "stream" if stream else "whole") for how, stream, _ in part)
-            print(policy, what, dict(counts), [text for how, _, text in part if how != "ok"])
+            print(policy, what, dict(counts), [text[-80:] for how, _, text in part if how != "ok"])
         print(policy, "exit statuses of the roll", statuses)
     for label, edit, returns in (("by_load", by_load, False), ("header alone, not returned", by_header_alone, False),
                                  ("header alone, returned", by_header_alone, True), ("by_prefix", str, False)):

@@ -39,6 +39,25 @@ def test_a_drain_that_takes_too_long_is_cut_short(start_server):
     assert server.process.wait(timeout=PATIENCE) == 0
 
 
+def test_a_stream_that_has_not_begun_is_refused_and_not_broken_off(start_server):
+    """So that a proxy may take it elsewhere. A hundred replies come first, one at a time."""
+    server = start_server("--max-sessions", 1, "--drain-timeout", 0)
+    clients = []
+    for choices, waiting in (100, 90), (20, 101):
+        clients.append(http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE))
+        clients[-1].request("POST", "/v1/chat/completions", json.dumps(
+            {"messages": [{"role": "user", "content": "Once"}], "max_tokens": 900, "ignore_eos": True, "n": choices,
+             "stream": True}))
+        wait_until(lambda: server.health()["waiting"] >= waiting, f"{waiting} completions to wait")
+    begun = clients[0].getresponse()
+    assert begun.status == 200 and begun.readline().startswith(b"data: ")
+    server.process.send_signal(signal.SIGTERM)
+    refused = clients[1].getresponse()
+    assert refused.status == 503 and refused.headers["Retry-After"]
+    assert json.loads(refused.read())["error"]["code"] == "draining"
+    assert b'"code":"draining"' in begun.read()
+
+
 def test_a_server_that_will_drain_says_so_and_still_serves():
     server = Server("--drain-delay", 3600)
     server.process.send_signal(signal.SIGTERM)
