@@ -107,10 +107,17 @@ def measure_kernels(options: argparse.Namespace) -> list[str]:
     return run.stdout.splitlines()
 
 
-def processor() -> str:
+def processor() -> tuple[str, str]:
+    """The name, and a short mark for file names: virtual machines call all kinds of processors by one name."""
+    fields = {}
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        for line in file:
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name", platform.machine())
+    if "cpu family" not in fields or "model" not in fields:
+        return name, ""
+    return f"{name}, family {fields['cpu family']} model {fields['model']}", f"-{fields['cpu family']}-{fields['model']}"
 
 
 def versions(llama: str) -> str:
@@ -142,7 +149,7 @@ def result(options: argparse.Namespace) -> dict:
         sys.exit(f"Quern itself was not measured: {every[0].missing.get('alone', 'no round began in time')}")
     quern = found["alone"]["Quern"]
     return {
-        "machine": processor(),
+        "machine": processor()[0],
         "kernels": quern[0]["kernels"],
         "threads": options.threads,
         "rounds": rounds,
@@ -174,7 +181,7 @@ def main() -> None:
     measured = result(options)
     if options.out:
         os.makedirs(options.out, exist_ok=True)
-        with open(os.path.join(options.out, measured["kernels"] + ".json"), "w", encoding="utf-8") as file:
+        with open(os.path.join(options.out, f"{measured['kernels']}{processor()[1]}.json"), "w", encoding="utf-8") as file:
             json.dump(measured, file, indent=1, ensure_ascii=False)
             file.write("\n")
     else:

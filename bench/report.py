@@ -99,7 +99,7 @@ def plots(result: dict) -> list[str]:
     lines = []
     for plot in result.get("plots", []):
         os.makedirs(os.path.join(DOCS, PLOTS), exist_ok=True)
-        file = f"{PLOTS}/{result['kernels']}-{plot['name']}.svg"
+        file = f"{PLOTS}/{result['mark']}-{plot['name']}.svg"
         curves = {name: [tuple(point) for point in points] for name, points in plot["curves"].items()}
         with open(os.path.join(DOCS, file), "w", encoding="utf-8") as out:
             out.write(line_plot(plot["title"], plot["x"], plot["y"], curves, plot["x_ticks"], plot["doubling"]))
@@ -129,7 +129,7 @@ def main() -> None:
     results = []
     for path in sorted(glob(os.path.join(HERE, "results", "*.json"))):
         with open(path, encoding="utf-8") as file:
-            results.append(json.load(file))
+            results.append({**json.load(file), "mark": os.path.splitext(os.path.basename(path))[0]})
     with open(os.path.join(DOCS, "performance.md"), "w", encoding="utf-8") as out:
         out.write(report(results))
 
