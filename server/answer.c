@@ -80,9 +80,9 @@ static bool add_rate(cJSON *timings, const char *prefix, size_t tokens, uint64_t
     return complete;
 }
 
-static bool add_timings(cJSON *root, const struct job *job) {
+bool answer_add_timings(cJSON *root, const struct job *job) {
     struct times times = times_of(job);
-    if (times.first_ns == 0) {
+    if (!job->timings || times.first_ns == 0) {
         return true;
     }
     size_t cached = job_cached_tokens(job);
@@ -104,7 +104,7 @@ cJSON *answer_create(const struct job *job, const char *object, cJSON **choices)
         cJSON_AddStringToObject(root, "object", object) &&
         cJSON_AddNumberToObject(root, "created", job->created) &&
         cJSON_AddStringToObject(root, "model", job->service->model_id) &&
-        (!job->timings || add_timings(root, job))) {
+        answer_add_timings(root, job)) {
         *choices = cJSON_AddArrayToObject(root, "choices");
     }
     return root;

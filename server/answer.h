@@ -22,8 +22,10 @@ bool answer_add_text(cJSON *object, const char *name, const char *text);
 /* The tokens of a choice since the last time, if the request wants them. */
 bool answer_add_tokens(cJSON *choice, struct completion *completion);
 
-/* What a whole answer and every event of a stream begin with, timings included if the request wants
- * them; *choices is empty, NULL when memory is out. */
+/* The times that all completions have taken so far, if the request wants them. */
+bool answer_add_timings(cJSON *root, const struct job *job);
+
+/* What a whole answer and every event of a stream begin with, timings included; *choices is empty, NULL when memory is out. */
 cJSON *answer_create(const struct job *job, const char *object, cJSON **choices);
 
 bool answer_add_usage(cJSON *root, const struct job *job);

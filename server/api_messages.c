@@ -49,6 +49,11 @@ static bool add_usage(cJSON *object, const struct job *job) {
            cJSON_AddNumberToObject(usage, "output_tokens", (double)job_generated_tokens(job));
 }
 
+/* What other endpoints tell of each choice. */
+static bool add_further(cJSON *message, struct job *job) {
+    return answer_add_tokens(message, &job->completions[0]) && answer_add_timings(message, job);
+}
+
 static bool add_head(cJSON *message, const struct job *job) {
     return answer_add_text(message, "id", job->id) && answer_add_text(message, "type", "message") &&
            answer_add_text(message, "role", "assistant") &&
@@ -60,7 +65,7 @@ static char *print_whole(struct job *job) {
     cJSON *message = cJSON_CreateObject();
     bool complete = add_head(message, job) &&
                     answer_add(message, "content", messages_blocks_print(&messages->reply)) &&
-                    add_stop(message, job) && add_usage(message, job);
+                    add_stop(message, job) && add_usage(message, job) && add_further(message, job);
     return answer_print(message, complete);
 }
 
@@ -85,7 +90,8 @@ static void send_start(struct http_exchange *exchange, struct job *job) {
 static void send_end(struct http_exchange *exchange, struct job *job) {
     cJSON *event = cJSON_CreateObject();
     cJSON *delta = cJSON_AddObjectToObject(event, "delta");
-    send_event(exchange, "message_delta", event, add_stop(delta, job) && add_usage(event, job));
+    send_event(exchange, "message_delta", event,
+               add_stop(delta, job) && add_usage(event, job) && add_further(event, job));
     send_event(exchange, "message_stop", cJSON_CreateObject(), true);
     http_stream_end(exchange);
 }

@@ -7,6 +7,7 @@
 #include "server/responses_request.h"
 #include "server/routes.h"
 #include "server/sse.h"
+#include "server/text_range.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct responses {
     cJSON *told; /* what each response object repeats of it */
     struct chat_reply reply;
     struct responses_output output;
+    struct text_range range; /* of what has been told; only where logprobs are */
     size_t reasoning_tokens;
 };
 
@@ -24,6 +26,7 @@ static void close_responses(void *state) {
     struct responses *responses = state;
     chat_reply_close(&responses->reply);
     responses_output_deinit(&responses->output);
+    text_range_deinit(&responses->range);
     cJSON_Delete(responses->told);
     free(responses);
 }
@@ -60,8 +63,13 @@ static bool add_error(cJSON *response, const struct api_error *error) {
            answer_add_text(object, "message", error->message);
 }
 
+/* What other endpoints tell of each choice. */
+static bool add_further(cJSON *response, struct job *job) {
+    return answer_add_tokens(response, &job->completions[0]) && answer_add_timings(response, job);
+}
+
 /* Its status follows from the completion, unless there is an error. NULL when memory is out. */
-static cJSON *create_response(const struct job *job, const struct api_error *error) {
+static cJSON *create_response(struct job *job, const struct api_error *error) {
     const struct responses *responses = job->state;
     enum finish_reason finish = error == NULL ? job->completions[0].finish : FINISH_NONE;
     const char *status = error != NULL             ? "failed"
@@ -76,9 +84,9 @@ static cJSON *create_response(const struct job *job, const struct api_error *err
                     answer_add_text(response, "model", job->service->model_id) &&
                     add_error(response, error) && add_reason(response, finish == FINISH_LENGTH) &&
                     answer_add(response, "output", responses_output_items(&responses->output));
-    complete =
-        complete && (finish == FINISH_NONE ? answer_add(response, "usage", cJSON_CreateNull())
-                                           : add_usage(response, job));
+    complete = complete &&
+               (finish == FINISH_NONE ? answer_add(response, "usage", cJSON_CreateNull())
+                                      : add_usage(response, job) && add_further(response, job));
     if (!complete) {
         cJSON_Delete(response);
         return NULL;
@@ -121,17 +129,50 @@ static void send_failure(struct http_exchange *exchange, struct job *job,
 
 /* ---- The reply ---- */
 
+static bool tell_event(struct job *job, const struct tool_event *event, const cJSON *logprobs) {
+    struct responses *responses = job->state;
+    responses->output.id = job->id + sizeof id_prefix - 1;
+    return responses_output_add(&responses->output, &responses->reply, event, logprobs);
+}
+
+/* Text comes with the logprobs of the tokens that it is made of. */
+static bool tell_text(struct job *job, const struct tool_event *event) {
+    struct responses *responses = job->state;
+    struct logprobs *logprobs = &job->completions[0].logprobs;
+    if (!text_range_find(&responses->range, event->bytes, event->length)) {
+        return tell_event(job, event, NULL);
+    }
+    logprobs_skip(logprobs, responses->range.begin);
+    cJSON *list =
+        logprobs_take_list(logprobs, job->service->model->tokenizer, responses->range.end);
+    bool fine = list != NULL && tell_event(job, event, list);
+    cJSON_Delete(list);
+    return fine;
+}
+
 static bool tell(struct job *job) {
     struct responses *responses = job->state;
-    struct tool_event event;
+    struct tool_event event = {.kind = TOOL_EVENT_TEXT};
+    bool has_logprobs = job->completions[0].tells_logprobs;
     bool fine = true;
-    responses->output.id = job->id + sizeof id_prefix - 1;
     while (chat_reply_next(&responses->reply, &event, &fine)) {
-        if (!responses_output_add(&responses->output, &responses->reply, &event)) {
+        bool is_text = event.kind == TOOL_EVENT_TEXT && has_logprobs;
+        if (!(is_text ? tell_text(job, &event) : tell_event(job, &event, NULL))) {
             return false;
         }
     }
+    if (event.kind != TOOL_EVENT_TEXT) {
+        text_range_skip(&responses->range);
+    }
     return fine;
+}
+
+/* The reply's next piece. */
+static bool push(struct job *job, const char *bytes, size_t length) {
+    struct responses *responses = job->state;
+    return (!job->completions[0].tells_logprobs ||
+            text_range_push(&responses->range, bytes, length)) &&
+           chat_reply_push(&responses->reply, bytes, length) && tell(job);
 }
 
 static bool take(struct http_exchange *exchange, struct job *job, size_t index) {
@@ -140,8 +181,7 @@ static bool take(struct http_exchange *exchange, struct job *job, size_t index) 
     struct completion *completion = &job->completions[index];
     size_t length = completion->text.length;
     completion->text.length = 0;
-    if (length > 0 &&
-        (!chat_reply_push(&responses->reply, completion->text.bytes, length) || !tell(job))) {
+    if (length > 0 && !push(job, completion->text.bytes, length)) {
         return false;
     }
     if (responses->reply.reasoning.state == REASONING_WITHIN) {

@@ -1,5 +1,7 @@
 #include "server/completion.h"
 
+#include "engine/text/utf8.h"
+
 #include <string.h>
 
 static void finish(struct completion *completion, enum finish_reason reason) {
@@ -8,14 +10,6 @@ static void finish(struct completion *completion, enum finish_reason reason) {
         session_release(completion->session);
         completion->session = NULL;
     }
-}
-
-static size_t count_characters(const char *text, size_t length) {
-    size_t count = 0;
-    for (size_t i = 0; i < length; i++) {
-        count += ((unsigned char)text[i] & 0xC0) != 0x80;
-    }
-    return count;
 }
 
 /* ---- Opening ---- */
@@ -41,7 +35,7 @@ static bool open_logprobs(struct completion *completion, const struct completion
     completion->tells_logprobs = options->logprobs;
     completion->keeps_logprobs = options->logprobs || options->ranked;
     completion->logprobs.top_count = options->top_logprobs;
-    completion->said = count_characters(completion->text.bytes, completion->text.length);
+    completion->said = utf8_count(completion->text.bytes, completion->text.length);
     completion->characters = completion->said;
     if (!options->logprobs || !options->echo) {
         return true;
@@ -53,13 +47,18 @@ static bool open_logprobs(struct completion *completion, const struct completion
               detokenizer_push(completion->prompt_detokenizer, first, &piece, err) &&
               (logprobs_push(&completion->logprobs, first, NULL, NULL, 0) ||
                error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the logprobs of the prompt"));
-    completion->characters = count_characters(piece.bytes, piece.length);
+    completion->characters = utf8_count(piece.bytes, piece.length);
     text_buffer_deinit(&piece);
     return ok;
 }
 
+/* It is part of the reply's text, but no token's. */
 static bool write_opening(struct completion *completion, const char *opening, struct error *err) {
-    return opening == NULL || text_buffer_append(&completion->text, opening, strlen(opening)) ||
+    if (opening == NULL) {
+        return true;
+    }
+    completion->said += utf8_count(opening, strlen(opening));
+    return text_buffer_append(&completion->text, opening, strlen(opening)) ||
            error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the beginning of the reply");
 }
 
@@ -108,7 +107,7 @@ bool completion_open(struct completion *completion, const struct completion_opti
 static bool push_piece(struct completion *completion, const struct text_buffer *piece) {
     bool stopped = false;
     size_t before = completion->text.length;
-    completion->characters += count_characters(piece->bytes, piece->length);
+    completion->characters += utf8_count(piece->bytes, piece->length);
     if (piece->length > 0 && !stop_strings_push(completion->stops, piece->bytes, piece->length,
                                                 &completion->text, &stopped, NULL)) {
         return false;
@@ -120,7 +119,7 @@ static bool push_piece(struct completion *completion, const struct text_buffer *
         }
     }
     completion->said +=
-        count_characters(completion->text.bytes + before, completion->text.length - before);
+        utf8_count(completion->text.bytes + before, completion->text.length - before);
     if (stopped) {
         finish(completion, FINISH_STOP);
     }
@@ -140,7 +139,7 @@ static bool take_prompt_token(struct completion *completion, const struct sessio
     struct text_buffer piece = {0};
     bool done = push_logprobs(completion, event, completion->prompt_detokenizer) &&
                 detokenizer_push(completion->prompt_detokenizer, event->token, &piece, NULL);
-    completion->characters += count_characters(piece.bytes, piece.length);
+    completion->characters += utf8_count(piece.bytes, piece.length);
     text_buffer_deinit(&piece);
     return done;
 }

@@ -206,23 +206,41 @@ static bool append_entry(cJSON *content, const struct logprobs *logprobs, size_t
     return ok;
 }
 
-cJSON *logprobs_take_chat(struct logprobs *logprobs, const struct tokenizer *tokenizer,
+cJSON *logprobs_take_list(struct logprobs *logprobs, const struct tokenizer *tokenizer,
                           size_t end) {
-    size_t first = logprobs->taken;
     size_t next = find_end(logprobs, end);
-    if (next == first) {
-        return cJSON_CreateNull();
+    cJSON *list = cJSON_CreateArray();
+    bool ok = list != NULL;
+    for (size_t i = logprobs->taken; ok && i < next; i++) {
+        ok = append_entry(list, logprobs, i, tokenizer);
     }
-    cJSON *object = cJSON_CreateObject();
-    cJSON *content = cJSON_AddArrayToObject(object, "content");
-    bool ok = content != NULL;
-    for (size_t i = first; ok && i < next; i++) {
-        ok = append_entry(content, logprobs, i, tokenizer);
-    }
-    if (!ok || cJSON_AddNullToObject(object, "refusal") == NULL) {
-        cJSON_Delete(object);
+    if (!ok) {
+        cJSON_Delete(list);
         return NULL;
     }
     logprobs->taken = next;
+    return list;
+}
+
+cJSON *logprobs_take_chat(struct logprobs *logprobs, const struct tokenizer *tokenizer,
+                          size_t end) {
+    if (find_end(logprobs, end) == logprobs->taken) {
+        return cJSON_CreateNull();
+    }
+    cJSON *object = cJSON_CreateObject();
+    if (!answer_add(object, "content", logprobs_take_list(logprobs, tokenizer, end)) ||
+        cJSON_AddNullToObject(object, "refusal") == NULL) {
+        cJSON_Delete(object);
+        return NULL;
+    }
     return object;
+}
+
+/* A token ends where the next one begins. Several of one character begin where it does. */
+void logprobs_skip(struct logprobs *logprobs, size_t begin) {
+    const struct logprobs_entry *entries = logprobs->entries;
+    while (logprobs->taken + 1 < logprobs->count && entries[logprobs->taken].offset < begin &&
+           entries[logprobs->taken + 1].offset <= begin) {
+        logprobs->taken++;
+    }
 }

@@ -57,6 +57,10 @@ static bool add_bytes(cJSON *object, const char *name, const struct text_buffer 
     return answer_add(object, name, json_create_text(text->bytes, text->length));
 }
 
+static cJSON *copy_list(const cJSON *list) {
+    return list != NULL ? cJSON_Duplicate(list, true) : cJSON_CreateArray();
+}
+
 /* The open item's content part, with the text so far; NULL when memory is out. */
 static cJSON *create_part(const struct responses_output *output) {
     cJSON *part = cJSON_CreateObject();
@@ -64,7 +68,7 @@ static cJSON *create_part(const struct responses_output *output) {
         answer_add_text(part, "type", output->open->part) && add_bytes(part, "text", &output->text);
     if (complete && output->open == &message) {
         complete = cJSON_AddArrayToObject(part, "annotations") != NULL &&
-                   cJSON_AddArrayToObject(part, "logprobs") != NULL;
+                   answer_add(part, "logprobs", copy_list(output->logprobs));
     }
     if (!complete) {
         cJSON_Delete(part);
@@ -118,9 +122,9 @@ static void send_item(struct responses_output *output, const char *type, const c
     responses_output_send(output, type, event, whole);
 }
 
-/* An event of the open item's text, what it says being `value`. */
+/* An event of the open item's text, what it says being `value`, and its logprobs. */
 static void send_text(struct responses_output *output, const char *type, const char *name,
-                      cJSON *value) {
+                      cJSON *value, const cJSON *logprobs) {
     cJSON *event = cJSON_CreateObject();
     bool whole = answer_add(event, name, value);
     whole = whole && add_id(event, "item_id", output) &&
@@ -129,7 +133,7 @@ static void send_text(struct responses_output *output, const char *type, const c
         whole = whole && cJSON_AddNumberToObject(event, "content_index", 0);
     }
     if (type == message.delta || type == message.done) {
-        whole = whole && cJSON_AddArrayToObject(event, "logprobs");
+        whole = whole && answer_add(event, "logprobs", copy_list(logprobs));
     }
     if (output->open == &call && type == call.done) {
         whole = whole && add_bytes(event, "name", &output->name);
@@ -151,7 +155,7 @@ static bool open_item(struct responses_output *output, const struct item_kind *k
     if (output->stream != NULL) {
         send_item(output, "response.output_item.added", "in_progress");
         if (kind->part != NULL) {
-            send_text(output, "response.content_part.added", "part", create_part(output));
+            send_text(output, "response.content_part.added", "part", create_part(output), NULL);
         }
     }
     return true;
@@ -168,25 +172,40 @@ static bool open_call(struct responses_output *output, const struct chat_reply *
            open_item(output, &call);
 }
 
-static bool grow(struct responses_output *output, const struct tool_event *event) {
+static bool add_logprobs(struct responses_output *output, const cJSON *logprobs) {
+    if (output->logprobs == NULL && (output->logprobs = cJSON_CreateArray()) == NULL) {
+        return false;
+    }
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, logprobs) {
+        if (!answer_append(output->logprobs, cJSON_Duplicate(entry, true))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool grow(struct responses_output *output, const struct tool_event *event,
+                 const cJSON *logprobs) {
     if (output->stream != NULL) {
         send_text(output, output->open->delta, "delta",
-                  json_create_text(event->bytes, event->length));
+                  json_create_text(event->bytes, event->length), logprobs);
     }
-    return text_buffer_append(&output->text, event->bytes, event->length);
+    return text_buffer_append(&output->text, event->bytes, event->length) &&
+           add_logprobs(output, logprobs);
 }
 
 bool responses_output_add(struct responses_output *output, const struct chat_reply *reply,
-                          const struct tool_event *event) {
+                          const struct tool_event *event, const cJSON *logprobs) {
     switch (event->kind) {
     case TOOL_EVENT_TEXT:
-        return open_item(output, &message) && grow(output, event);
+        return open_item(output, &message) && grow(output, event, logprobs);
     case TOOL_EVENT_REASONING:
-        return open_item(output, &reasoning) && grow(output, event);
+        return open_item(output, &reasoning) && grow(output, event, NULL);
     case TOOL_EVENT_BEGIN:
         return open_call(output, reply, event);
     case TOOL_EVENT_ARGUMENTS:
-        return grow(output, event);
+        return grow(output, event, NULL);
     case TOOL_EVENT_END:
         return responses_output_finish(output, true);
     }
@@ -203,14 +222,16 @@ bool responses_output_finish(struct responses_output *output, bool complete) {
     }
     if (output->stream != NULL) {
         send_text(output, output->open->done, output->open->done_name,
-                  json_create_text(output->text.bytes, output->text.length));
+                  json_create_text(output->text.bytes, output->text.length), output->logprobs);
         if (output->open->part != NULL) {
-            send_text(output, "response.content_part.done", "part", create_part(output));
+            send_text(output, "response.content_part.done", "part", create_part(output), NULL);
         }
         send_item(output, "response.output_item.done", status);
     }
     bool fine = answer_append(output->items, create_item(output, status));
     output->open = NULL;
+    cJSON_Delete(output->logprobs);
+    output->logprobs = NULL;
     return fine;
 }
 
@@ -220,6 +241,7 @@ cJSON *responses_output_items(const struct responses_output *output) {
 
 void responses_output_deinit(struct responses_output *output) {
     cJSON_Delete(output->items);
+    cJSON_Delete(output->logprobs);
     text_buffer_deinit(&output->text);
     text_buffer_deinit(&output->name);
 }

@@ -33,13 +33,14 @@ struct responses_output {
     cJSON *items;                 /* that are done; an array once something has been added */
     const struct item_kind *open; /* of the item that grows; NULL: none does */
     struct text_buffer text;      /* of the open item, or the arguments of the call */
+    cJSON *logprobs;              /* of the tokens of the open item's text; NULL: none */
     struct text_buffer name;      /* of the call */
     char call_id[TOOL_CALL_ID_SIZE];
 };
 
-/* False when memory is out. */
+/* `logprobs` is a list of those of the event's text; NULL: none are told. False when memory is out. */
 bool responses_output_add(struct responses_output *output, const struct chat_reply *reply,
-                          const struct tool_event *event);
+                          const struct tool_event *event, const cJSON *logprobs);
 
 /* The open item is done. */
 bool responses_output_finish(struct responses_output *output, bool complete);

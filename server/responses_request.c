@@ -11,20 +11,16 @@
 
 /* ---- Parameters with a shape of their own ---- */
 
-/* Of what may be included, only this is there to be had, elsewhere. */
+/* Of what may be included, only this is there to be had. */
 static bool read_include(const cJSON *value, void *target, struct api_error *error) {
-    (void)target;
+    struct responses_request *request = target;
     const cJSON *element;
     cJSON_ArrayForEach(element, value) {
         if (!cJSON_IsString(element)) {
             break;
         }
-        if (strcmp(element->valuestring, "message.output_text.logprobs") == 0) {
-            return api_error_set(error, API_INVALID, "include",
-                                 "include has \"%s\", which is not supported: logprobs are told by "
-                                 "/v1/chat/completions",
-                                 element->valuestring);
-        }
+        request->chat.logprobs = request->chat.logprobs ||
+                                 strcmp(element->valuestring, "message.output_text.logprobs") == 0;
     }
     return (cJSON_IsArray(value) && element == NULL) ||
            api_error_set(error, API_INVALID, "include", "include must be an array of strings");
@@ -80,7 +76,10 @@ static const struct parameter parameters[] = {
      JSON({"type": ["object", "null"], "properties": {"format": {"type": "object",
           "required": ["type"], "properties": {"type":
           {"enum": ["text", "json_object", "json_schema"]}}}}})},
-    {"include", PARAMETER_OTHER, 0, 0, 0, read_include, "What the answer has besides.",
+    {"top_logprobs", PARAMETER_INTEGER, 0, TOP_LOGPROBS_MAX, FIELD(chat.top_logprobs), NULL,
+     "Where logprobs are included, those of so many of the most probable tokens.", NULL},
+    {"include", PARAMETER_OTHER, 0, 0, 0, read_include,
+     "What the answer has besides: message.output_text.logprobs.",
      JSON({"type": ["array", "null"], "items": {"type": "string"}})},
     REFUSED("store", "responses are not kept", NULL),
     REFUSED("previous_response_id", "responses are not kept: repeat the input instead", NULL),
@@ -88,7 +87,6 @@ static const struct parameter parameters[] = {
     REFUSED("background", "a response ends with its connection", NULL),
     REFUSED("prompt", "prompts are not kept", NULL),
     REFUSED("truncation", "what does not fit is refused", JSON("disabled")),
-    REFUSED("top_logprobs", "logprobs are told by /v1/chat/completions", "0"),
     REFUSED("context_management", "the input stays as it is", NULL),
 };
 /* clang-format on */
@@ -128,6 +126,7 @@ static bool tell_request(struct responses_request *request, struct api_error *er
         {"text", "{\"format\": {\"type\": \"text\"}}"},
         {"tool_choice", "\"auto\""},
         {"tools", "[]"},
+        {"top_logprobs", "0"},
         {"top_p", "1"},
         {"truncation", "\"disabled\""},
         {"user", "null"},

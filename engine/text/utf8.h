@@ -66,6 +66,15 @@ static inline size_t utf8_valid_prefix(const char *text, size_t length) {
     return at;
 }
 
+/* The characters of valid UTF-8, or of any part of it that begins with one. */
+static inline size_t utf8_count(const char *text, size_t length) {
+    size_t count = 0;
+    for (size_t i = 0; i < length; i++) {
+        count += ((uint8_t)text[i] & 0xC0) != 0x80;
+    }
+    return count;
+}
+
 /* The code point of a valid character of `bytes` bytes, as utf8_character counted them. */
 static inline uint32_t utf8_decode(const char *text, size_t bytes) {
     static const uint8_t first_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07}; /* of the first byte */

@@ -154,3 +154,13 @@ def test_the_client_raises_what_the_server_says(client):
             {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}]}])
     with pytest.raises(anthropic.NotFoundError, match="claude"):
         client.messages.create(model="claude", max_tokens=1, messages=[USER])
+
+
+def test_tokens_and_timings_are_told_on_request(demo):
+    ask = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "temperature": 0, "return_tokens": True,
+           "timings_per_token": True}
+    whole = demo.request("POST", "/v1/messages", ask)[2]
+    assert len(whole["tokens"]) == whole["timings"]["predicted_n"] == whole["usage"]["output_tokens"] == 5
+    events = demo.request("POST", "/v1/messages", {**ask, "stream": True})[2].split("\n\n")
+    last = json.loads(events[-3].partition("data: ")[2])
+    assert last["type"] == "message_delta" and last["tokens"] == whole["tokens"] and last["timings"]["predicted_n"] == 5

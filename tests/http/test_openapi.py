@@ -23,6 +23,9 @@ VARIANTS = [  # answers of other forms
     ("/v1/completions", {"prompt": "Once", "max_tokens": 3, "return_tokens": True, "timings_per_token": True}),
     ("/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 3, "logprobs": True, "top_logprobs": 2, "n": 2,
                               "return_tokens": True, "timings_per_token": True}),
+    ("/v1/responses", {"input": "Once", "include": ["message.output_text.logprobs"], "top_logprobs": 2,
+                       "return_tokens": True, "timings_per_token": True}),
+    ("/v1/messages", {"messages": MESSAGES, "max_tokens": 3, "return_tokens": True, "timings_per_token": True}),
     ("/tokenize", {"content": "Once 世", "with_pieces": True}),
     ("/detokenize", {"tokens": []}),
 ]

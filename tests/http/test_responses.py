@@ -105,7 +105,9 @@ BAD_REQUESTS = [
     ({"background": True}, "background"),
     ({"prompt": {"id": "p"}}, "prompt"),
     ({"truncation": "auto"}, "truncation"),
-    ({"include": ["message.output_text.logprobs"]}, "include"),
+    ({"include": [7]}, "include"),
+    ({"include": "message.output_text.logprobs"}, "include"),
+    ({"top_logprobs": 21}, "top_logprobs"),
     ({"tools": [{"type": "web_search"}]}, "tools[0]"),
     ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0]"),
     ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools"),
@@ -144,3 +146,37 @@ def test_the_openai_client_gets_responses(client):
         client.responses.create(model="demo", **GREEDY, previous_response_id=whole.id)
     with pytest.raises(openai.NotFoundError, match="not kept"):
         client.responses.retrieve(whole.id)
+
+
+LOGPROBS = {**GREEDY, "include": ["message.output_text.logprobs"], "top_logprobs": 2}
+
+
+def test_the_openai_client_gets_logprobs_of_the_text(client):
+    part = client.responses.create(model="demo", **LOGPROBS).output[0].content[0]
+    chat = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "Hi"}], temperature=0,
+                                          logprobs=True, top_logprobs=2).choices[0]
+    assert "".join(token.token for token in part.logprobs) == part.text == chat.message.content
+    assert [token.model_dump() for token in part.logprobs] == [token.model_dump() for token in chat.logprobs.content]
+    events = list(client.responses.create(model="demo", **LOGPROBS, stream=True))
+    deltas = [token.logprob for event in events if event.type == "response.output_text.delta" for token in event.logprobs]
+    done = next(event for event in events if event.type == "response.output_text.done")
+    assert deltas == [token.logprob for token in done.logprobs] == [token.logprob for token in part.logprobs]
+    assert [len(token.top_logprobs) for token in done.logprobs] == [2] * len(deltas)
+    assert events[-1].response.output[0].content[0] == part and events[-1].response.top_logprobs == 2
+    assert client.responses.create(model="demo", **GREEDY, top_logprobs=2).output[0].content[0].logprobs == []
+
+
+def test_a_stop_string_cuts_off_logprobs_with_its_text(demo):
+    text = text_of(respond(demo, **GREEDY))
+    part = respond(demo, **LOGPROBS, stop=text[-8:])["output"][0]["content"][0]
+    said = "".join(token["token"] for token in part["logprobs"])
+    assert part["text"] == text[:-8] and said.startswith(part["text"]), part
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tokens_and_timings_are_told_on_request(demo, streamed):
+    ask = {**GREEDY, "return_tokens": True, "timings_per_token": True}
+    response = stream(demo, **ask)[-1]["response"] if streamed else respond(demo, **ask)
+    assert len(response["tokens"]) >= response["usage"]["output_tokens"] > 0
+    assert response["timings"]["predicted_n"] == response["usage"]["output_tokens"]
+    assert not {"tokens", "timings"} & set(respond(demo, **GREEDY))

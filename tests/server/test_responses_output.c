@@ -26,7 +26,7 @@ Test(responses_output, thoughts_calls_and_text_are_items_of_their_own) {
         cr_assert(i < strlen(whole) ? chat_reply_push(&reply, whole + i, 1)
                                     : chat_reply_finish(&reply));
         while (chat_reply_next(&reply, &event, &fine)) {
-            cr_assert(responses_output_add(&output, &reply, &event));
+            cr_assert(responses_output_add(&output, &reply, &event, NULL));
         }
         cr_assert(fine);
     }
