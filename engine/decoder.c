@@ -138,6 +138,26 @@ bool decoder_plan_bytes(const struct plan *plan, const struct decoder_options *o
     return fits || error_set(err, ERROR_TOO_LARGE, "a KV pool of %zu pages is too large", pages);
 }
 
+/* A pool without a page for one position has none for anybody's first step, either. */
+bool decoder_warm_up(struct decoder *decoder, struct error *err) {
+    struct kv_sequence sequence = {0};
+    if (!kv_sequence_open(&sequence, decoder->cache, 1, err)) {
+        return false;
+    }
+    if (kv_sequence_reserve(&sequence, decoder->cache, 1)) {
+        const struct executor_row row = {
+            .token = 0,
+            .position = 0,
+            .sequence = &sequence,
+            .wanted = true,
+            .long_rope = plan_uses_long_rope(decoder->plan, 1),
+        };
+        executor_run(decoder->executor, &row, 1);
+    }
+    kv_sequence_close(&sequence, decoder->cache);
+    return true;
+}
+
 void decoder_close(struct decoder *decoder) {
     executor_close(decoder->executor);
     kv_cache_close(decoder->cache);

@@ -49,6 +49,10 @@ bool decoder_open(struct decoder *decoder, const struct plan *plan,
 bool decoder_plan_bytes(const struct plan *plan, const struct decoder_options *options,
                         size_t *bytes, struct error *err);
 
+/* Runs one row and forgets it, which the first step that somebody waits for need not do then: code comes
+ * into memory, activations get theirs, the threads meet for the first time. */
+bool decoder_warm_up(struct decoder *decoder, struct error *err);
+
 /* A zeroed decoder is fine. */
 void decoder_close(struct decoder *decoder);
 

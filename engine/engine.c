@@ -64,6 +64,14 @@ static bool open_parts(struct engine *engine, struct error *err) {
                           !options->no_prefix_cache, err);
 }
 
+/* Before anybody waits for a step, and where nothing counts it. */
+static bool warm_up(struct engine *engine, struct error *err) {
+    turns_take(engine->options.turns);
+    bool warm = decoder_warm_up(&engine->decoder, err);
+    turns_give(engine->options.turns);
+    return warm;
+}
+
 static void report_ready(struct engine *engine, bool ok, const struct error *err) {
     pthread_mutex_lock(&engine->mutex);
     engine->ready = true;
@@ -110,7 +118,7 @@ static void *engine_main(void *argument) {
     struct engine *engine = argument;
     struct error err = {0};
     pthread_setname_np(pthread_self(), "quern-engine");
-    bool ok = open_parts(engine, &err);
+    bool ok = open_parts(engine, &err) && warm_up(engine, &err);
     report_ready(engine, ok, &err);
     bool busy = false;
     struct session *inbox = NULL;

@@ -33,8 +33,7 @@ static bool is_overloaded(const struct models *models) {
 }
 
 /* GET /ready: should a balancer send more? 503 from SIGTERM on, while models are loaded that are to be
- * there from the start, and while its queues are full. Before the model of [model] is loaded connections wait,
- * so that a probe times out. */
+ * there from the start, and while its queues are full. */
 void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
     const char *state = http_server_is_leaving(service->http) ? "draining"

@@ -1,12 +1,13 @@
 /* The life of a server:
  *
- *     settings ─▶ listen ─▶ model ─▶ engine ─▶ serve ─┬─ SIGHUP ─▶ settings again, go on
- *                                                     │
- *                                                     └─ SIGTERM ─▶ leave ─▶ drain
+ *     settings ─▶ listen ─▶ load ─▶ serve ─┬─ SIGHUP ─▶ settings again, go on
+ *                          (models.h)      │
+ *                                          └─ SIGTERM ─▶ leave ─▶ drain
  *     drain ─┬─ all answered ─▶ close
  *            └─ drain timeout ─▶ cancel
  *
- * A second signal ends it at once. */
+ * While the model is loaded, GET /health and GET /ready are answered already; the manager hears READY=1
+ * when it is there. Without the model of [model] there is no daemon. A second signal ends it at once. */
 #include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"
@@ -57,6 +58,9 @@ struct server {
     uv_signal_t reload;
     uv_timer_t drain_timer;
     bool cancelled;
+    uint64_t started_ns;
+    bool ready;
+    int status; /* of the process */
 };
 
 /* ---- Events of the loop ---- */
@@ -94,6 +98,7 @@ static void drain(struct server *server) {
     uv_timer_start(&server->drain_timer, on_drain_timeout,
                    (uint64_t)server->options.drain_timeout_s * 1000, 0);
     http_server_drain(server->service.http, on_drained, server);
+    http_server_advance(server->service.http); /* those who wait for a model hear of it */
 }
 
 static void on_drain_delay(uv_timer_t *handle) {
@@ -110,7 +115,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     log_say(PRIORITY_NOTICE, "%s: finishing what runs, for at most %zu s", strsignal(number),
             server->options.drain_delay_s + server->options.drain_timeout_s);
     systemd_notify(&server->systemd, "STOPPING=1");
-    watchdog_set_activity(&server->watchdog, "Finishing what runs");
+    watchdog_set_activity(&server->watchdog, "finishing what runs");
     http_server_leave(server->service.http);
     if (server->options.drain_delay_s > 0) {
         uv_timer_start(&server->drain_timer, on_drain_delay,
@@ -166,13 +171,17 @@ static void on_reload(uv_signal_t *handle, int number) {
     (void)number;
     struct server *server = handle->data;
     struct error err = {0};
-    systemd_notify_reloading(&server->systemd);
+    if (server->ready) {
+        systemd_notify_reloading(&server->systemd);
+    }
     if (reload(server, &err)) {
         log_say(PRIORITY_NOTICE, "the configuration has been read again");
     } else {
         log_say(PRIORITY_ERROR, "the configuration stays as it was: %s", err.text);
     }
-    systemd_notify(&server->systemd, "READY=1");
+    if (server->ready) {
+        systemd_notify(&server->systemd, "READY=1");
+    }
 }
 
 /* ---- Opening ---- */
@@ -240,16 +249,6 @@ static bool open_models(struct server *server, struct error *err) {
                        err);
 }
 
-static bool open_model(struct server *server, struct error *err) {
-    systemd_notify(&server->systemd, "STATUS=Reading the model");
-    return models_open_first(server->models, err);
-}
-
-static bool open_engine(struct server *server, struct error *err) {
-    systemd_notify(&server->systemd, "STATUS=Loading the weights");
-    return models_start_first(server->models, err);
-}
-
 /* Takes the listeners' sockets. */
 static bool open_http(struct server *server, struct error *err) {
     const struct serve_options *options = &server->options;
@@ -279,8 +278,7 @@ static const struct {
     int status; /* of the process, if it does not open */
 } parts[] = {
     {open_systemd, EXIT_NOTIFY}, {open_listeners, EXIT_LISTEN}, {open_access, EXIT_CONFIG},
-    {open_cache, EXIT_CACHE},    {open_models, EXIT_FAILURE},   {open_model, EXIT_MODEL},
-    {open_engine, EXIT_FAILURE}, {open_http, EXIT_FAILURE},
+    {open_cache, EXIT_CACHE},    {open_models, EXIT_FAILURE},   {open_http, EXIT_FAILURE},
 };
 
 static int open_parts(struct server *server) {
@@ -296,9 +294,9 @@ static int open_parts(struct server *server) {
     return EXIT_SUCCESS;
 }
 
-static void describe_activity(struct server *server) {
+static void describe_activity(struct server *server, const char *verb) {
     size_t room = sizeof server->activity;
-    int length = snprintf(server->activity, room, "serving");
+    int length = snprintf(server->activity, room, "%s", verb);
     const struct service *service = NULL;
     while ((service = models_next(server->models, service)) != NULL && (size_t)length < room / 2) {
         bool first = service == models_default(server->models);
@@ -315,16 +313,43 @@ static void describe_activity(struct server *server) {
     }
 }
 
-static void serve(struct server *server, uint64_t started_ns) {
+static void say_ready(struct server *server) {
+    describe_activity(server, "serving");
+    log_say(PRIORITY_NOTICE, "%s (%.0f ms)", server->activity,
+            (double)(uv_hrtime() - server->started_ns) / 1e6);
+    server->ready = true;
+    systemd_notify(&server->systemd, "READY=1");
+    watchdog_set_activity(&server->watchdog, server->activity);
+}
+
+static void on_settled(void *context, const struct models_failure *failure) {
+    struct server *server = context;
+    if (failure != NULL) {
+        systemd_notify(&server->systemd, "STATUS=%s", failure->text);
+        server->status = failure->opened ? EXIT_FAILURE : EXIT_MODEL;
+        uv_stop(&server->loop);
+        return;
+    }
+    if (!http_server_is_leaving(server->service.http)) {
+        say_ready(server);
+    }
+    http_server_advance(server->service.http);
+}
+
+/* A model that is being loaded when all else has ended is not waited for, which would take minutes: files
+ * that are being written are not there before they are whole. */
+static void serve(struct server *server) {
     uv_signal_start(&server->terminate, on_signal, SIGTERM);
     uv_signal_start(&server->interrupt, on_signal, SIGINT);
-    models_begin(server->models);
-    describe_activity(server);
-    log_say(PRIORITY_NOTICE, "%s (%.0f ms)", server->activity,
-            (double)(uv_hrtime() - started_ns) / 1e6);
+    describe_activity(server, "loading");
     watchdog_start(&server->watchdog, server->models, server->activity);
+    models_begin(server->models, on_settled, server);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     watchdog_stop(&server->watchdog);
+    if (models_are_busy(server->models)) {
+        listeners_close(&server->listeners);
+        _exit(server->status);
+    }
 }
 
 /* In the reverse order of opening; sessions end with the exchanges, before their engine. What the
@@ -348,26 +373,25 @@ static void close_all(struct server *server) {
 }
 
 int cmd_serve(int argc, char **argv) {
-    uint64_t started_ns = uv_hrtime();
-    struct server server = {.argc = argc, .argv = argv, .systemd.notify_socket = -1};
+    struct server server = {
+        .argc = argc, .argv = argv, .systemd.notify_socket = -1, .started_ns = uv_hrtime()};
     struct error err = {0};
-    int status = 0;
-    if (!serve_options_read(&server.options, &server.config, argc, argv, &status)) {
-        return status;
+    if (!serve_options_read(&server.options, &server.config, argc, argv, &server.status)) {
+        return server.status;
     }
     signal(SIGPIPE, SIG_IGN);
     /* Two, so that a long text (http_work.h) delays neither the short ones nor, much, the engine. */
     setenv("UV_THREADPOOL_SIZE", "2", 0);
     if (!open_loop(&server, &err)) {
-        status = options_report("serve", &err);
+        server.status = options_report("serve", &err);
     } else {
         uv_signal_start(&server.reload, on_reload, SIGHUP); /* waits until the loop runs */
-        status = open_parts(&server);
-        if (status == EXIT_SUCCESS) {
-            serve(&server, started_ns);
+        server.status = open_parts(&server);
+        if (server.status == EXIT_SUCCESS) {
+            serve(&server);
         }
         close_all(&server);
     }
     config_close(&server.config);
-    return status;
+    return server.status;
 }

@@ -45,6 +45,7 @@ struct model_entry {
     size_t holders;     /* who keep the service */
     uint64_t wanted_ms; /* when somebody wanted or used it last */
     uint64_t failed_ms;
+    enum state failed_state; /* in which it failed */
     struct error failure;
     bool leaving;      /* to be closed as soon as nobody holds it */
     bool removed;      /* no longer in the configuration */
@@ -73,6 +74,8 @@ struct models {
     uv_async_t task_done;
     uv_timer_t tick;
     bool running;
+    void (*settled)(void *context, const struct models_failure *failure); /* NULL: it was called */
+    void *settled_context;
 };
 
 static uint64_t now_ms(const struct models *models) {
@@ -231,6 +234,7 @@ static void run_task(void *context) {
 /* ---- From state to state ---- */
 
 static void advance(struct models *models);
+static void want(struct models *models, struct model_entry *entry);
 
 /* The engine may take what is free; nothing else limits it where nothing else is loaded. */
 static void set_task(struct models *models, struct model_entry *entry, enum state state) {
@@ -264,12 +268,24 @@ static void clear_service(struct service *service) {
 }
 
 static void set_failed(struct models *models, struct model_entry *entry, const struct error *err) {
+    entry->failed_state = entry->state;
     entry->state = STATE_FAILED;
     entry->leaving = false;
     entry->bytes = 0;
     entry->failure = *err;
     entry->failed_ms = now_ms(models);
     log_say(PRIORITY_ERROR, "the model %s cannot be loaded: %s", entry->id, err->text);
+}
+
+/* The model of [model] has the name that its files say, unless it was given another one. */
+static void set_opened(struct models *models, struct model_entry *entry, size_t bytes) {
+    entry->state = STATE_OPENED;
+    entry->bytes = bytes;
+    if (entry->options.name == NULL && !set_id(entry, entry->loaded.model->id)) {
+        loaded_model_close(&entry->loaded);
+        set_failed(models, entry,
+                   &(struct error){.code = ERROR_OUT_OF_MEMORY, .text = "No memory for a name"});
+    }
 }
 
 static void begin_task(struct models *models, struct model_entry *entry, enum state state) {
@@ -290,18 +306,41 @@ static void end_task(struct models *models) {
     if (task->err.code != ERROR_NONE) {
         set_failed(models, entry, &task->err);
     } else if (entry->state == STATE_OPENING) {
-        entry->state = STATE_OPENED;
-        entry->bytes = task->bytes;
+        set_opened(models, entry, task->bytes);
     } else if (entry->state == STATE_STARTING) {
         set_ready(entry);
-        if (models->running) {
-            log_say(PRIORITY_NOTICE, "the model %s is ready", entry->id);
-        }
+        log_say(PRIORITY_NOTICE, "the model %s is ready", entry->id);
     } else {
         entry->state = STATE_UNLOADED;
         entry->leaving = false;
         entry->bytes = 0;
         log_say(PRIORITY_NOTICE, "the model %s is unloaded", entry->id);
+    }
+}
+
+/* NULL where only sections have a folder. */
+static struct model_entry *first_entry(const struct models *models) {
+    return models->entries->options.of_section ? NULL : models->entries;
+}
+
+/* Says how the start went, as soon as that is known; a model that a reload has changed meanwhile is
+ * loaded once more before. */
+static void settle(struct models *models) {
+    struct model_entry *entry = first_entry(models);
+    void (*settled)(void *context, const struct models_failure *failure) = models->settled;
+    if (settled == NULL) {
+        return;
+    }
+    if (entry == NULL || entry->state == STATE_READY) {
+        models->settled = NULL;
+        settled(models->settled_context, NULL);
+    } else if (entry->state == STATE_FAILED) {
+        models->settled = NULL;
+        settled(models->settled_context,
+                &(struct models_failure){.text = entry->failure.text,
+                                         .opened = entry->failed_state == STATE_STARTING});
+    } else {
+        want(models, entry);
     }
 }
 
@@ -311,6 +350,7 @@ static void on_task_done(uv_async_t *handle) {
         uv_thread_join(&models->task.thread);
         end_task(models);
         advance(models);
+        settle(models);
     }
 }
 
@@ -534,28 +574,37 @@ static bool is_configured_by(const struct model_entry *entry, const struct model
            (!options->of_section || strcmp(entry->id, options->name) == 0);
 }
 
-/* Appends entries for models that are new. */
-static bool add_entries(struct models *models, struct error *err) {
+/* Takes the entry of these options out of a list; NULL: it has none. */
+static struct model_entry *take_configured(struct model_entry **list,
+                                           const struct model_options *options) {
+    while (*list != NULL && ((*list)->removed || !is_configured_by(*list, options))) {
+        list = &(*list)->next;
+    }
+    struct model_entry *entry = *list;
+    if (entry != NULL) {
+        *list = entry->next;
+    }
+    return entry;
+}
+
+/* Brings entries into the order of the configuration, with new ones for models that are new, and those
+ * that are no longer in it behind them. */
+static bool arrange_entries(struct models *models, struct error *err) {
+    struct model_entry *rest = models->entries;
     struct model_entry **link = &models->entries;
-    while (*link != NULL) {
-        link = &(*link)->next;
-    }
-    for (size_t i = 0; i < models->options->model_count; i++) {
+    bool complete = true;
+    for (size_t i = 0; complete && i < models->options->model_count; i++) {
         const struct model_options *options = &models->options->models[i];
-        const struct model_entry *known = models->entries;
-        while (known != NULL && (known->removed || !is_configured_by(known, options))) {
-            known = known->next;
+        struct model_entry *entry = take_configured(&rest, options);
+        entry = entry != NULL ? entry : create_entry(models, options);
+        complete = entry != NULL;
+        if (complete) {
+            *link = entry;
+            link = &entry->next;
         }
-        if (known != NULL) {
-            continue;
-        }
-        *link = create_entry(models, options);
-        if (*link == NULL) {
-            return error_set(err, ERROR_OUT_OF_MEMORY, "No memory for a list of models");
-        }
-        link = &(*link)->next;
     }
-    return true;
+    *link = rest;
+    return complete || error_set(err, ERROR_OUT_OF_MEMORY, "No memory for a list of models");
 }
 
 bool models_open(struct models **out, uv_loop_t *loop, const struct service *common,
@@ -570,7 +619,7 @@ bool models_open(struct models **out, uv_loop_t *loop, const struct service *com
     models->wake = wake;
     models->wake_context = wake_context;
     models->task_done.data = models->tick.data = models;
-    if (!turns_open(&models->turns, err) || !add_entries(models, err)) {
+    if (!turns_open(&models->turns, err) || !arrange_entries(models, err)) {
         models_close(models);
         return false;
     }
@@ -584,39 +633,6 @@ bool models_open(struct models **out, uv_loop_t *loop, const struct service *com
     return true;
 }
 
-/* NULL where only sections have a folder. */
-static struct model_entry *first_entry(const struct models *models) {
-    return models->entries->options.of_section ? NULL : models->entries;
-}
-
-static bool do_now(struct models *models, struct model_entry *entry, enum state state,
-                   struct error *err) {
-    entry->state = state;
-    set_task(models, entry, state);
-    bool done = do_task(&models->task);
-    if (done) {
-        end_task(models);
-    }
-    *err = models->task.err;
-    models->task.entry = NULL;
-    return done;
-}
-
-bool models_open_first(struct models *models, struct error *err) {
-    struct model_entry *entry = first_entry(models);
-    if (entry == NULL) {
-        return true;
-    }
-    return do_now(models, entry, STATE_OPENING, err) &&
-           (entry->options.name != NULL || set_id(entry, entry->loaded.model->id) ||
-            error_set(err, ERROR_OUT_OF_MEMORY, "No memory for a name"));
-}
-
-bool models_start_first(struct models *models, struct error *err) {
-    struct model_entry *entry = first_entry(models);
-    return entry == NULL || do_now(models, entry, STATE_STARTING, err);
-}
-
 static void queue_at_start(struct models *models) {
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         if (entry->state == STATE_UNLOADED && !entry->removed &&
@@ -626,14 +642,27 @@ static void queue_at_start(struct models *models) {
     }
 }
 
-void models_begin(struct models *models) {
+void models_begin(struct models *models,
+                  void (*settled)(void *context, const struct models_failure *failure),
+                  void *context) {
     models->running = true;
+    models->settled = settled;
+    models->settled_context = context;
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         entry->service.http = models->common->http;
         entry->wanted_ms = now_ms(models);
     }
     uv_timer_start(&models->tick, on_tick, TICK_MS, TICK_MS);
     queue_at_start(models);
+    settle(models);
+}
+
+bool models_are_settled(const struct models *models) {
+    return models->settled == NULL;
+}
+
+bool models_are_busy(const struct models *models) {
+    return models->task.entry != NULL;
 }
 
 static const struct model_options *configured(const struct models *models,
@@ -672,7 +701,7 @@ void models_configure(struct models *models) {
             entry->removed = entry->leaving = true;
         }
     }
-    if (!add_entries(models, &err)) {
+    if (!arrange_entries(models, &err)) {
         log_say(PRIORITY_ERROR, "%s", err.text);
     }
     queue_at_start(models);

@@ -33,18 +33,29 @@ struct models;
 bool models_open(struct models **out, uv_loop_t *loop, const struct service *common,
                  void (*wake)(void *context), void *wake_context, struct error *err);
 
-/* Loads the model of [model], if there is one, on this thread and in two steps. */
-bool models_open_first(struct models *models, struct error *err);
-bool models_start_first(struct models *models, struct error *err);
+/* Why the model of [model] cannot be had at the start. */
+struct models_failure {
+    const char *text;
+    bool opened; /* its files can be read, but the engine cannot be started */
+};
 
-/* The loop runs from now on: models that are to be loaded at the start are. */
-void models_begin(struct models *models);
+/* The loop runs from now on: models that are to be loaded at the start are. `settled` is called once, when
+ * the one of [model] is ready (NULL) or has failed; at once where there is none. */
+void models_begin(struct models *models,
+                  void (*settled)(void *context, const struct models_failure *failure),
+                  void *context);
+
+/* Has `settled` been called? */
+bool models_are_settled(const struct models *models);
+
+/* Is the other thread at work on a model, so that models_stop would wait for it? */
+bool models_are_busy(const struct models *models);
 
 /* The options have changed. Models that are gone from them are unloaded once nobody uses them; those
  * whose options have changed, too, and loaded again when they are wanted. */
 void models_configure(struct models *models);
 
-/* Stops all engines; sessions have been released. What the loop's other threads compute may go on. */
+/* Stops all engines, once the other thread is done; sessions have been released. What the loop's other threads compute may go on. */
 void models_stop(struct models *models);
 
 /* Behind the loop. */

@@ -156,6 +156,37 @@ static const char *find_model_name(const char *body, size_t length, struct text_
     return found ? name->bytes : NULL;
 }
 
+/* ---- Requests that come before the start is over ---- */
+
+static void advance_early(struct http_exchange *exchange, void *context) {
+    if (models_are_settled(context) || http_server_is_draining(http_exchange_server(exchange))) {
+        routes_handle(exchange, context);
+    }
+}
+
+static void cancel_early(struct http_exchange *exchange, void *context) {
+    (void)context;
+    api_refuse(exchange, API_DRAINING, NULL, "The server is shutting down");
+}
+
+static void close_early(struct http_exchange *exchange, void *context, bool delivered) {
+    (void)exchange, (void)context, (void)delivered;
+}
+
+/* Whoever asks the daemon's model while it starts, as the first client of a socket that systemd passes does,
+ * gets the answer when there is one. Models that are loaded later are not waited for. */
+static void refuse_model(struct http_exchange *exchange, struct models *models,
+                         const struct api_error *error) {
+    static const struct http_task early = {advance_early, cancel_early, close_early};
+    if (error->kind == API_MODEL_LOADING && !models_are_settled(models)) {
+        http_defer(exchange, &early, models);
+    } else {
+        api_error_respond(exchange, error);
+    }
+}
+
+/* ---- Requests ---- */
+
 /* Calls the handler with the model that the request is to. */
 static void handle(struct http_exchange *exchange, struct models *models, const struct route *route,
                    const char *rest) {
@@ -168,7 +199,7 @@ static void handle(struct http_exchange *exchange, struct models *models, const 
         service = models_find(models, find_model_name(body, length, &name), &error);
         text_buffer_deinit(&name);
         if (service == NULL) {
-            api_error_respond(exchange, &error);
+            refuse_model(exchange, models, &error);
             return;
         }
     }

@@ -48,7 +48,6 @@ void watchdog_start(struct watchdog *watchdog, struct models *models, const char
     watchdog->models = models;
     watchdog->activity = activity;
     watchdog->progressed_ms = uv_now(watchdog->timer.loop);
-    systemd_notify(watchdog->systemd, "READY=1");
     tell_status(watchdog);
     uint64_t feed_ms = watchdog->systemd->watchdog_us / 1000 / FEEDS;
     uint64_t every_ms = feed_ms > 0 && feed_ms < STATUS_MS ? feed_ms : STATUS_MS;

@@ -14,7 +14,7 @@
 struct watchdog {
     const struct systemd *systemd;
     struct models *models;
-    const char *activity; /* "Serving demo on http://127.0.0.1:8080" */
+    const char *activity; /* "serving demo on http://127.0.0.1:8080" */
     uv_timer_t timer;
     uint64_t progressed_ms; /* when all engines did last, on the loop's clock */
     bool stuck;
@@ -24,7 +24,7 @@ struct watchdog {
 /* The timer belongs to the loop from then on, which closes it. */
 void watchdog_init(struct watchdog *watchdog, uv_loop_t *loop, const struct systemd *systemd);
 
-/* Begins with READY=1. `activity` and the models must outlive the watchdog's timer. */
+/* `activity` and the models must outlive the watchdog's timer. */
 void watchdog_start(struct watchdog *watchdog, struct models *models, const char *activity);
 
 /* Says what is done from now on. */

@@ -1,4 +1,5 @@
 /* Sessions on a real model: what others do at the same time changes nothing that a reader gets. */
+#include "engine/decoder.h"
 #include "engine/engine.h"
 #include "sessions.h"
 
@@ -57,6 +58,27 @@ Test(engine, eight_sessions_together_say_what_each_says_alone) {
     }
     finish_all(together, SESSIONS);
     check_same(alone, together);
+    engine_close(engine);
+    model_close(model);
+}
+
+Test(engine, warming_up_runs_a_row_that_nobody_finds_later) {
+    struct model *model = open_model();
+    struct decoder decoder;
+    struct decoder_options options = {.threads = 2, .rows_max = 32, .wanted_max = 1};
+    struct error err = {0};
+    cr_assert(decoder_open(&decoder, &model->plan, &options, &err), "%s", err.text);
+    struct stage_time times[EXECUTOR_STAGE_NAMES_MAX];
+    executor_time_stages(decoder.executor, true);
+    cr_assert(decoder_warm_up(&decoder, &err), "%s", err.text);
+    cr_assert_gt(executor_stage_times(decoder.executor, times), 0);
+    cr_assert_gt(times[0].working, 0, "a row has run");
+    cr_assert_eq(kv_cache_pages_free(decoder.cache), kv_cache_pages_total(decoder.cache));
+    decoder_close(&decoder);
+    struct engine *engine = open_engine(model, 0, 1, 8);
+    struct engine_status status;
+    engine_get_status(engine, &status);
+    cr_assert_eq(status.steps + status.prompt_tokens + status.pages_cached + status.pages_used, 0);
     engine_close(engine);
     model_close(model);
 }

@@ -1,4 +1,6 @@
 """Starting, failing to start, and ending."""
+import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -102,6 +104,82 @@ def copy_of_model(tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(os.path.join(MODELS, "gemma3-int4"), folder)
     return folder
+
+
+class UnixClient(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("quern", timeout=PATIENCE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(self.path))
+
+
+def ask(path, method, target, body=None):
+    """Status, headers and JSON of one answer at a Unix socket."""
+    client = UnixClient(path)
+    client.request(method, target, None if body is None else json.dumps(body))
+    answer = client.getresponse()
+    text = answer.read()
+    client.close()
+    return answer.status, answer.headers, json.loads(text)
+
+
+@contextlib.contextmanager
+def loading(tmp_path):
+    """A daemon whose model goes on being loaded until somebody reads its log: the model has no chat template, which is a
+    line of the log, and the log is a pipe with no room for one."""
+    folder = copy_of_model(tmp_path)
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 512)
+    os.set_blocking(writer, True)
+    path = tmp_path / "quern.sock"
+    process = subprocess.Popen([BINARY, "serve", str(folder), "--listen", f"unix:{path}", "--log-level", "warning",
+                                "--no-cache"], stderr=writer, stdin=subprocess.DEVNULL)
+    os.close(writer)
+    wait_until(path.exists, "the socket")
+    with open(reader, "rb") as log:
+        yield path, process, log
+        process.kill()
+        process.wait()
+
+
+COMPLETION = {"prompt": [2], "max_tokens": 3, "ignore_eos": True}
+
+
+def test_while_a_model_is_loaded_ready_says_so_and_requests_wait(tmp_path):
+    with loading(tmp_path) as (path, process, log), concurrent.futures.ThreadPoolExecutor() as pool:
+        status, headers, answer = ask(path, "GET", "/ready")
+        assert (status, answer) == (503, {"status": "loading"}) and headers["Retry-After"]
+        status, _, answer = ask(path, "GET", "/health")
+        assert (status, answer["status"], list(answer["models"].values())) == (200, "ok", ["loading"])
+        early = pool.submit(ask, path, "POST", "/v1/completions", COMPLETION)
+        assert ask(path, "POST", "/v1/completions", {**COMPLETION, "model": "other"})[0] == 404
+        assert ask(path, "GET", "/ready")[0] == 503 and not early.done()
+        assert b"chat is not available" in log.readline()
+        status, _, answer = early.result()
+        assert status == 200 and answer["usage"]["completion_tokens"] == 3, answer
+        assert ask(path, "GET", "/ready")[::2] == (200, {"status": "ready"})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_an_end_does_not_wait_for_a_model_that_is_being_loaded(tmp_path):
+    with loading(tmp_path) as (path, process, log), concurrent.futures.ThreadPoolExecutor() as pool:
+        assert ask(path, "GET", "/ready")[0] == 503
+        early = pool.submit(ask, path, "POST", "/v1/completions", COMPLETION)
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(OSError, http.client.HTTPException):  # The end may have come before the request.
+            status, _, answer = early.result()
+            assert status == 503 and "shutting down" in answer["error"]["message"]
+        assert process.wait(timeout=PATIENCE) == 0 and not path.exists()
 
 
 def remove(name):

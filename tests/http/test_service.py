@@ -47,7 +47,7 @@ def manager(request, tmp_path, monkeypatch):
 def test_the_manager_hears_of_start_reload_and_end(manager, start_server):
     server = start_server()
     starting = manager.hear_until("READY=1")
-    assert starting[:2] == ["STATUS=Reading the model", "STATUS=Loading the weights"], starting
+    assert starting == [f"STATUS=loading demo on {server.url}; 0 running, 0 waiting", "READY=1"], starting
     assert server.request("GET", "/health")[0] == 200
     assert manager.hear() == f"STATUS=serving demo on {server.url}; 0 running, 0 waiting"
     server.process.send_signal(signal.SIGHUP)
@@ -61,7 +61,7 @@ def test_the_manager_hears_of_start_reload_and_end(manager, start_server):
 def test_a_failure_is_told_as_status(manager):
     ended = subprocess.run([BINARY, "serve", "/nowhere", "--listen", "127.0.0.1:0"], capture_output=True, timeout=PATIENCE)
     assert ended.returncode == 4
-    assert "/nowhere" in manager.hear_until("STATUS=(?!Reading)")[-1]
+    assert "/nowhere" in manager.hear_until("STATUS=(?!loading)")[-1]
 
 
 @pytest.mark.parametrize("address", ["/nowhere/at/all", "@nobody-listens-here", "nonsense"])
@@ -161,7 +161,14 @@ def test_sockets_that_are_passed_are_served_instead_of_our_own(activate, tmp_pat
     for place in ([f"http://127.0.0.1:{port}/health"], ["--unix-socket", str(path), "http://quern/health"]):
         answer = subprocess.run(["curl", "-sS", *place], capture_output=True, text=True, timeout=PATIENCE)
         assert json.loads(answer.stdout)["status"] == "ok", answer
-    assert f"serving demo on http://127.0.0.1:{port} and unix:{path}" in text()
+    wait_until(lambda: f"serving demo on http://127.0.0.1:{port} and unix:{path}" in text(), "the model")
+
+
+def test_the_first_client_of_a_passed_socket_gets_its_completion(activate, tmp_path):
+    activate(str(tmp_path / "quern.sock"))
+    answer = subprocess.run(["curl", "-sS", "--unix-socket", str(tmp_path / "quern.sock"), "http://quern/v1/completions",
+                             "-d", '{"prompt": "Once", "max_tokens": 2}'], capture_output=True, text=True, timeout=PATIENCE)
+    assert json.loads(answer.stdout)["choices"], answer
 
 
 def test_several_addresses_are_served_and_a_socket_file_has_its_mode(tmp_path):
