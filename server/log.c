@@ -1,14 +1,13 @@
 #include "server/log.h"
 
 #include "engine/text/utf8.h"
+#include "server/journal.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,20 +32,6 @@ static size_t index_of(const char *const *names, const char *name) {
 void log_configure(const char *format, const char *level) {
     chosen_format = (enum log_format)index_of(log_format_names, format);
     least = (enum log_priority)(PRIORITY_ERROR + index_of(log_level_names, level));
-}
-
-/* systemd says in $JOURNAL_STREAM which file its journal reads; it may have been redirected since. */
-static bool is_journal(void) {
-    static _Atomic(int) known = -1;
-    if (known < 0) {
-        const char *stream = getenv("JOURNAL_STREAM");
-        unsigned long long device = 0, inode = 0;
-        struct stat status;
-        known = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-                fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
-                status.st_ino == inode;
-    }
-    return known != 0;
 }
 
 /* ---- A line in the making: what does not fit is cut, the end of the line is not ---- */
@@ -129,11 +114,13 @@ static void add_time(struct line *line) {
 
 static void begin(struct line *line, enum log_priority priority, const char *message) {
     const char *level = log_level_names[priority - PRIORITY_ERROR];
-    char number[8];
     switch (atomic_load(&chosen_format)) {
     case FORMAT_TEXT:
-        snprintf(number, sizeof number, "<%d>", (int)priority);
-        add(line, is_journal() ? number : "quern: ");
+        if (journal_has_stderr()) {
+            add(line, (const char[]){'<', (char)('0' + priority), '>', '\0'});
+        } else {
+            add(line, "quern: ");
+        }
         add_clean(line, message, "");
         break;
     case FORMAT_LOGFMT:
@@ -154,13 +141,52 @@ static void begin(struct line *line, enum log_priority priority, const char *mes
 }
 
 /* Nobody can be told if the log cannot be written. */
-static void end(struct line *line) {
+static void write_line(struct line *line) {
     if (chosen_format == FORMAT_JSON) {
         line->bytes[line->length++] = '}';
     }
     line->bytes[line->length++] = '\n';
     ssize_t written = write(STDERR_FILENO, line->bytes, line->length);
     (void)written;
+}
+
+/* ---- An entry of the journal beside it ---- */
+
+/* What is logged, in both forms. */
+struct record {
+    struct line line;
+    struct journal_entry entry;
+    bool to_journal;
+};
+
+static void begin_record(struct record *record, enum log_priority priority, const char *message) {
+    record->line.length = 0;
+    record->entry.length = 0;
+    record->to_journal = atomic_load(&chosen_format) == FORMAT_TEXT && journal_has_stderr();
+    begin(&record->line, priority, message);
+    if (record->to_journal) {
+        journal_entry_add(&record->entry, "priority", (const char[]){(char)('0' + priority), '\0'});
+        journal_entry_add(&record->entry, "syslog_identifier", "quern");
+    }
+}
+
+static void add_to_record(struct record *record, const char *name, const char *value) {
+    add_field(&record->line, name, value);
+    if (record->to_journal) {
+        journal_entry_add(&record->entry, name, value);
+    }
+}
+
+/* The journal's message is the line without the priority. */
+static void end_record(struct record *record) {
+    struct line *line = &record->line;
+    line->bytes[line->length] = '\0';
+    if (record->to_journal) {
+        journal_entry_add(&record->entry, "message", line->bytes + strlen("<6>"));
+    }
+    if (!record->to_journal || !journal_send(&record->entry)) {
+        write_line(line);
+    }
 }
 
 /* ---- Public ---- */
@@ -170,11 +196,11 @@ void log_fields(enum log_priority priority, const char *message, const struct lo
     if (priority > least) {
         return;
     }
-    struct line line = {.length = 0};
-    begin(&line, priority, message);
+    struct record record;
+    begin_record(&record, priority, message);
     for (size_t i = 0; i < count; i++) {
         if (fields[i].value != NULL) {
-            add_field(&line, fields[i].name, fields[i].value);
+            add_to_record(&record, fields[i].name, fields[i].value);
         }
     }
     char words[VALUE_BYTES];
@@ -185,10 +211,10 @@ void log_fields(enum log_priority priority, const char *message, const struct lo
         char *equals = strchr(word, '=');
         if (equals != NULL) {
             *equals = '\0';
-            add_field(&line, word, equals + 1);
+            add_to_record(&record, word, equals + 1);
         }
     }
-    end(&line);
+    end_record(&record);
 }
 
 void log_say(enum log_priority priority, const char *format, ...) {

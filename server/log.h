@@ -4,9 +4,9 @@
  *     logfmt   time=2026-03-01T12:00:00.123Z level=info msg="POST /v1/completions 200" id=req-1f …
  *     json     {"time":"2026-03-01T12:00:00.123Z","level":"info","msg":"POST …","id":"req-1f",…}
  *
- * Where standard error leads to systemd's journal, text has the priority before it ("<6>POST …"), as
- * sd-daemon(3) has it, and no name: the journal knows both. Nothing that a request says can break a line
- * or make a field of its own.
+ * Where standard error leads to systemd's journal, text goes there as entries with fields (journal.h), or, if
+ * that is not possible, with the priority before it ("<6>POST …"), as sd-daemon(3) has it. Nothing that a
+ * request says can break a line or make a field of its own.
  *
  * There is one log, as there is one standard error. Any thread. */
 #ifndef QUERN_SERVER_LOG_H

@@ -232,6 +232,48 @@ def test_lines_in_the_journal_have_their_priority(tmp_path):
     assert "/health" not in (tmp_path / "journal").read_text()
 
 
+PRIVATE_JOURNAL = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c",
+                   'mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$0" /run/systemd/journal '
+                   '&& exec "$@"']
+
+
+def entry_of(datagram):
+    """The fields of an entry in the journal's own protocol; none of ours has the form for values of several lines."""
+    return dict(line.split("=", 1) for line in datagram.decode().removesuffix("\n").split("\n"))
+
+
+def test_entries_of_the_journal_have_fields(tmp_path):
+    if subprocess.run([*PRIVATE_JOURNAL, str(tmp_path), "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    log = open(tmp_path / "stderr", "w+")
+    status = os.fstat(log.fileno())
+    journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    journal.bind(str(tmp_path / "socket"))
+    os.chmod(tmp_path / "socket", 0o666)
+    journal.settimeout(PATIENCE)
+    server = subprocess.Popen([*PRIVATE_JOURNAL, str(tmp_path), BINARY, "serve", "--listen", "127.0.0.1:0"], stderr=log,
+                              env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+    entry = {"MESSAGE": ""}
+    while not entry["MESSAGE"].startswith("serving demo on "):
+        entry = entry_of(journal.recv(1 << 16))
+    assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == ("5", "quern")
+    url = entry["MESSAGE"].split()[3]
+    answer = subprocess.run(["curl", "-sS", f"{url}/v1/completions", "-H", "X-Request-Id: me-1", "-d",
+                             '{"prompt": "Once", "max_tokens": 3, "ignore_eos": true}'], capture_output=True, text=True)
+    assert json.loads(answer.stdout)["choices"], answer
+    entry = entry_of(journal.recv(1 << 16))
+    assert entry["MESSAGE"].startswith("POST /v1/completions 200 id=") and "finish=length" in entry["MESSAGE"]
+    assert entry["PRIORITY"] == "6" and entry["CLIENT"] == "127.0.0.1" and entry["MODEL"] == "demo"
+    assert (entry["REQUEST_ID"], entry["REPLY_TOKENS"], entry["FINISH_REASON"]) == ("me-1", "3", "length") and int(entry["PROMPT_TOKENS"]) > 0
+    for name in ("DURATION_MS", "QUEUE_MS", "PREFILL_MS", "DECODE_MS"):
+        assert float(entry[name]) >= 0
+    journal.close()  # A journal that is gone takes nothing: then lines go to standard error.
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=PATIENCE) == 0
+    log.close()
+    assert re.fullmatch(r"<5>Terminated: finishing what runs.*\n", (tmp_path / "stderr").read_text())
+
+
 # ---- The cache directory ----
 
 
