@@ -204,6 +204,17 @@ def test_a_reload_adds_removes_and_changes_models(start):
     assert complete(server, None)[0] == "qwen"
 
 
+def test_a_reload_brings_models_into_the_order_of_the_file(start):
+    gemma, qwen = (f"[model.{name}]\nfolder = {folder}\n" for name, folder in (("gemma", GEMMA), ("qwen", QWEN)))
+    server = start(gemma + qwen)
+    assert complete(server, None)[0] == "gemma"
+    server.reload(f"[model.new]\nfolder = {QWEN}\n" + qwen + gemma)
+    assert list(states(server)) == ["new", "qwen", "gemma"] and states(server)["gemma"] == "ready"
+    assert complete(server, None)[0] == "new"
+    server.reload(qwen)
+    assert list(states(server)) == ["qwen"] and complete(server, None)[0] == "qwen"
+
+
 def test_a_model_that_nobody_uses_is_unloaded_and_loaded_again(start):
     server = start("[models]\nidle-unload = 1\n", "--model", GEMMA)
     text = complete(server, "gemma3-int4")
