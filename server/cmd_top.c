@@ -23,6 +23,7 @@ enum { BAR_COLUMNS = 6 };
 struct top_options {
     const char *address;
     const char *key_path;
+    const char *trusted;
     double every_s;
     size_t count;
 };
@@ -47,6 +48,12 @@ static const struct option options_table[] = {
      .offset = offsetof(struct top_options, key_path),
      .argument = "FILE",
      .help = "file with an API key in its first line, for a daemon that wants one"},
+    {.name = "trust",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct top_options, trusted),
+     .argument = "FILE",
+     .help =
+         "speak TLS with a daemon whose certificate is in this PEM file, or signed by one there"},
 };
 
 static const struct operand operands[] = {
@@ -218,6 +225,7 @@ int cmd_top(int argc, char **argv) {
     struct http_fetch fetch = {
         .address = options.address != NULL ? options.address : "127.0.0.1:8080",
         .path = "/metrics",
+        .trusted = options.trusted,
     };
     if (options.key_path != NULL) {
         if (!read_key(options.key_path, key, sizeof key, &err)) {

@@ -1,5 +1,7 @@
 #include "server/http_fetch.h"
 
+#include "server/tls_client.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -46,16 +48,15 @@ static int connect_file(const char *path) {
 }
 
 /* "HOST:PORT" or "[HOST]:PORT". */
-static int connect_host(const char *text, struct error *err) {
+static int connect_host(const char *text, char host[HOST_BYTES], struct error *err) {
     const char *colon = strrchr(text, ':');
-    char host[HOST_BYTES];
     size_t length = colon != NULL ? (size_t)(colon - text) : 0;
     bool bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
-    if (length == 0 || length >= sizeof host) {
+    if (length == 0 || length >= HOST_BYTES) {
         error_set(err, ERROR_INVALID, "\"%.100s\" is no address: HOST:PORT or unix:/PATH", text);
         return -1;
     }
-    snprintf(host, sizeof host, "%.*s", (int)(bracketed ? length - 2 : length), text + bracketed);
+    snprintf(host, HOST_BYTES, "%.*s", (int)(bracketed ? length - 2 : length), text + bracketed);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     int failure = getaddrinfo(host, colon + 1, &hints, &found);
@@ -71,35 +72,71 @@ static int connect_host(const char *text, struct error *err) {
     return connection;
 }
 
-static bool open_connection(int *connection, const char *address, struct error *err) {
-    static const char file[] = "unix:";
-    bool is_file = strncmp(address, file, sizeof file - 1) == 0;
-    err->code = ERROR_NONE;
-    *connection = is_file ? connect_file(address + sizeof file - 1) : connect_host(address, err);
-    if (*connection < 0 && err->code == ERROR_NONE) {
-        error_set(err, ERROR_IO, "no connection to %.100s: %s", address, strerror(errno));
+struct connection {
+    int socket;
+    struct tls_client *tls; /* NULL: none */
+};
+
+static void close_connection(struct connection *connection) {
+    if (connection->tls != NULL) {
+        tls_client_close(connection->tls);
     }
-    return *connection >= 0;
+    close(connection->socket);
+}
+
+/* The certificate of who listens on a socket file may be for any host. */
+static bool open_connection(struct connection *connection, const struct http_fetch *fetch,
+                            struct error *err) {
+    static const char file[] = "unix:";
+    const char *address = fetch->address;
+    bool is_file = strncmp(address, file, sizeof file - 1) == 0;
+    char host[HOST_BYTES];
+    err->code = ERROR_NONE;
+    connection->tls = NULL;
+    connection->socket =
+        is_file ? connect_file(address + sizeof file - 1) : connect_host(address, host, err);
+    if (connection->socket < 0) {
+        return err->code != ERROR_NONE ? false
+                                       : error_set(err, ERROR_IO, "no connection to %.100s: %s",
+                                                   address, strerror(errno));
+    }
+    if (fetch->trusted != NULL && !tls_client_open(&connection->tls, connection->socket,
+                                                   fetch->trusted, is_file ? NULL : host, err)) {
+        close_connection(connection);
+        return false;
+    }
+    return true;
+}
+
+static bool send_bytes(const struct connection *connection, const char *bytes, size_t length) {
+    return connection->tls != NULL
+               ? tls_client_send(connection->tls, bytes, length)
+               : send(connection->socket, bytes, length, MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+static ssize_t receive_bytes(const struct connection *connection, char *bytes, size_t size) {
+    return connection->tls != NULL ? tls_client_receive(connection->tls, bytes, size)
+                                   : recv(connection->socket, bytes, size, 0);
 }
 
 /* ---- Asking ---- */
 
-static bool send_request(int connection, const struct http_fetch *fetch, struct error *err) {
+static bool send_request(const struct connection *connection, const struct http_fetch *fetch,
+                         struct error *err) {
     char request[1024];
     bool has_key = fetch->key != NULL;
     int length = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n%s%s%s\r\n", fetch->path,
                           has_key ? "Authorization: Bearer " : "", has_key ? fetch->key : "",
                           has_key ? "\r\n" : "");
-    return ((size_t)length < sizeof request &&
-            send(connection, request, (size_t)length, MSG_NOSIGNAL) == length) ||
+    return ((size_t)length < sizeof request && send_bytes(connection, request, (size_t)length)) ||
            error_set(err, ERROR_IO, "the request cannot be sent to %.100s", fetch->address);
 }
 
-static bool receive(int connection, const struct http_fetch *fetch, struct text_buffer *answer,
-                    struct error *err) {
+static bool receive(const struct connection *connection, const struct http_fetch *fetch,
+                    struct text_buffer *answer, struct error *err) {
     char piece[16 << 10];
     ssize_t length;
-    while ((length = recv(connection, piece, sizeof piece, 0)) > 0) {
+    while ((length = receive_bytes(connection, piece, sizeof piece)) > 0) {
         if (answer->length > ANSWER_BYTES_MAX) {
             return error_set(err, ERROR_TOO_LARGE, "%.100s does not end its answer",
                              fetch->address);
@@ -118,8 +155,8 @@ static bool take_body(const struct http_fetch *fetch, const struct text_buffer *
     const char *end = answer->length > 0 ? strstr(answer->bytes, "\r\n\r\n") : NULL;
     unsigned status = 0;
     if (end == NULL || sscanf(answer->bytes, "HTTP/%*u.%*u %u", &status) != 1) {
-        return error_set(err, ERROR_BAD_FILE, "%.100s does not speak HTTP, or only with TLS",
-                         fetch->address);
+        return error_set(err, ERROR_BAD_FILE, "%.100s does not speak HTTP%s", fetch->address,
+                         fetch->trusted == NULL ? ", or only with TLS: see --trust" : "");
     }
     if (status != 200) {
         return error_set(err, ERROR_IO, "%.100s answers %s with %u%s", fetch->address, fetch->path,
@@ -134,13 +171,14 @@ static bool take_body(const struct http_fetch *fetch, const struct text_buffer *
 
 bool http_fetch(const struct http_fetch *fetch, struct text_buffer *body, struct error *err) {
     struct text_buffer answer = {0};
-    int connection;
-    if (!open_connection(&connection, fetch->address, err)) {
+    struct connection connection;
+    if (!open_connection(&connection, fetch, err)) {
         return false;
     }
-    bool fetched = send_request(connection, fetch, err) &&
-                   receive(connection, fetch, &answer, err) && take_body(fetch, &answer, body, err);
-    close(connection);
+    bool fetched = send_request(&connection, fetch, err) &&
+                   receive(&connection, fetch, &answer, err) &&
+                   take_body(fetch, &answer, body, err);
+    close_connection(&connection);
     text_buffer_deinit(&answer);
     return fetched;
 }

@@ -12,6 +12,7 @@ struct http_fetch {
     const char *address; /* "127.0.0.1:8080", "[::1]:8080" or "unix:/PATH" */
     const char *path;    /* "/metrics" */
     const char *key;     /* an API key; NULL: none */
+    const char *trusted; /* a PEM file of certificates: by TLS (tls_client.h); NULL: without */
 };
 
 /* Appends the body of an answer with status 200, and a zero byte that its length does not count; anything

@@ -117,3 +117,17 @@ def tiny():
     server = Server(model=os.path.join(MODELS, "gemma3-int4"))
     yield server
     server.stop()
+
+
+def make_certificate(folder):
+    """The files of one for 127.0.0.1, and of its key."""
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                           "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                           "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls"))

@@ -209,16 +209,6 @@ def answers(server):
 # ---- TLS ----
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                           "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-                           "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return folder / "certificate.pem", folder / "key.pem"
-
-
 def test_answers_and_streams_go_over_tls(start_server, certificate):
     server = start_server("--tls-certificate", certificate[0], "--tls-key", certificate[1])
     assert server.url.startswith("https://127.0.0.1:")

@@ -3,7 +3,7 @@ import os
 import re
 import subprocess
 
-from conftest import BINARY, MODELS, PATIENCE, wait_until
+from conftest import BINARY, MODELS, PATIENCE, make_certificate, wait_until
 
 
 def top(*arguments):
@@ -50,6 +50,24 @@ def test_a_unix_socket_and_a_key_will_do(start_server, tmp_path):
     assert "demo" in rows(top(f"unix:{path}", "--every", "0.1", "--count", "1", "--key-file", key).stdout)
     server.stop()
     wait_until(lambda: not path.exists(), "the socket to be gone")
+
+
+def test_tls_is_spoken_with_whom_a_file_trusts(start_server, tmp_path, certificate):
+    tls = ["--tls-certificate", certificate[0], "--tls-key", certificate[1]]
+    once = ["--every", "0.1", "--count", "1"]
+    path = tmp_path / "quern.sock"
+    by_file, by_port = start_server(*tls, listen=f"unix:{path}"), start_server(*tls)
+    port = by_port.url.rsplit(":", 1)[1]
+    for address in (f"unix:{path}", f"127.0.0.1:{port}"):
+        assert "demo" in rows(top(address, "--trust", certificate[0], *once).stdout)
+    other = make_certificate(tmp_path)[0]
+    for arguments, said in (([f"127.0.0.1:{port}"], "or only with TLS: see --trust"),
+                            ([f"127.0.0.1:{port}", "--trust", other], "is not trusted by"),
+                            ([f"localhost:{port}", "--trust", certificate[0]], "is not trusted by"),
+                            ([f"127.0.0.1:{port}", "--trust", certificate[1]], "has no certificate to trust"),
+                            ([f"127.0.0.1:{port}", "--trust", tmp_path / "none"], "none has no certificate to trust")):
+        refused = top(*arguments, *once)
+        assert refused.returncode == 1 and said in refused.stderr, refused
 
 
 def test_what_is_no_daemon_is_told(tmp_path):
