@@ -109,6 +109,12 @@ static bool open_folder_of(struct model_dir *dir, const char *file) {
     return dir->root != NULL && dir->onnx_file != NULL && go_up(dir);
 }
 
+static const char *reason(int number) {
+    return number == EACCES
+               ? "permission denied; the user that Quern runs as must be able to read it"
+               : strerror(number);
+}
+
 /* False with errno. */
 static bool open_path(struct model_dir *dir, const char *path) {
     struct stat status;
@@ -116,7 +122,7 @@ static bool open_path(struct model_dir *dir, const char *path) {
         return false;
     }
     if (S_ISDIR(status.st_mode)) {
-        dir->root = realpath(path, NULL);
+        dir->root = access(path, R_OK | X_OK) == 0 ? realpath(path, NULL) : NULL;
     } else if (!S_ISREG(status.st_mode)) {
         errno = ENOTDIR;
         return false;
@@ -134,7 +140,7 @@ bool model_dir_open(struct model_dir **out, const char *path, struct error *err)
     dir->name = "demo";
     if (path != NULL) {
         if (!open_path(dir, path)) {
-            error_set(err, ERROR_IO, "model folder %s: %s", path, strerror(errno));
+            error_set(err, ERROR_IO, "model folder %.300s: %s", path, reason(errno));
             model_dir_close(dir);
             return false;
         }
@@ -257,7 +263,7 @@ static char *resolve(const struct model_dir *dir, const char *name, struct error
     }
     char *canonical = realpath(path, NULL);
     if (canonical == NULL) {
-        error_set(err, ERROR_IO, "%s: %s", name, strerror(errno));
+        error_set(err, ERROR_IO, "%s: %s", name, reason(errno));
         return NULL;
     }
     size_t length = strcmp(dir->root, "/") == 0 ? 0 : strlen(dir->root);
@@ -280,7 +286,7 @@ static bool map_path(struct mapped_file *mapped, const char *path, struct error 
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
     struct stat status;
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
-        error_set(err, ERROR_IO, "%s: %s", file->name, strerror(errno));
+        error_set(err, ERROR_IO, "%s: %s", file->name, reason(errno));
         goto fail;
     }
     if (!S_ISREG(status.st_mode)) {

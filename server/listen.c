@@ -40,6 +40,25 @@ static bool bind_unix(int fd, const struct sockaddr_un *address, unsigned mode) 
            chmod(address->sun_path, mode) == 0 && listen(fd, BACKLOG) == 0;
 }
 
+/* Says what can be done about it, too. */
+static bool refuse(const char *kind, const char *address, int reason, struct error *err) {
+    static const struct {
+        int reason;
+        const char *advice;
+    } advices[] = {
+        {EADDRINUSE, "; end the process that listens there, or set listen to another address"},
+        {EADDRNOTAVAIL, "; set listen to an address of this machine"},
+        {EACCES, "; set listen to a port from 1024 on, or to a folder that this user may write to"},
+        {ENOENT, "; make its folder first"},
+    };
+    const char *advice = "";
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
+        advice = advices[i].reason == reason ? advices[i].advice : advice;
+    }
+    return error_set(err, ERROR_IO, "Cannot listen on %s%.100s: %s%s", kind, address,
+                     strerror(reason), advice);
+}
+
 static bool listen_unix(struct listener *listener, const char *path, unsigned mode,
                         struct error *err) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -55,9 +74,10 @@ static bool listen_unix(struct listener *listener, const char *path, unsigned mo
     listener->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->unix_path == NULL || listener->socket < 0 ||
         !bind_unix(listener->socket, &address, mode)) {
+        int reason = errno;
         free(listener->unix_path);
         listener->unix_path = NULL; /* it may be somebody else's */
-        return error_set(err, ERROR_IO, "Cannot listen on unix:%s: %s", path, strerror(errno));
+        return refuse("unix:", path, reason, err);
     }
     listener->loopback = true;
     snprintf(listener->name, sizeof listener->name, "unix:%s", path);
@@ -174,7 +194,7 @@ static bool listen_tcp(struct listener *listener, const char *address, struct er
     int reason = errno;
     freeaddrinfo(candidates);
     if (listener->socket < 0) {
-        return error_set(err, ERROR_IO, "Cannot listen on %s: %s", address, strerror(reason));
+        return refuse("", address, reason, err);
     }
     describe(listener);
     return true;

@@ -274,7 +274,10 @@ static void set_failed(struct models *models, struct model_entry *entry, const s
     entry->bytes = 0;
     entry->failure = *err;
     entry->failed_ms = now_ms(models);
-    log_say(PRIORITY_ERROR, "the model %s cannot be loaded: %s", entry->id, err->text);
+    const char *folder = entry->options.folder;
+    log_say(PRIORITY_ERROR, "the model %s%s%.300s%s cannot be loaded: %s", entry->id,
+            folder != NULL ? " (" : "", folder != NULL ? folder : "", folder != NULL ? ")" : "",
+            err->text);
 }
 
 /* The model of [model] has the name that its files say, unless it was given another one. */

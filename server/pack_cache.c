@@ -84,12 +84,19 @@ static void show_progress(void *context, size_t done, size_t total) {
 
 static bool check_directory(char *path, struct error *err) {
     struct stat status;
-    if (!user_dir_make(path) || access(path, R_OK | X_OK) != 0 || stat(path, &status) != 0) {
-        return error_set(err, ERROR_IO, "The cache directory \"%s\" cannot be used: %s", path,
-                         strerror(errno));
+    bool found = user_dir_make(path) && stat(path, &status) == 0;
+    bool is_directory = found && S_ISDIR(status.st_mode);
+    if (!found || (is_directory && access(path, R_OK | X_OK) != 0)) {
+        return error_set(err, ERROR_IO,
+                         "The cache directory \"%s\" cannot be used: %s; name another one in "
+                         "cache-dir, or set cache = no",
+                         path, strerror(errno));
     }
-    if (!S_ISDIR(status.st_mode)) {
-        return error_set(err, ERROR_IO, "The cache directory \"%s\" is no directory", path);
+    if (!is_directory) {
+        return error_set(err, ERROR_IO,
+                         "The cache directory \"%s\" is no directory; name another one in "
+                         "cache-dir, or set cache = no",
+                         path);
     }
     if (status.st_uid != geteuid() && status.st_uid != 0) {
         return error_set(
