@@ -58,6 +58,7 @@ def test_a_stream_that_has_not_begun_is_refused_and_not_broken_off(start_server)
     assert refused.status == 503 and refused.headers["Retry-After"]
     assert json.loads(refused.read())["error"]["code"] == "draining"
     assert b'"code":"draining"' in begun.read()
+    assert server.process.wait(timeout=PATIENCE) == 0  # before a second signal ends it at once
 
 
 def test_a_server_that_will_drain_says_so_and_still_serves():
