@@ -1,11 +1,4 @@
-/* GET /openapi.json: what is served, as OpenAPI 3.1.
- *
- *     routes.c: methods, paths, summaries ──┐
- *     parameter tables: bodies ─────────────┼──▶ paths, components/schemas
- *     openapi_answers.json: answers ────────┘
- *
- * Paths and bodies come from the tables by which requests are read. The answers are written by hand:
- * the tests hold real ones against them. */
+#include "server/openapi.h"
 #include "server/parameters.h"
 #include "server/routes.h"
 
@@ -136,10 +129,20 @@ static bool describe(cJSON *root, const struct service *service) {
            add_security(root, components);
 }
 
+cJSON *openapi_create(const struct service *service) {
+    cJSON *root = cJSON_CreateObject();
+    if (!describe(root, service)) {
+        cJSON_Delete(root);
+        return NULL;
+    }
+    return root;
+}
+
+/* GET /openapi.json */
 void api_openapi(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    cJSON *root = cJSON_CreateObject();
-    char *text = describe(root, service) ? cJSON_PrintUnformatted(root) : NULL;
+    cJSON *root = openapi_create(service);
+    char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     http_respond_json(exchange, 200, text);
 }

@@ -18,9 +18,11 @@ struct command {
 extern const struct command commands[];
 extern const size_t command_count;
 
+int cmd_api(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_health(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
@@ -32,9 +34,11 @@ int cmd_tokenize(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
 /* What each takes. */
+extern const struct command_line api_command_line;
 extern const struct command_line bench_command_line;
 extern const struct command_line completion_command_line;
 extern const struct command_line config_command_line;
+extern const struct command_line health_command_line;
 extern const struct command_line inspect_command_line;
 extern const struct command_line key_command_line;
 extern const struct command_line logits_command_line;

