@@ -76,8 +76,6 @@ struct automaton_memory {
     bool full;
 
     uint32_t *moved; /* [STACKS_MAX] for a collection */
-
-    uint8_t ascii[128]; /* groups of characters */
 };
 
 /* ---- Lifetime ---- */
@@ -133,7 +131,6 @@ static void begin(struct grammar_automaton *automaton) {
     memory->place_count = 1;
     automaton->states[AUTOMATON_DEAD] = (struct automaton_state){.cost = COST_MOST};
     automaton->state_count = 1;
-    character_groups_of_ascii(memory->ascii);
 }
 
 bool grammar_automaton_open(struct grammar_automaton **out, struct grammar *grammar,
@@ -555,118 +552,74 @@ uint32_t grammar_automaton_find(struct grammar_automaton *automaton, uint32_t st
     return next;
 }
 
-/* ---- Where characters lead ---- */
+/* ---- Twins ---- */
 
-#define TARGET_MIXED AUTOMATON_UNKNOWN /* not all of them to the same state, or not all anywhere */
+struct comparison {
+    const struct grammar_automaton *automaton;
+    uint32_t times;
+    uint64_t shift;
+    size_t left; /* places to look at; what is larger is different */
+};
 
-/* Where each of the bytes leads, with `more` bytes from 80 to BF behind it. */
-static uint32_t common_target(struct grammar_automaton *automaton, uint32_t state, unsigned first,
-                              unsigned last, size_t more) {
-    uint32_t common = AUTOMATON_DEAD;
-    uint32_t before = AUTOMATON_DEAD;
-    for (unsigned byte = first; byte <= last; byte++) {
-        uint32_t next = grammar_automaton_step(automaton, state, (uint8_t)byte);
-        if (next == AUTOMATON_DEAD) {
-            return TARGET_MIXED;
-        }
-        if (next == before) {
-            continue;
-        }
-        before = next;
-        if (more > 0 && next != AUTOMATON_FULL) {
-            next = common_target(automaton, next, 0x80, 0xBF, more - 1);
-        }
-        if (next == AUTOMATON_FULL || next == TARGET_MIXED) {
-            return next;
-        }
-        if (common != AUTOMATON_DEAD && common != next) {
-            return TARGET_MIXED;
-        }
-        common = next;
+/* Do two numbers of times pass the same tests for some times more? See end_times. */
+static bool are_as_far(const struct grammar_loop *loop, uint64_t a, uint64_t b, uint32_t times) {
+    const uint64_t less = a < b ? a : b;
+    const uint64_t more = a < b ? b : a;
+    bool begun = more + 1 + times < loop->least;
+    bool amid = less + 1 >= loop->least &&
+                (loop->most == GRAMMAR_UNBOUNDED || more + 1 + times < loop->most);
+    return a == b || begun || amid;
+}
+
+static bool are_twin_stacks(struct comparison *comparison, uint32_t a, uint32_t b) {
+    const struct automaton_memory *memory = comparison->automaton->memory;
+    const struct grammar *grammar = comparison->automaton->grammar;
+    const struct stack *x = &memory->stacks[a];
+    const struct stack *y = &memory->stacks[b];
+    if (a == b) {
+        return true;
     }
-    return common;
-}
-
-/* The same for characters that begin with `lead`, of which the second byte has a range of its own. */
-static uint32_t target_of_lead(struct grammar_automaton *automaton, uint32_t state, uint8_t lead,
-                               unsigned first, unsigned last, size_t more) {
-    uint32_t next = grammar_automaton_step(automaton, state, lead);
-    if (next == AUTOMATON_DEAD || next == AUTOMATON_FULL) {
-        return next == AUTOMATON_FULL ? next : TARGET_MIXED;
-    }
-    return common_target(automaton, next, first, last, more);
-}
-
-static uint32_t agree(uint32_t a, uint32_t b) {
-    return a == AUTOMATON_FULL || b == AUTOMATON_FULL ? AUTOMATON_FULL : a == b ? a : TARGET_MIXED;
-}
-
-/* (RFC 3629) */
-static uint32_t target_of_3_bytes(struct grammar_automaton *automaton, uint32_t state) {
-    uint32_t target = common_target(automaton, state, 0xE1, 0xEC, 2);
-    target = agree(target, target_of_lead(automaton, state, 0xE0, 0xA0, 0xBF, 1));
-    target = agree(target, target_of_lead(automaton, state, 0xED, 0x80, 0x9F, 1));
-    return agree(target, common_target(automaton, state, 0xEE, 0xEF, 2));
-}
-
-static uint32_t target_of_4_bytes(struct grammar_automaton *automaton, uint32_t state) {
-    uint32_t target = common_target(automaton, state, 0xF1, 0xF3, 3);
-    target = agree(target, target_of_lead(automaton, state, 0xF0, 0x90, 0xBF, 2));
-    return agree(target, target_of_lead(automaton, state, 0xF4, 0x80, 0x8F, 2));
-}
-
-enum { TARGETS = GROUP_4_BYTES + 1 };
-
-static bool find_targets(struct grammar_automaton *automaton, uint32_t state,
-                         uint32_t targets[TARGETS]) {
-    bool seen[GROUP_ASCII_COUNT] = {false};
-    for (unsigned byte = 0; byte < 0x80; byte++) {
-        uint8_t group = automaton->memory->ascii[byte];
-        uint32_t next = grammar_automaton_step(automaton, state, (uint8_t)byte);
-        next = next == AUTOMATON_DEAD ? TARGET_MIXED : next;
-        targets[group] = seen[group] ? agree(targets[group], next) : next;
-        seen[group] = true;
-    }
-    targets[GROUP_2_BYTES] = common_target(automaton, state, 0xC2, 0xDF, 1);
-    targets[GROUP_3_BYTES] = target_of_3_bytes(automaton, state);
-    targets[GROUP_4_BYTES] = target_of_4_bytes(automaton, state);
-    for (size_t i = 0; i < TARGETS; i++) {
-        if (targets[i] == AUTOMATON_FULL) {
+    for (size_t i = 0; x->place_count == y->place_count && i < x->place_count; i++) {
+        const struct place *p = &memory->places[x->first_place + i];
+        const struct place *q = &memory->places[y->first_place + i];
+        const struct grammar_instruction *at = &grammar->program[p->instruction];
+        if (p->instruction != q->instruction || comparison->left == 0) {
+            return false;
+        }
+        comparison->left--;
+        if (at->operation == GRAMMAR_LOOP) {
+            const struct grammar_loop *loop = &grammar->loops[at->operand];
+            uint32_t apart = p->times > q->times ? p->times - q->times : q->times - p->times;
+            comparison->shift += (uint64_t)apart * loop->cost;
+            if (!are_as_far(loop, p->times, q->times, comparison->times)) {
+                return false;
+            }
+        }
+        if (!are_twin_stacks(comparison, p->stack, q->stack)) {
             return false;
         }
     }
-    return true;
+    return x->place_count == y->place_count;
 }
 
-/* Of the groups that lead somewhere, those that lead where most tokens go: where letters do, or else
- * other scripts or digits. */
-const struct automaton_flow *grammar_automaton_flow(struct grammar_automaton *automaton,
-                                                    uint32_t state) {
-    static const enum character_group favourites[] = {GROUP_LOWER, GROUP_HEX_LOWER, GROUP_3_BYTES,
-                                                      GROUP_UPPER, GROUP_DIGIT};
-    static const uint64_t beyond_ascii =
-        UINT64_C(7) << GROUP_2_BYTES; /* beginnings of characters need all three */
-    struct automaton_flow *flow = &automaton->states[state].flow;
-    uint32_t targets[TARGETS];
-    if (flow->known) {
-        return flow;
+bool grammar_automaton_are_twins(const struct grammar_automaton *automaton, uint32_t a, uint32_t b,
+                                 uint32_t times, uint32_t *shift) {
+    enum { PLACES_COMPARED_MAX = 256 };
+    const struct automaton_memory *memory = automaton->memory;
+    const struct automaton_state *x = &automaton->states[a];
+    const struct automaton_state *y = &automaton->states[b];
+    struct comparison comparison = {
+        .automaton = automaton, .times = times, .left = PLACES_COMPARED_MAX};
+    bool twins = x->pair_count == y->pair_count && x->accepts == y->accepts &&
+                 x->pair_count <= PLACES_COMPARED_MAX;
+    for (size_t i = 0; twins && i < x->pair_count; i++) {
+        const struct pair *p = &memory->pairs[x->first_pair + i];
+        const struct pair *q = &memory->pairs[y->first_pair + i];
+        twins =
+            p->instruction == q->instruction && are_twin_stacks(&comparison, p->stack, q->stack);
     }
-    if (!find_targets(automaton, state, targets)) {
-        return NULL;
-    }
-    uint32_t next = TARGET_MIXED;
-    for (size_t i = 0; i < sizeof favourites / sizeof *favourites && next == TARGET_MIXED; i++) {
-        next = targets[favourites[i]];
-    }
-    uint64_t groups = 0;
-    for (size_t i = 0; i < TARGETS && next != TARGET_MIXED; i++) {
-        groups |= targets[i] == next ? character_group_bit((enum character_group)i) : 0;
-    }
-    if ((groups & beyond_ascii) == beyond_ascii) {
-        groups |= character_group_bit(GROUP_BEGINNING);
-    }
-    *flow = (struct automaton_flow){groups, next, true};
-    return flow;
+    *shift = comparison.shift < COST_MOST ? (uint32_t)comparison.shift : COST_MOST;
+    return twins;
 }
 
 /* ---- Collection ---- */

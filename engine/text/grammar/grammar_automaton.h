@@ -21,6 +21,7 @@
 #define QUERN_ENGINE_TEXT_GRAMMAR_GRAMMAR_AUTOMATON_H
 
 #include "engine/error.h"
+#include "engine/text/grammar/character_groups.h"
 #include "engine/text/grammar/grammar.h"
 
 #include <stdbool.h>
@@ -31,11 +32,12 @@
 #define AUTOMATON_FULL    UINT32_MAX       /* there is no room: collect */
 #define AUTOMATON_UNKNOWN (UINT32_MAX - 1) /* in tables */
 
-/* Where all characters of some groups lead. */
+/* Where all characters of some groups lead: see grammar_flow.h. */
 struct automaton_flow {
-    uint64_t groups; /* bits of character_group */
-    uint32_t next;   /* the state behind any of them */
+    character_set groups;
+    uint32_t next; /* the state behind any of them */
     bool known;
+    character_set dead; /* groups and families all characters of which lead nowhere */
 };
 
 struct automaton_state {
@@ -86,8 +88,10 @@ static inline bool grammar_automaton_continues(const struct grammar_automaton *a
 enum { AUTOMATON_KEPT_MAX = TRIE_DEPTH_MAX + 2 };
 void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *states, size_t count);
 
-/* Finds out where characters lead; NULL if there is no room. */
-const struct automaton_flow *grammar_automaton_flow(struct grammar_automaton *automaton,
-                                                    uint32_t state);
+/* Are the states the same but for how often loops have been gone through, and do they stay so for `times`
+ * times more? Then the same texts lead on from both, as long as no loop ends more often. *shift is what
+ * that makes of a difference in costs, at the most. */
+bool grammar_automaton_are_twins(const struct grammar_automaton *automaton, uint32_t a, uint32_t b,
+                                 uint32_t times, uint32_t *shift);
 
 #endif

@@ -1,6 +1,7 @@
 #include "engine/text/grammar/grammar_matcher.h"
 
 #include "engine/text/grammar/grammar_automaton.h"
+#include "engine/text/grammar/grammar_flow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,11 @@ enum {
     /* Nodes visited and instructions looked at for one mask, some 50 ms. Beyond that only tokens of
      * one byte are tried. Texts still match; no grammar that was written to be used comes near. */
     WORK_MAX = 1 << 23,
+    FLOW_TOKENS_LEAST = 100,      /* to find a flow for is as much work as to walk through fewer */
+    TOKENS_SCANNED_PER_NODE = 8, /* in the same time */
+    /* Loops may end once for each character of a token, and for what a token before has begun. */
+    BEGUN_TIMES = 2,
+    SHORT_TIMES = TRIE_SHORT_CHARACTERS + BEGUN_TIMES,
     /* What the end of a token in the middle of a character may add to a cost. */
     CHARACTER_REST = 3,
 };
@@ -139,6 +145,7 @@ struct walk {
     uint32_t cost_most; /* of a state that a token may lead to */
     uint32_t cost;      /* the greatest of those that tokens lead to */
     bool hurried;       /* a token was left out for its cost */
+    size_t slice;       /* that is walked */
     size_t nodes;
     size_t taken;      /* nodes and subtrees whose tokens may follow */
     uint64_t work_end; /* the automaton's work at which it becomes too much */
@@ -158,31 +165,93 @@ static void take_tokens(struct grammar_matcher *matcher, size_t first, size_t en
     }
 }
 
-/* Do all characters below a node lead on from its state, and is no end too far behind them? */
-static bool flows(struct grammar_matcher *matcher, struct walk *walk,
-                  const struct token_trie_node *node, uint32_t state) {
-    const struct token_trie_kinds *kinds = &matcher->trie->kinds[node->kinds];
-    uint32_t cost = walk->cost;
-    if (node->kinds <= KINDS_INSIDE) {
+enum verdict { WALK, TAKE, REJECT, SCAN };
+
+/* What is known of the places along a way of characters that lead on. */
+struct way {
+    character_set groups; /* that lead on from all of them */
+    character_set dead;   /* that lead nowhere from any */
+    uint64_t cost;        /* the greatest one */
+};
+
+/* Do the characters that lead on from one place lead on from all that follow, so many characters far? */
+static bool goes_on_alike(struct grammar_matcher *matcher, uint32_t state, uint32_t next,
+                          size_t characters, struct way *way) {
+    uint32_t shift;
+    if (next == state) {
+        return true;
+    }
+    if (next == AUTOMATON_DEAD ||
+        !grammar_automaton_are_twins(matcher->automaton, state, next,
+                                     (uint32_t)characters + BEGUN_TIMES, &shift)) {
         return false;
     }
+    way->cost += (uint64_t)shift * characters;
+    return true;
+}
+
+/* Where characters lead from a state; NULL if that is not known, and not worth while for so many tokens. */
+static const struct automaton_flow *find_flow(struct grammar_matcher *matcher, uint32_t state,
+                                              size_t tokens) {
+    struct grammar_automaton *automaton = matcher->automaton;
+    bool worth_while = automaton->states[state].flow.known || tokens >= FLOW_TOKENS_LEAST;
+    return worth_while ? grammar_automaton_flow(automaton, state) : NULL;
+}
+
+/* Follows the characters of the tokens below a node from its state on. False if one of them may lead
+ * elsewhere. */
+static bool follow_way(struct grammar_matcher *matcher, const struct token_trie_kinds *kinds,
+                       uint32_t state, size_t tokens, struct way *way) {
+    *way = (struct way){~(character_set)0, ~(character_set)0, 0};
     for (size_t i = 0; i < kinds->characters; i++) {
-        const struct automaton_flow *flow = grammar_automaton_flow(matcher->automaton, state);
-        if (flow == NULL || (kinds->groups & ~flow->groups) != 0) {
+        const struct automaton_flow *flow = find_flow(matcher, state, tokens);
+        if (flow == NULL || (kinds->groups & ~(flow->groups | flow->dead)) != 0) {
             return false;
         }
-        uint32_t behind = matcher->automaton->states[flow->next].cost + CHARACTER_REST;
-        cost = behind > cost ? behind : cost;
-        if (cost > walk->cost_most) {
-            return false;
-        }
-        if (flow->next == state) {
+        way->groups &= flow->groups;
+        way->dead &= flow->dead;
+        uint64_t cost = (uint64_t)matcher->automaton->states[flow->next].cost + CHARACTER_REST;
+        way->cost = cost > way->cost ? cost : way->cost;
+        if ((kinds->groups & ~flow->dead) == 0 ||
+            goes_on_alike(matcher, state, flow->next, kinds->characters, way)) {
             break;
         }
         state = flow->next;
     }
-    walk->cost = cost;
     return true;
+}
+
+/* What follows for the tokens below a node from what is known of their characters: if all of them lead on,
+ * and to no end that is too far away, all tokens are taken; none is if each has a character that leads
+ * nowhere; and if it is the same characters all the way, those are that do not have such a one. */
+static enum verdict judge(struct grammar_matcher *matcher, struct walk *walk,
+                          const struct token_trie_node *node, uint32_t state, size_t tokens,
+                          character_set *dead) {
+    const struct token_trie_kinds *kinds = &matcher->trie->kinds[node->kinds];
+    struct way way;
+    if (node->kinds <= KINDS_INSIDE || !follow_way(matcher, kinds, state, tokens, &way)) {
+        return WALK;
+    }
+    *dead = way.dead;
+    bool all_dead = (kinds->groups & ~way.dead) == 0;
+    if (all_dead || (kinds->common & way.dead) != 0) {
+        return REJECT;
+    }
+    if ((kinds->groups & ~(way.groups | way.dead)) != 0 || way.cost > walk->cost_most) {
+        return WALK;
+    }
+    walk->cost = way.cost > walk->cost ? (uint32_t)way.cost : walk->cost;
+    return (kinds->groups & ~way.groups) == 0 ? TAKE : SCAN;
+}
+
+/* The tokens none of whose characters is dead. */
+static void scan_tokens(struct grammar_matcher *matcher, size_t first, size_t end,
+                        character_set dead) {
+    const character_set *groups = matcher->trie->groups;
+    for (; first < end; first++) {
+        uint64_t bit = (groups[first] & dead) == 0;
+        matcher->taken[first / 64] |= bit << first % 64;
+    }
 }
 
 /* The tokens that end at a node. */
@@ -199,6 +268,41 @@ static void visit_tokens(struct grammar_matcher *matcher, struct walk *walk,
     walk->cost = cost > walk->cost ? cost : walk->cost;
     walk->taken++;
     take_tokens(matcher, node->first, node->first + node->own);
+}
+
+/* A token's groups are those of all its characters: they tell of the ones below a node where there are no
+ * others, but for a blank that leads nowhere. */
+static bool can_be_scanned(const struct walk *walk, const struct token_trie_node *node,
+                           size_t depth, character_set dead) {
+    bool blank_counts =
+        (dead & GROUP_BIT(GROUP_OF(' '))) != 0 && !token_slice_has_blank(walk->slice);
+    return depth == 0 || (depth == 1 && node->byte == ' ' && !blank_counts);
+}
+
+/* Decides on the tokens below a node, which end at order[end]; true if it takes a look at them. */
+static bool must_be_walked(struct grammar_matcher *matcher, struct walk *walk,
+                           const struct token_trie_node *node, size_t depth, size_t end) {
+    const size_t first = node->first + node->own;
+    character_set dead;
+    switch (judge(matcher, walk, node, matcher->path[depth], end - first, &dead)) {
+    case TAKE:
+        walk->taken++;
+        take_tokens(matcher, first, end);
+        return false;
+    case REJECT:
+        return false;
+    case SCAN:
+        if (can_be_scanned(walk, node, depth, dead)) {
+            walk->taken++;
+            scan_tokens(matcher, first, end, dead);
+            walk->nodes += (end - first) / TOKENS_SCANNED_PER_NODE;
+            return false;
+        }
+        return true;
+    case WALK:
+        break;
+    }
+    return true;
 }
 
 /* Visits a node at a depth, the tokens below which end at order[end]. Are its children to be
@@ -222,12 +326,7 @@ static bool visit(struct grammar_matcher *matcher, struct walk *walk,
     if (walk->exhausted) {
         return false;
     }
-    if (flows(matcher, walk, node, state)) {
-        walk->taken++;
-        take_tokens(matcher, node->first + node->own, end);
-        return false;
-    }
-    return true;
+    return must_be_walked(matcher, walk, node, depth, end);
 }
 
 /* The children of the nodes on the way that are still to be visited. */
@@ -237,15 +336,21 @@ struct level {
     size_t order_end; /* where the tokens of the last of them end */
 };
 
-static void walk_trie(struct grammar_matcher *matcher, struct walk *walk) {
+static size_t slice_end(const struct token_trie *trie, size_t slice) {
+    return slice + 1 < SLICE_COUNT ? trie->nodes[slice + 1].first : trie->token_count;
+}
+
+static void walk_slice(struct grammar_matcher *matcher, struct walk *walk, size_t slice) {
     const struct token_trie *trie = matcher->trie;
+    const struct token_trie_node *root = &trie->nodes[slice];
+    const size_t slice_ends = slice_end(trie, slice);
     struct level levels[TRIE_DEPTH_MAX + 1];
-    size_t depth = 1;
-    memset(matcher->taken, 0, (trie->token_count / 64 + 1) * sizeof *matcher->taken);
-    matcher->path[0] = matcher->state;
-    levels[1] = (struct level){trie->nodes + trie->nodes[0].children,
-                               trie->nodes + trie->nodes[0].children + trie->nodes[0].child_count,
-                               trie->token_count};
+    size_t depth = 0;
+    walk->slice = slice;
+    if (must_be_walked(matcher, walk, root, 0, slice_ends)) {
+        const struct token_trie_node *children = trie->nodes + root->children;
+        levels[++depth] = (struct level){children, children + root->child_count, slice_ends};
+    }
     while (depth > 0) {
         struct level *level = &levels[depth];
         if (level->next == level->end) {
@@ -261,38 +366,73 @@ static void walk_trie(struct grammar_matcher *matcher, struct walk *walk) {
     }
 }
 
-/* From the order of the trie to that of ids: whichever is less, what was taken or what was not. */
-static void write_mask(struct grammar_matcher *matcher, uint64_t *mask) {
+static void begin_walk(struct grammar_matcher *matcher) {
+    memset(matcher->taken, 0, (matcher->trie->token_count / 64 + 1) * sizeof *matcher->taken);
+    matcher->path[0] = matcher->state;
+}
+
+static void walk_trie(struct grammar_matcher *matcher, struct walk *walk) {
+    begin_walk(matcher);
+    for (size_t slice = 0; slice < SLICE_COUNT; slice++) {
+        walk_slice(matcher, walk, slice);
+    }
+}
+
+/* Of the 64 bits of a word, those of [begin, end). */
+static uint64_t bits_within(size_t word, size_t begin, size_t end) {
+    uint64_t bits = word * 64 < begin ? UINT64_MAX << (begin - word * 64) : UINT64_MAX;
+    return end - word * 64 < 64 ? bits & ~(UINT64_MAX << (end - word * 64)) : bits;
+}
+
+/* Adds the tokens of a slice, from the order of the trie to that of ids: whichever is less, what was taken
+ * or what was not. */
+static void add_slice(const struct grammar_matcher *matcher, size_t slice, uint64_t *mask) {
     const struct token_trie *trie = matcher->trie;
-    const size_t words = trie->token_count / 64 + 1;
+    const size_t begin = trie->nodes[slice].first;
+    const size_t end = slice_end(trie, slice);
     size_t taken = 0;
-    for (size_t i = 0; i < words; i++) {
-        taken += (size_t)__builtin_popcountll(matcher->taken[i]);
+    for (size_t i = begin / 64; i * 64 < end; i++) {
+        taken += (size_t)__builtin_popcountll(matcher->taken[i] & bits_within(i, begin, end));
     }
-    const bool most = taken > trie->token_count / 2;
-    memset(mask, 0, matcher->words * sizeof *mask);
-    if (most) {
-        memcpy(mask, trie->all, (trie->tokens->size / 64 + 1) * sizeof *mask);
+    const bool most = taken > (end - begin) / 2;
+    const uint64_t *all = trie->slices + slice * trie->words;
+    for (size_t i = 0; most && i < trie->words; i++) {
+        mask[i] |= all[i];
     }
-    for (size_t i = 0; i < words; i++) {
+    for (size_t i = begin / 64; i * 64 < end && taken != (most ? end - begin : 0); i++) {
         uint64_t word = most ? ~matcher->taken[i] : matcher->taken[i];
+        word &= bits_within(i, begin, end);
         for (; word != 0; word &= word - 1) {
-            size_t place = i * 64 + (size_t)__builtin_ctzll(word);
-            if (place < trie->token_count) {
-                size_t id = (size_t)trie->order[place];
-                mask[id / 64] ^= UINT64_C(1) << id % 64;
-            }
+            size_t id = (size_t)trie->order[i * 64 + (size_t)__builtin_ctzll(word)];
+            mask[id / 64] ^= UINT64_C(1) << id % 64;
         }
+    }
+}
+
+static void write_mask(const struct grammar_matcher *matcher, uint64_t *mask) {
+    memset(mask, 0, matcher->words * sizeof *mask);
+    for (size_t slice = 0; slice < SLICE_COUNT; slice++) {
+        add_slice(matcher, slice, mask);
     }
 }
 
 /* ---- Masks ---- */
 
-/* The kept mask of the matcher's state, or NULL. */
-static struct kept_mask *find_kept(struct grammar_matcher *matcher) {
+/* The kept mask of a state that is the matcher's, or else a twin of it, for tokens that are not long; or
+ * NULL. The costs of its tokens may be as much higher as *shift says. */
+static struct kept_mask *find_kept(struct grammar_matcher *matcher, uint32_t *shift) {
+    struct kept_mask *kept = matcher->kept;
+    *shift = 0;
     for (size_t i = 0; i < MASKS_KEPT; i++) {
-        if (matcher->kept[i].state == matcher->state) {
-            return &matcher->kept[i];
+        if (kept[i].state == matcher->state) {
+            return &kept[i];
+        }
+    }
+    for (size_t i = 0; i < MASKS_KEPT; i++) {
+        if (kept[i].state != AUTOMATON_DEAD &&
+            grammar_automaton_are_twins(matcher->automaton, kept[i].state, matcher->state,
+                                        SHORT_TIMES, shift)) {
+            return &kept[i];
         }
     }
     return NULL;
@@ -317,15 +457,33 @@ static uint32_t cost_most(const struct grammar_matcher *matcher, size_t left) {
     return left == 0 || cost > left || left > UINT32_MAX ? UINT32_MAX : (uint32_t)left - 1;
 }
 
+/* The mask of a twin, but for long tokens, which are looked at anew. */
+static void use_kept(struct grammar_matcher *matcher, struct walk *walk, struct kept_mask *kept) {
+    const struct token_trie *trie = matcher->trie;
+    const uint64_t *tokens = trie->slices + SLICE_LONG * trie->words;
+    const bool is_twin = kept->state != matcher->state;
+    kept->used = ++matcher->clock;
+    memcpy(matcher->mask, kept->bits, matcher->words * sizeof *matcher->mask);
+    if (is_twin) {
+        begin_walk(matcher);
+        walk_slice(matcher, walk, SLICE_LONG);
+        for (size_t i = 0; i < trie->words; i++) {
+            matcher->mask[i] &= ~tokens[i];
+        }
+        add_slice(matcher, SLICE_LONG, matcher->mask);
+    }
+}
+
 uint64_t *grammar_matcher_mask(struct grammar_matcher *matcher, size_t left) {
     struct walk walk = {
         .cost_most = cost_most(matcher, left),
         .work_end = matcher->automaton->work + WORK_MAX,
     };
-    struct kept_mask *kept = find_kept(matcher);
-    if (kept != NULL && kept->cost <= walk.cost_most) {
-        kept->used = ++matcher->clock;
-        memcpy(matcher->mask, kept->bits, matcher->words * sizeof *matcher->mask);
+    uint32_t shift;
+    struct kept_mask *kept = find_kept(matcher, &shift);
+    if (kept != NULL && (uint64_t)kept->cost + shift <= walk.cost_most) {
+        use_kept(matcher, &walk, kept);
+        matcher->hurried = matcher->hurried || walk.hurried;
         return matcher->mask;
     }
     walk_trie(matcher, &walk);

@@ -3,9 +3,10 @@
  *     grammar_matcher_mask ─▶ tokens that may follow, one bit each
  *     grammar_matcher_advance(token) ─▶ the next place
  *
- * A mask is found by a walk through the vocabulary's trie, step by step with the automaton; a subtree
- * of which all characters lead to the same place is taken as it is. What was much work is kept: most
- * texts come back to a few places, like the inside of a string.
+ * A mask is found by a walk through the vocabulary's trie, step by step with the automaton; a subtree is
+ * taken as it is where all its characters lead to the same place, or left out where each token has one
+ * that leads nowhere. What was much work is kept: most texts come back to a few places, like the inside
+ * of a string, or to places that differ only in how often something has been repeated.
  *
  * Wherever a text has got to, some token may follow or the text may end. And it comes to an end in
  * time: a matcher is told how many tokens may still come, and leaves out those behind which the end

@@ -5,32 +5,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ranges of ASCII, each with the group of its first character, and whether every character of the
- * range has a group of its own. */
-static const struct {
-    unsigned char last;
-    uint8_t group;
-    bool each;
-} ascii[] = {
-    {0x08, GROUP_CONTROL, false},        {'\t', GROUP_TAB, false},
-    {'\n', GROUP_NEWLINE, false},        {0x0C, GROUP_CONTROL, false},
-    {'\r', GROUP_RETURN, false},         {0x1F, GROUP_CONTROL, false},
-    {' ', GROUP_SPACE, false},           {'/', GROUP_PUNCTUATION, true},
-    {'9', GROUP_DIGIT, false},           {'@', GROUP_PUNCTUATION + 15, true},
-    {'F', GROUP_HEX_UPPER, false},       {'Z', GROUP_UPPER, false},
-    {'`', GROUP_PUNCTUATION + 22, true}, {'f', GROUP_HEX_LOWER, false},
-    {'z', GROUP_LOWER, false},           {'~', GROUP_PUNCTUATION + 28, true},
-    {0x7F, GROUP_CONTROL, false},
-};
+/* ---- Slices ---- */
 
-void character_groups_of_ascii(uint8_t groups[128]) {
-    unsigned byte = 0;
-    for (size_t i = 0; i < sizeof ascii / sizeof *ascii; i++) {
-        for (uint8_t group = ascii[i].group; byte <= ascii[i].last; byte++) {
-            groups[byte] = group;
-            group = (uint8_t)(group + ascii[i].each);
-        }
+static enum token_slice slice_of(struct token_text text) {
+    const bool blank = text.length > 1 && text.bytes[0] == ' ';
+    const char *word = text.bytes + blank;
+    const size_t length = text.length - blank;
+    size_t characters;
+    const character_set groups = character_groups_of(word, length, &characters);
+    size_t ignored;
+    const character_set first = character_groups_of(word, 1, &ignored);
+    const character_set rest = character_groups_of(word + 1, length - 1, &ignored);
+    const bool malformed = (groups & GROUP_BIT(GROUP_MALFORMED)) != 0;
+    if ((malformed ? length : characters) + blank > TRIE_SHORT_CHARACTERS) {
+        return SLICE_LONG;
     }
+    if ((groups & ~GROUPS_SMALL) == 0) {
+        return blank ? SLICE_BLANK_SMALL : SLICE_SMALL;
+    }
+    if ((first & ~GROUPS_CAPITAL) == 0 && (rest & ~GROUPS_SMALL) == 0) {
+        return blank ? SLICE_BLANK_CAPITAL : SLICE_CAPITAL;
+    }
+    if ((groups & ~(GROUPS_SMALL | GROUPS_CAPITAL)) == 0) {
+        return SLICE_MIXED;
+    }
+    if ((groups & ~GROUPS_OTHER_SCRIPTS) == 0) {
+        return blank ? SLICE_BLANK_BEYOND : SLICE_BEYOND;
+    }
+    if ((groups & ~(GROUPS_SMALL | GROUPS_CAPITAL | GROUPS_OTHER_SCRIPTS)) == 0) {
+        return SLICE_ACCENTED;
+    }
+    if ((groups & (GROUP_BIT(GROUP_OF('"')) | GROUP_BIT(GROUP_OF('\\')) |
+                   GROUP_BIT(GROUP_BLANK_BEYOND_ASCII) | GROUP_BIT(GROUP_BEGINNING) |
+                   GROUP_BIT(GROUP_MALFORMED))) != 0) {
+        return SLICE_OTHER;
+    }
+    return (groups & GROUPS_CONTROL) != 0 ? SLICE_CONTROL : SLICE_PLAIN;
 }
 
 /* ---- Sorting ---- */
@@ -41,9 +51,16 @@ struct sorted_token {
     int32_t id;
 };
 
+/* The tokens by slices, within them by bytes. */
+struct sorted_tokens {
+    struct sorted_token *tokens;
+    size_t count;
+    size_t begins[SLICE_COUNT + 1];
+};
+
 enum {
     FEW = 32,               /* tokens that are sorted by insertion */
-    KINDS_TOKENS_LEAST = 2, /* below a node, for what is known of their characters to be worth it */
+    KINDS_TOKENS_LEAST = 3, /* below a node, for what is known of their characters to be worth it */
 };
 
 static int compare_tokens(const struct sorted_token *a, const struct sorted_token *b) {
@@ -95,25 +112,57 @@ static void sort_tokens(struct sorted_token *tokens, size_t count, size_t depth,
     }
 }
 
-static struct sorted_token *list_tokens(const struct token_bytes *tokens, size_t *count) {
-    struct sorted_token *sorted = calloc(tokens->size + 1, sizeof *sorted);
-    struct sorted_token *scratch = calloc(tokens->size + 1, sizeof *scratch);
-    *count = 0;
-    for (size_t id = 0; sorted != NULL && id < tokens->size; id++) {
+static bool is_in_trie(struct token_text text) {
+    return text.length > 0 && text.length <= TRIE_DEPTH_MAX;
+}
+
+/* Where each slice begins, from the slice of each token. */
+static void find_begins(struct sorted_tokens *sorted, const struct token_bytes *tokens,
+                        const uint8_t *slices) {
+    for (size_t id = 0; id < tokens->size; id++) {
+        if (slices[id] < SLICE_COUNT) {
+            sorted->begins[slices[id] + 1]++;
+        }
+    }
+    for (size_t slice = 0; slice < SLICE_COUNT; slice++) {
+        sorted->begins[slice + 1] += sorted->begins[slice];
+    }
+    sorted->count = sorted->begins[SLICE_COUNT];
+}
+
+static void list_tokens(struct sorted_tokens *sorted, const struct token_bytes *tokens,
+                        const uint8_t *slices) {
+    size_t ends[SLICE_COUNT];
+    memcpy(ends, sorted->begins, sizeof ends);
+    for (size_t id = 0; id < tokens->size; id++) {
         struct token_text text = token_bytes_of(tokens, id);
-        if (text.length > 0 && text.length <= TRIE_DEPTH_MAX) {
-            sorted[(*count)++] =
+        if (slices[id] < SLICE_COUNT) {
+            sorted->tokens[ends[slices[id]]++] =
                 (struct sorted_token){text.bytes, (uint32_t)text.length, (int32_t)id};
         }
     }
-    if (sorted != NULL && scratch != NULL) {
-        sort_tokens(sorted, *count, 0, scratch);
-    } else {
-        free(sorted);
-        sorted = NULL;
+}
+
+static bool open_sorted(struct sorted_tokens *sorted, const struct token_bytes *tokens) {
+    struct sorted_token *scratch = calloc(tokens->size + 1, sizeof *scratch);
+    uint8_t *slices = malloc(tokens->size + 1);
+    sorted->tokens = calloc(tokens->size + 1, sizeof *sorted->tokens);
+    bool ok = scratch != NULL && slices != NULL && sorted->tokens != NULL;
+    if (ok) {
+        for (size_t id = 0; id < tokens->size; id++) {
+            struct token_text text = token_bytes_of(tokens, id);
+            slices[id] = is_in_trie(text) ? (uint8_t)slice_of(text) : SLICE_COUNT;
+        }
+        find_begins(sorted, tokens, slices);
+        list_tokens(sorted, tokens, slices);
+        for (size_t i = 0; i < SLICE_COUNT; i++) {
+            size_t begin = sorted->begins[i];
+            sort_tokens(sorted->tokens + begin, sorted->begins[i + 1] - begin, 0, scratch);
+        }
     }
     free(scratch);
-    return sorted;
+    free(slices);
+    return ok;
 }
 
 static size_t count_nodes(const struct sorted_token *sorted, size_t count) {
@@ -142,31 +191,18 @@ struct pending {
 
 struct build {
     struct token_trie *trie;
-    const struct sorted_token *sorted;
+    struct sorted_tokens sorted;
     struct pending *pending; /* a stack: at most the children of each node on one way */
     size_t pending_count;
-    uint8_t ascii[128]; /* groups */
 };
 
-static enum character_group group_of(const struct build *build, const char *bytes, size_t length) {
-    return length == 1   ? (enum character_group)build->ascii[(unsigned char)bytes[0]]
-           : length == 2 ? GROUP_2_BYTES
-           : length == 3 ? GROUP_3_BYTES
-                         : GROUP_4_BYTES;
-}
-
-static void add_kinds(const struct build *build, struct token_trie_kinds *kinds,
-                      const struct sorted_token *token, size_t depth) {
-    size_t characters = 0;
-    for (size_t at = depth; at < token->length; characters++) {
-        const char *rest = token->bytes + at;
-        size_t left = token->length - at;
-        size_t length = utf8_character(rest, left);
-        kinds->groups |= character_group_bit(length > 0 ? group_of(build, rest, length)
-                                             : utf8_may_continue(rest, left) ? GROUP_BEGINNING
-                                                                             : GROUP_MALFORMED);
-        at += length > 0 ? length : left;
-    }
+static void add_kinds(struct token_trie_kinds *kinds, const struct sorted_token *token,
+                      size_t depth) {
+    size_t characters;
+    character_set groups =
+        character_groups_of(token->bytes + depth, token->length - depth, &characters);
+    kinds->groups |= groups;
+    kinds->common &= groups | character_families_with(groups);
     if (characters > kinds->characters) {
         kinds->characters = (uint8_t)characters;
     }
@@ -183,8 +219,9 @@ static void note_kinds(struct build *build, const struct pending *pending, size_
     } else if (pending->end - begin >= KINDS_TOKENS_LEAST) {
         struct token_trie_kinds *kinds = &trie->kinds[trie->kinds_count];
         node->kinds = (uint32_t)trie->kinds_count++;
+        kinds->common = UINT64_MAX;
         for (size_t i = begin; i < pending->end; i++) {
-            add_kinds(build, kinds, &build->sorted[i], pending->depth);
+            add_kinds(kinds, &build->sorted.tokens[i], pending->depth);
         }
     }
 }
@@ -203,9 +240,9 @@ static void add_children(struct build *build, const struct pending *pending, siz
     const size_t depth = pending->depth;
     node->children = (uint32_t)trie->node_count;
     for (size_t i = begin; i < pending->end; node->child_count++) {
-        char byte = build->sorted[i].bytes[depth];
+        char byte = build->sorted.tokens[i].bytes[depth];
         size_t end = i + 1;
-        while (end < pending->end && build->sorted[end].bytes[depth] == byte) {
+        while (end < pending->end && build->sorted.tokens[end].bytes[depth] == byte) {
             end++;
         }
         trie->nodes[trie->node_count + node->child_count] =
@@ -221,7 +258,7 @@ static void add_children(struct build *build, const struct pending *pending, siz
             .begin = (uint32_t)first,
             .end = (uint32_t)end,
             .depth = (uint32_t)depth + 1,
-            .border = next_border(&build->sorted[first], pending),
+            .border = next_border(&build->sorted.tokens[first], pending),
         };
         end = first;
     }
@@ -230,10 +267,16 @@ static void add_children(struct build *build, const struct pending *pending, siz
 
 static void build_tree(struct build *build) {
     struct token_trie *trie = build->trie;
-    const struct sorted_token *sorted = build->sorted;
-    trie->node_count = 1;
+    const struct sorted_token *sorted = build->sorted.tokens;
+    trie->node_count = SLICE_COUNT;
     trie->kinds_count = KINDS_INSIDE + 1;
-    build->pending[build->pending_count++] = (struct pending){.end = (uint32_t)trie->token_count};
+    for (uint32_t i = SLICE_COUNT; i-- > 0;) {
+        uint32_t begin = (uint32_t)build->sorted.begins[i];
+        uint32_t end = (uint32_t)build->sorted.begins[i + 1];
+        trie->nodes[i].first = begin;
+        build->pending[build->pending_count++] =
+            (struct pending){.node = i, .begin = begin, .end = end};
+    }
     while (build->pending_count > 0) {
         const struct pending pending = build->pending[--build->pending_count];
         size_t i = pending.begin;
@@ -247,9 +290,16 @@ static void build_tree(struct build *build) {
             add_children(build, &pending, i);
         }
     }
-    for (size_t i = 0; i < trie->token_count; i++) {
-        trie->order[i] = sorted[i].id;
-        trie->all[(size_t)sorted[i].id / 64] |= UINT64_C(1) << sorted[i].id % 64;
+    for (size_t slice = 0; slice < SLICE_COUNT; slice++) {
+        uint64_t *tokens = trie->slices + slice * trie->words;
+        for (size_t i = build->sorted.begins[slice]; i < build->sorted.begins[slice + 1]; i++) {
+            size_t blank = token_slice_has_blank(slice);
+            size_t characters;
+            trie->order[i] = sorted[i].id;
+            trie->groups[i] =
+                character_groups_of(sorted[i].bytes + blank, sorted[i].length - blank, &characters);
+            tokens[(size_t)sorted[i].id / 64] |= UINT64_C(1) << sorted[i].id % 64;
+        }
     }
 }
 
@@ -301,19 +351,28 @@ static void find_spelled(struct token_trie *trie, const struct sorted_token *sor
 
 static bool allocate(struct token_trie *trie, struct build *build, size_t vocabulary_size) {
     enum { LEADS = 0xF5 - 0xC2 };
-    size_t nodes = count_nodes(build->sorted, trie->token_count);
+    const struct sorted_tokens *sorted = &build->sorted;
+    size_t nodes = 0;
+    for (size_t i = 0; i < SLICE_COUNT; i++) {
+        size_t begin = sorted->begins[i];
+        nodes += count_nodes(sorted->tokens + begin, sorted->begins[i + 1] - begin);
+    }
     size_t bytes = 0; /* each is at one node, with at least so many tokens */
     for (size_t i = 0; i < trie->token_count; i++) {
-        bytes += build->sorted[i].length;
+        bytes += sorted->tokens[i].length;
     }
+    trie->words = vocabulary_size / 64 + 1;
     trie->nodes = calloc(nodes, sizeof *trie->nodes);
-    trie->kinds = calloc(bytes / KINDS_TOKENS_LEAST + KINDS_INSIDE + 2, sizeof *trie->kinds);
+    trie->kinds =
+        calloc(bytes / KINDS_TOKENS_LEAST + KINDS_INSIDE + SLICE_COUNT + 1, sizeof *trie->kinds);
     trie->order = calloc(trie->token_count + 1, sizeof *trie->order);
-    trie->all = calloc(vocabulary_size / 64 + 1, sizeof *trie->all);
+    trie->groups = calloc(trie->token_count + 1, sizeof *trie->groups);
+    trie->slices = calloc(SLICE_COUNT * trie->words, sizeof *trie->slices);
     trie->spelled = calloc(trie->token_count + LEADS, sizeof *trie->spelled);
     build->pending = calloc(nodes, sizeof *build->pending);
-    return trie->nodes != NULL && trie->kinds != NULL && trie->order != NULL && trie->all != NULL &&
-           trie->spelled != NULL && build->pending != NULL;
+    return trie->nodes != NULL && trie->kinds != NULL && trie->order != NULL &&
+           trie->groups != NULL && trie->slices != NULL && trie->spelled != NULL &&
+           build->pending != NULL;
 }
 
 static void *shrink(void *memory, size_t count, size_t size) {
@@ -323,19 +382,16 @@ static void *shrink(void *memory, size_t count, size_t size) {
 
 bool token_trie_open(struct token_trie **out, const struct token_bytes *tokens, struct error *err) {
     struct token_trie *trie = calloc(1, sizeof *trie);
-    size_t token_count = 0;
-    struct sorted_token *sorted = list_tokens(tokens, &token_count);
-    struct build build = {.trie = trie, .sorted = sorted};
-    character_groups_of_ascii(build.ascii);
-    bool ok = trie != NULL && sorted != NULL;
+    struct build build = {.trie = trie};
+    bool ok = trie != NULL && open_sorted(&build.sorted, tokens);
     if (ok) {
         trie->tokens = tokens;
-        trie->token_count = token_count;
+        trie->token_count = build.sorted.count;
         ok = allocate(trie, &build, tokens->size);
     }
     if (ok) {
         build_tree(&build);
-        find_spelled(trie, sorted);
+        find_spelled(trie, build.sorted.tokens);
         trie->kinds = shrink(trie->kinds, trie->kinds_count, sizeof *trie->kinds);
         trie->spelled = shrink(trie->spelled, trie->spelled_count + 1, sizeof *trie->spelled);
         *out = trie;
@@ -344,7 +400,7 @@ bool token_trie_open(struct token_trie **out, const struct token_bytes *tokens, 
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a trie of %zu tokens", tokens->size);
     }
     free(build.pending);
-    free(sorted);
+    free(build.sorted.tokens);
     return ok;
 }
 
@@ -355,7 +411,8 @@ void token_trie_close(struct token_trie *trie) {
     free(trie->nodes);
     free(trie->kinds);
     free(trie->order);
-    free(trie->all);
+    free(trie->groups);
+    free(trie->slices);
     free(trie->spelled);
     free(trie);
 }

@@ -27,13 +27,22 @@ static uint32_t draw(uint32_t *random, size_t below) {
 
 /* ---- Masks, against each token tried on its own ---- */
 
-static uint32_t follow(struct grammar_automaton *automaton, uint32_t state,
+/* Where a text leads from `state`, which gets a new number where there is no room for more. */
+static uint32_t follow(struct grammar_automaton *automaton, uint32_t *state,
                        struct token_text text) {
-    for (size_t i = 0; i < text.length && state != AUTOMATON_DEAD; i++) {
-        state = grammar_automaton_step(automaton, state, (uint8_t)text.bytes[i]);
-        cr_assert_neq(state, AUTOMATON_FULL);
+    uint32_t at = *state;
+    for (size_t i = 0; i < text.length && at != AUTOMATON_DEAD; i++) {
+        uint32_t next = grammar_automaton_step(automaton, at, (uint8_t)text.bytes[i]);
+        if (next == AUTOMATON_FULL) {
+            uint32_t kept[2] = {*state, at};
+            grammar_automaton_collect(automaton, kept, 2);
+            *state = kept[0];
+            next = grammar_automaton_step(automaton, kept[1], (uint8_t)text.bytes[i]);
+            cr_assert_neq(next, AUTOMATON_FULL);
+        }
+        at = next;
     }
-    return state;
+    return at;
 }
 
 /* A walk of random tokens through the grammar. */
@@ -52,7 +61,7 @@ static void check_masks(const struct token_trie *trie, struct grammar *grammar, 
         for (size_t id = 0; id < size + 5; id++) {
             struct token_text text =
                 id < size ? token_bytes_of(trie->tokens, id) : (struct token_text){"", 0};
-            bool fits = text.length > 0 && follow(automaton, state, text) != AUTOMATON_DEAD;
+            bool fits = text.length > 0 && follow(automaton, &state, text) != AUTOMATON_DEAD;
             cr_assert_eq(has(mask, id), fits, "%s, step %zu: token %zu \"%.*s\" %s", what, step, id,
                          (int)text.length, text.bytes, fits ? "is missing" : "does not fit");
             if (fits) {
@@ -62,7 +71,7 @@ static void check_masks(const struct token_trie *trie, struct grammar *grammar, 
         cr_assert_eq(grammar_matcher_accepts(matcher), automaton->states[state].accepts);
         cr_assert(count > 0, "%s, step %zu: dead end", what, step);
         int32_t token = allowed[draw(&random, count)];
-        state = follow(automaton, state, token_bytes_of(trie->tokens, (size_t)token));
+        state = follow(automaton, &state, token_bytes_of(trie->tokens, (size_t)token));
         cr_assert(grammar_matcher_advance(matcher, token));
     }
     free(allowed);
@@ -145,6 +154,110 @@ Test(grammar_matcher, so_are_masks_of_a_real_vocabulary) {
     token_trie_close(trie);
     token_bytes_close(tokens);
     model_close(model);
+}
+
+/* ---- Grammars that nobody has written ---- */
+
+/* Some thousand tokens: words of few letters, with blanks, capitals, accents, digits, quotation marks,
+ * halves of characters; so many that whole slices are judged at once. */
+static struct vocabulary_fixture open_random_vocabulary(void) {
+    static const char *const pieces[] = {"a",  "b",  "c",      "d",      "e",  "B",
+                                         "E",  "1",  "2",      ",",      "\"", " ",
+                                         "\n", "\\", "\u00e9", "\u65e5", "-",  "\xe6"};
+    enum { TOKENS = 3000, KINDS = 6, BYTES_MAX = 80 };
+    static const size_t ends[KINDS] = {5, 7, 11, 15, 17, sizeof pieces / sizeof *pieces};
+    static char pool[TOKENS][BYTES_MAX];
+    static const char *texts[TOKENS];
+    uint32_t random = 7;
+    for (size_t i = 0; i < TOKENS; i++) {
+        size_t kind = draw(&random, KINDS);
+        size_t length = 1 + draw(&random, draw(&random, 10) == 0 ? 24 : 6);
+        strcpy(pool[i], draw(&random, 3) == 0 ? " " : "");
+        for (size_t n = 0; n < length; n++) {
+            strcat(pool[i], pieces[draw(&random, ends[kind])]);
+        }
+        texts[i] = pool[i];
+    }
+    return vocabulary_open(true, texts, TOKENS);
+}
+
+struct grammar_text {
+    char text[2048];
+    uint32_t random;
+};
+
+static void append(struct grammar_text *grammar, const char *text) {
+    size_t length = strlen(grammar->text);
+    snprintf(grammar->text + length, sizeof grammar->text - length, "%s", text);
+}
+
+static void append_random(struct grammar_text *grammar, size_t depth) {
+    static const char *const ends[] = {
+        "[a-d]",   "[^e]",         "\"ab\"",    "[^\"\\\\\\x00-\\x1f]",
+        "\" \"",   "[a-e0-9]",     ".",         "[\u00e0-\u00ff]",
+        "\",\"",   "[^a-c\u65e5]", "[A-Za-z ]", "[1-2]+",
+        "\"\\\"\""};
+    static const char *const few[] = {"", "*", "?", "{2,4}"};
+    static const char *const many[] = {"", "*", "+", "?", "{2,40}", "{3}", "{0,5}", "{30,60}"};
+    size_t parts = 1 + draw(&grammar->random, 3);
+    for (size_t i = 0; i < parts; i++) {
+        append(grammar, i == 0 ? "" : draw(&grammar->random, 3) == 0 ? " | " : " ");
+        if (depth == 0 || draw(&grammar->random, 2) == 0) {
+            append(grammar, ends[draw(&grammar->random, sizeof ends / sizeof *ends)]);
+            append(grammar, many[draw(&grammar->random, sizeof many / sizeof *many)]);
+        } else {
+            append(grammar, "(");
+            append_random(grammar, depth - 1);
+            append(grammar, ")");
+            append(grammar, few[draw(&grammar->random, sizeof few / sizeof *few)]);
+        }
+    }
+}
+
+/* A rule that refers to itself behind a character, and one of repetitions within repetitions. */
+static struct grammar_text make_grammar(uint32_t seed) {
+    struct grammar_text grammar = {.random = seed};
+    append(&grammar, "root ::= other \";\" | \"[\" root? \"]\" root? | \"x\"\nother ::= ");
+    append_random(&grammar, 2);
+    append(&grammar, "\n");
+    return grammar;
+}
+
+/* Texts of so many tokens, each followed to its end. */
+static void check_end(const struct token_trie *trie, struct grammar *grammar, const char *what,
+                      uint32_t seed, size_t left) {
+    struct grammar_matcher *matcher = open_matcher(grammar, trie);
+    uint32_t random = seed;
+    for (; left > 0 && !grammar_matcher_is_finished(matcher); left--) {
+        const uint64_t *mask = grammar_matcher_mask(matcher, left);
+        int32_t token = -1;
+        size_t seen = 0;
+        for (size_t id = 0; id < trie->tokens->size; id++) {
+            token = has(mask, id) && draw(&random, ++seen) == 0 ? (int32_t)id : token;
+        }
+        if (token < 0) {
+            cr_assert(grammar_matcher_accepts(matcher), "%s: dead end, %zu left", what, left);
+            break;
+        }
+        cr_assert(grammar_matcher_advance(matcher, token), "%s: %zu left", what, left);
+    }
+    cr_assert(grammar_matcher_accepts(matcher), "%s: no end", what);
+    grammar_matcher_close(matcher);
+}
+
+Test(grammar_matcher, masks_of_random_grammars_are_the_tokens_that_fit_and_lead_to_an_end) {
+    enum { GRAMMARS = 150, STEPS = 12, TOKENS = 30 };
+    struct vocabulary_fixture vocabulary = open_random_vocabulary();
+    for (uint32_t seed = 0; seed < GRAMMARS; seed++) {
+        struct grammar_text text = make_grammar(seed);
+        struct grammar *grammar = compile_gbnf(vocabulary.trie, text.text);
+        check_masks(vocabulary.trie, grammar, text.text, STEPS);
+        size_t least = grammar->costs[grammar->start];
+        check_end(vocabulary.trie, grammar, text.text, seed, least);
+        check_end(vocabulary.trie, grammar, text.text, seed, least + TOKENS);
+        grammar_release(grammar);
+    }
+    vocabulary_close(&vocabulary);
 }
 
 /* ---- An end in time ---- */
