@@ -104,7 +104,7 @@ static grammar_expression write_boolean(struct schema_compiler *compiler,
 static grammar_expression write_number(struct schema_compiler *compiler,
                                        struct schema_list schemas) {
     struct number_range range = schema_number_range(schemas);
-    range.whole = (schema_types(schemas) & TYPE_FRACTION) == 0;
+    range.whole = (schema_types(schemas) & TYPE_FRACTION) == 0 || range.multiple_of != 0;
     return number_range(compiler->builder, &range);
 }
 

@@ -1,5 +1,7 @@
 #include "server/schema/number_range.h"
 
+#include "engine/text/grammar/grammar_intersection.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,8 +240,68 @@ static void round_bounds(struct number_range *range) {
     range->most_open = false;
 }
 
+/* ---- Multiples ---- */
+
+static grammar_expression list_multiples(struct grammar_builder *builder, double multiple,
+                                         double first, double last) {
+    enum { TEXT_BYTES = 24 };
+    size_t count = (size_t)(last - first) + 1;
+    char(*numbers)[TEXT_BYTES] = calloc(count, sizeof *numbers);
+    struct token_text *texts = calloc(count, sizeof *texts);
+    grammar_expression list = 0;
+    for (size_t i = 0; i < count && numbers != NULL && texts != NULL; i++) {
+        int length = snprintf(numbers[i], TEXT_BYTES, "%.0f", (first + (double)i) * multiple + 0.0);
+        texts[i] = (struct token_text){numbers[i], (size_t)length};
+    }
+    if (numbers == NULL || texts == NULL) {
+        grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for multiples");
+    } else {
+        list = grammar_texts(builder, texts, count);
+    }
+    free(numbers);
+    free(texts);
+    return list;
+}
+
+/* Those of all numbers, or of all from 0 on, by their digits; between bounds one by one. */
+static grammar_expression multiples(struct grammar_builder *builder,
+                                    const struct number_range *range) {
+    enum { LISTED_MAX = 10000, BY_DIGITS_MAX = 500 };
+    static const struct grammar_regex_style style = {.search = false};
+    const double multiple = (double)range->multiple_of;
+    const double first = ceil(range->least / multiple);
+    const double last = floor(range->most / multiple);
+    const bool positive_only = first >= 0 && first <= 0;
+    const bool listed = last - first < LISTED_MAX && fabs(first * multiple) <= WHOLE_MAX &&
+                        fabs(last * multiple) <= WHOLE_MAX;
+    if (first > last) {
+        return grammar_characters(builder, NULL, 0);
+    }
+    if (listed) {
+        return list_multiples(builder, multiple, first, last);
+    }
+    if (!isinf(last) || (!isinf(first) && !positive_only) || range->multiple_of > BY_DIGITS_MAX) {
+        return grammar_fail(builder, ERROR_UNSUPPORTED,
+                            "multiples of %.0f are supported where there are at most %d of them "
+                            "between two bounds, and those of up to %d from 0 on or without bounds",
+                            multiple, LISTED_MAX, BY_DIGITS_MAX);
+    }
+    const char *pattern = positive_only ? "0|[1-9][0-9]{0,14}" : "0|-?[1-9][0-9]{0,14}";
+    const struct grammar_intersection intersection = {
+        .patterns = {{{pattern, strlen(pattern)}, false}},
+        .pattern_count = 1,
+        .most = GRAMMAR_UNBOUNDED,
+        .multiple_of = (uint32_t)range->multiple_of,
+    };
+    return grammar_intersect(builder, &intersection, &style);
+}
+
 grammar_expression number_range(struct grammar_builder *builder, const struct number_range *given) {
     struct number_range range = *given;
+    if (range.multiple_of != 0) {
+        round_bounds(&range);
+        return multiples(builder, &range);
+    }
     if (isinf(range.least) && isinf(range.most)) {
         return range.whole ? any_whole(builder) : any_number(builder);
     }

@@ -12,17 +12,19 @@
 #include "engine/text/grammar/grammar_builder.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct number_range {
     double least;    /* or -INFINITY */
     double most;     /* or INFINITY */
     bool least_open; /* the bound itself is outside */
     bool most_open;
-    bool whole; /* integers only */
+    bool whole;           /* integers only */
+    uint64_t multiple_of; /* 0: nothing; else integers only */
 };
 
 /* Matches nothing if there is no such number. Makes the builder fail with ERROR_UNSUPPORTED for bounds
- * that have too many digits. */
+ * that have too many digits, and for multiples between bounds that are too many. */
 grammar_expression number_range(struct grammar_builder *builder, const struct number_range *range);
 
 #endif

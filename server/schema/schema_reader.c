@@ -27,6 +27,7 @@ enum keyword_kind {
     KEYWORD_COUNT,
     KEYWORD_NUMBER,
     KEYWORD_NUMBER_OR_BOOLEAN, /* draft 4 */
+    KEYWORD_MULTIPLE,
     KEYWORD_BOOLEAN,
     KEYWORD_REFUSED,
     KEYWORD_REFUSED_UNLESS_FALSE,
@@ -63,8 +64,8 @@ static const struct keyword {
     {"maximum", KEYWORD_NUMBER},
     {"exclusiveMinimum", KEYWORD_NUMBER_OR_BOOLEAN},
     {"exclusiveMaximum", KEYWORD_NUMBER_OR_BOOLEAN},
+    {"multipleOf", KEYWORD_MULTIPLE},
     {"uniqueItems", KEYWORD_REFUSED_UNLESS_FALSE},
-    {"multipleOf", KEYWORD_REFUSED},
     {"not", KEYWORD_REFUSED},
     {"if", KEYWORD_REFUSED},
     {"contains", KEYWORD_REFUSED},
@@ -92,6 +93,7 @@ static const char *const wanted[] = {
     [KEYWORD_COUNT] = "must be a whole number from 0 on",
     [KEYWORD_NUMBER] = "must be a number",
     [KEYWORD_NUMBER_OR_BOOLEAN] = "must be a number",
+    [KEYWORD_MULTIPLE] = "must be a whole number from 1 to 1000000: others are not supported",
     [KEYWORD_BOOLEAN] = "must be true or false",
     [KEYWORD_REFUSED] = "is not supported",
     [KEYWORD_REFUSED_UNLESS_FALSE] = "is not supported",
@@ -156,6 +158,8 @@ static bool fits(enum keyword_kind kind, const cJSON *value) {
         return is_text(value);
     case KEYWORD_COUNT:
         return parameters_is_integer(value, 0, 1e300);
+    case KEYWORD_MULTIPLE:
+        return parameters_is_integer(value, 1, 1e6);
     case KEYWORD_NUMBER:
         return is_finite(value);
     case KEYWORD_NUMBER_OR_BOOLEAN:

@@ -5,6 +5,7 @@
 #include "engine/text/grammar/grammar_intersection.h"
 #include "engine/text/tokenizer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,8 @@ static const struct {
     {"time", TIME},
     {"date-time", "(" DATE ")T" TIME},
     {"uuid", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"},
+    {"duration",
+     "P([1-9][0-9]{0,3}W|[1-9][0-9]{0,3}D(T[1-9][0-9]{0,3}[HMS])?|T[1-9][0-9]{0,3}[HMS])"},
     {"email", "[A-Za-z0-9_+-]{1,32}(\\.[A-Za-z0-9_+-]{1,32}){0,3}@" LABEL "(\\." LABEL "){1,4}"},
     {"hostname", HOST},
     {"ipv4", BYTE "(\\." BYTE "){3}"},
@@ -144,6 +147,9 @@ static bool is_allowed_by(struct schema_compiler *compiler, const cJSON *schema,
 }
 
 static bool is_in_range(const struct number_range *range, double number) {
+    if (range->multiple_of != 0 && fabs(fmod(number, (double)range->multiple_of)) > 0) {
+        return false;
+    }
     return (range->least_open ? number > range->least : number >= range->least) &&
            (range->most_open ? number < range->most : number <= range->most);
 }

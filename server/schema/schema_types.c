@@ -48,6 +48,7 @@ static const struct {
     {"maximum", TYPE_NUMBER},
     {"exclusiveMinimum", TYPE_NUMBER},
     {"exclusiveMaximum", TYPE_NUMBER},
+    {"multipleOf", TYPE_NUMBER},
 };
 
 static unsigned types_of_name(const cJSON *name) {
@@ -145,6 +146,18 @@ static void lower_most(struct number_range *range, double most, bool open) {
     }
 }
 
+/* The least common multiple; of what is greater than all numbers that there are, only 0 is a multiple. */
+static uint64_t common_multiple(uint64_t a, uint64_t b) {
+    const uint64_t beyond = UINT64_C(1) << 60;
+    uint64_t divisor = a;
+    for (uint64_t rest = b; rest != 0;) {
+        uint64_t next = divisor % rest;
+        divisor = rest;
+        rest = next;
+    }
+    return a == 0 ? b : a / divisor < beyond / b ? a / divisor * b : beyond;
+}
+
 /* In draft 4, exclusiveMinimum says of minimum that it is itself excluded. */
 struct number_range schema_number_range(struct schema_list schemas) {
     struct number_range range = {.least = -INFINITY, .most = INFINITY};
@@ -153,6 +166,10 @@ struct number_range schema_number_range(struct schema_list schemas) {
         const cJSON *most = get(schemas.items[i], "maximum");
         const cJSON *above = get(schemas.items[i], "exclusiveMinimum");
         const cJSON *below = get(schemas.items[i], "exclusiveMaximum");
+        const cJSON *multiple = get(schemas.items[i], "multipleOf");
+        if (multiple != NULL) {
+            range.multiple_of = common_multiple(range.multiple_of, (uint64_t)multiple->valuedouble);
+        }
         if (least != NULL) {
             raise_least(&range, least->valuedouble, cJSON_IsTrue(above));
         }

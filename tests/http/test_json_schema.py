@@ -79,6 +79,10 @@ SCHEMAS = {
     "list": {"$defs": {"list": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {
         "head": {"type": "boolean"}, "tail": {"$ref": "#/$defs/list"}}, "required": ["head", "tail"]}]}},
         "$ref": "#/$defs/list"},
+    "multiples": {"type": "array", "minItems": 5, "maxItems": 5, "prefixItems": [
+        {"type": "integer", "multipleOf": 12, "minimum": -100, "maximum": 100}, {"type": "number", "multipleOf": 37},
+        {"allOf": [{"multipleOf": 4}, {"multipleOf": 6}], "type": "integer", "minimum": 0},
+        {"enum": [1, 10, 2.5, 15], "multipleOf": 5}, {"type": "string", "format": "duration"}]},
     "implied": {"properties": {"x": {"minimum": 3, "maximum": 5}}, "required": ["x"]},
     "annotated": {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.org/a", "title": "T",
                   "description": "D", "default": 3, "examples": [1], "deprecated": True, "x-order": 1, "type": "integer",
@@ -177,7 +181,9 @@ def test_any_object(demo):
 @pytest.mark.parametrize("schema, says", [
     ({"type": "object", "properties": {"a": {"type": "array", "items": {"not": {}}}}}, 'at #/properties/a/items of the schema, "not"'),
     ({"type": "array", "uniqueItems": True}, "uniqueItems"),
-    ({"type": "integer", "multipleOf": 2}, "multipleOf"),
+    ({"type": "number", "multipleOf": 0.01}, "multipleOf"),
+    ({"type": "integer", "multipleOf": 7, "minimum": 5}, "multiples of 7"),
+    ({"type": "integer", "multipleOf": 7, "minimum": 8, "maximum": 13}, "no text"),
     ({"type": "object", "patternProperties": {"a": {}}}, "patternProperties"),
     ({"$ref": "other.json"}, "$ref"),
     ({"$ref": "#/$defs/none"}, "leads to no schema"),
@@ -237,7 +243,7 @@ def test_the_documentation_lists_what_is_read_and_refused(demo):
     ("json", "must be an object"), ({}, "type"), ({"type": "xml"}, "type"), ({"type": "json_schema"}, "json_schema must be"),
     ({"type": "json_schema", "json_schema": {"name": "a"}}, "json_schema must be"),
     ({"type": "json_schema", "json_schema": {"name": 5, "schema": {}}}, "name"),
-    ({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "integer", "multipleOf": 3}}}, "multipleOf"),
+    ({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "integer", "multipleOf": 0.5}}}, "multipleOf"),
 ])
 def test_a_wrong_response_format_is_refused(demo, format, says):
     status, _, answer = demo.request("POST", "/v1/completions", {"prompt": "a", "response_format": format})
