@@ -602,7 +602,7 @@ static bool are_twin_stacks(struct comparison *comparison, uint32_t a, uint32_t 
     return x->place_count == y->place_count;
 }
 
-bool grammar_automaton_are_twins(const struct grammar_automaton *automaton, uint32_t a, uint32_t b,
+bool grammar_automaton_are_twins(struct grammar_automaton *automaton, uint32_t a, uint32_t b,
                                  uint32_t times, uint32_t *shift) {
     enum { PLACES_COMPARED_MAX = 256 };
     const struct automaton_memory *memory = automaton->memory;
@@ -618,6 +618,7 @@ bool grammar_automaton_are_twins(const struct grammar_automaton *automaton, uint
         twins =
             p->instruction == q->instruction && are_twin_stacks(&comparison, p->stack, q->stack);
     }
+    automaton->work += PLACES_COMPARED_MAX - comparison.left;
     *shift = comparison.shift < COST_MOST ? (uint32_t)comparison.shift : COST_MOST;
     return twins;
 }

@@ -91,7 +91,7 @@ void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *st
 /* Are the states the same but for how often loops have been gone through, and do they stay so for `times`
  * times more? Then the same texts lead on from both, as long as no loop ends more often. *shift is what
  * that makes of a difference in costs, at the most. */
-bool grammar_automaton_are_twins(const struct grammar_automaton *automaton, uint32_t a, uint32_t b,
+bool grammar_automaton_are_twins(struct grammar_automaton *automaton, uint32_t a, uint32_t b,
                                  uint32_t times, uint32_t *shift);
 
 #endif

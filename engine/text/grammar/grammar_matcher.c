@@ -13,7 +13,7 @@ enum {
     /* Nodes visited and instructions looked at for one mask, some 50 ms. Beyond that only tokens of
      * one byte are tried. Texts still match; no grammar that was written to be used comes near. */
     WORK_MAX = 1 << 23,
-    FLOW_TOKENS_LEAST = 100,      /* to find a flow for is as much work as to walk through fewer */
+    FLOW_TOKENS_LEAST = 100,     /* to find a flow for is as much work as to walk through fewer */
     TOKENS_SCANNED_PER_NODE = 8, /* in the same time */
     /* Loops may end once for each character of a token, and for what a token before has begun. */
     BEGUN_TIMES = 2,
@@ -199,12 +199,13 @@ static const struct automaton_flow *find_flow(struct grammar_matcher *matcher, u
 }
 
 /* Follows the characters of the tokens below a node from its state on. False if one of them may lead
- * elsewhere. */
+ * elsewhere, or if there are too many. */
 static bool follow_way(struct grammar_matcher *matcher, const struct token_trie_kinds *kinds,
                        uint32_t state, size_t tokens, struct way *way) {
     *way = (struct way){~(character_set)0, ~(character_set)0, 0};
     for (size_t i = 0; i < kinds->characters; i++) {
-        const struct automaton_flow *flow = find_flow(matcher, state, tokens);
+        const struct automaton_flow *flow =
+            i < TRIE_SHORT_CHARACTERS ? find_flow(matcher, state, tokens) : NULL;
         if (flow == NULL || (kinds->groups & ~(flow->groups | flow->dead)) != 0) {
             return false;
         }
