@@ -37,6 +37,7 @@ struct grammar_matcher {
     size_t words; /* of a mask */
     uint64_t *mask;
     struct kept_mask kept[MASKS_KEPT];
+    uint64_t *kept_bits; /* [MASKS_KEPT, words] of these */
     uint64_t clock;
     uint64_t *taken;                   /* [token_count] in the order of the trie */
     uint32_t path[TRIE_DEPTH_MAX + 1]; /* the state at each depth of a walk */
@@ -54,10 +55,10 @@ bool grammar_matcher_open(struct grammar_matcher **out, struct grammar *grammar,
     matcher->words = bits / 64 + 1;
     matcher->mask = calloc(matcher->words, sizeof *matcher->mask);
     matcher->taken = calloc(grammar->trie->token_count / 64 + 1, sizeof *matcher->taken);
-    bool ok = matcher->mask != NULL && matcher->taken != NULL;
+    matcher->kept_bits = reallocarray(NULL, MASKS_KEPT * matcher->words, sizeof(uint64_t));
+    bool ok = matcher->mask != NULL && matcher->taken != NULL && matcher->kept_bits != NULL;
     for (size_t i = 0; ok && i < MASKS_KEPT; i++) {
-        matcher->kept[i].bits = calloc(matcher->words, sizeof *matcher->kept[i].bits);
-        ok = matcher->kept[i].bits != NULL;
+        matcher->kept[i].bits = matcher->kept_bits + i * matcher->words;
     }
     if (!ok) {
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the masks of a grammar");
@@ -75,9 +76,7 @@ void grammar_matcher_close(struct grammar_matcher *matcher) {
     if (matcher == NULL) {
         return;
     }
-    for (size_t i = 0; i < MASKS_KEPT; i++) {
-        free(matcher->kept[i].bits);
-    }
+    free(matcher->kept_bits);
     free(matcher->mask);
     free(matcher->taken);
     grammar_automaton_close(matcher->automaton);
@@ -439,6 +438,7 @@ static struct kept_mask *find_kept(struct grammar_matcher *matcher, uint32_t *sh
     return NULL;
 }
 
+/* Only the memory of masks that are kept is touched: a request may open many matchers. */
 static void keep_mask(struct grammar_matcher *matcher, uint32_t cost) {
     struct kept_mask *oldest = &matcher->kept[0];
     for (size_t i = 1; i < MASKS_KEPT; i++) {
