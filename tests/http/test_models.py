@@ -190,6 +190,19 @@ def test_a_broken_folder_is_told_and_others_go_on(start, tmp_path):
     assert complete(server, "broken")[1] == complete(server, "qwen")[1]
 
 
+def test_a_model_stays_while_it_makes_grammars(start):
+    server = start(TWO)
+    complete(server, "gemma"), complete(server, "qwen")
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(post, server, "gemma", guided_choice=[f"{n}-{i:05}" for i in range(8_000)])
+                   for n in range(6)]
+        server.health()
+        server.reload(f"[model.qwen]\nfolder = {QWEN}\n")
+        assert all(answer.result()[0] in (200, 404) for answer in answers)
+    wait_until(lambda: "the model gemma is unloaded" in server.stderr_text(), "gemma to be gone")
+    assert complete(server, "qwen")[0] == "qwen"
+
+
 def test_a_reload_adds_removes_and_changes_models(start):
     server = start(TWO)
     texts = complete(server, "gemma")[1], complete(server, "qwen")[1]
