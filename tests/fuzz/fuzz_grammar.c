@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-enum { TOKENS_MAX = 300 };
+enum { TOKENS_MAX = 1200, WORDS = 200 };
 
 /* A broken promise ends the program, so that the fuzzer keeps the input. */
 static void require(bool promise) {
@@ -25,13 +25,28 @@ static void require(bool promise) {
     }
 }
 
+/* Words of few letters, half of them with a blank, so many of each kind that they are judged at once. */
+static size_t write_word(char *word, uint32_t *random, const char *letters) {
+    size_t length = 0;
+    *random = *random * 1664525u + 1013904223u;
+    uint32_t draws = *random >> 8;
+    if (draws % 2 == 0) {
+        word[length++] = ' ';
+    }
+    for (draws /= 2; draws > 0 && length < 6; draws /= 16) {
+        word[length++] = letters[draws % strlen(letters)];
+    }
+    return length;
+}
+
 /* A token for each byte, and some longer ones. */
 static const struct token_trie *open_trie(void) {
     static const char *const words[] = {"\": \"", "{\"",  "\"}",           "], [",
                                         "true",   "null", "abc",           "12",
                                         "\n\n",   "\\u",  "\u00e9t\u00e9", "\xe2\x82"};
     static struct token_trie *trie;
-    static char pool[512];
+    static const char *const alphabets[] = {"abcde", "ABe", "12,;", "a1 ."};
+    static char pool[8192];
     static uint32_t offsets[TOKENS_MAX];
     static struct token_bytes tokens = {.pool = pool, .offsets = offsets};
     if (trie == NULL) {
@@ -43,6 +58,11 @@ static const struct token_trie *open_trie(void) {
         for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
             memcpy(pool + end, words[i], strlen(words[i]));
             end += (uint32_t)strlen(words[i]);
+            offsets[++tokens.size] = end;
+        }
+        uint32_t random = 1;
+        for (size_t i = 0; i < WORDS * sizeof alphabets / sizeof *alphabets; i++) {
+            end += (uint32_t)write_word(pool + end, &random, alphabets[i / WORDS]);
             offsets[++tokens.size] = end;
         }
         require(token_trie_open(&trie, &tokens, NULL));
