@@ -166,8 +166,8 @@ def ask(port, body, headers=None):
 class Load:
     """Clients that ask again and again, every other time for a stream, until they are stopped."""
 
-    def __init__(self, port, clients=8):
-        self.port, self.stopping = port, threading.Event()
+    def __init__(self, port, clients=8, tokens=64):
+        self.port, self.tokens, self.stopping = port, tokens, threading.Event()
         self.outcomes = collections.deque()  # (how, stream, what)
         self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(clients)]
         for thread in self.threads:
@@ -180,7 +180,7 @@ class Load:
             stream = (client + turn) % 2 == 0
             how, what, _ = ask(self.port, {
                 "messages": [{"role": "user", "content": f"Tell story {turn} to client {client}."}],
-                "max_tokens": 64, "ignore_eos": True, "stream": stream})
+                "max_tokens": self.tokens, "ignore_eos": True, "stream": stream})
             self.outcomes.append((how, stream, what))
 
     def wait_more(self, count):

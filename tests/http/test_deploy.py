@@ -26,7 +26,7 @@ def three():
 
 @needs_haproxy
 def test_only_streams_of_a_killed_daemon_fail_and_a_roll_loses_nothing(three):
-    load = fleet.Load(three.port)
+    load = fleet.Load(three.port, clients=4, tokens=48)
     load.wait_more(2 * len(load.threads))
     fleet.kill(three, load, "quern2")
     killed = len(load.outcomes)
