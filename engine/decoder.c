@@ -42,12 +42,15 @@ static bool open_weights(struct decoder *decoder, const struct decoder_options *
     struct weights_options packing = options->packing;
     packing.exact = options->exact;
     packing.bytes_max = memory_max;
-    return weights_open(&decoder->weights, decoder->plan, &packing, decoder->workers, err);
+    return weights_open(&decoder->weights, decoder->plan, &packing, decoder->workers, err) &&
+           adapters_open(&decoder->adapters, decoder->plan, &options->adapters,
+                         memory_max - weights_bytes(decoder->weights), err);
 }
 
 static bool open_cache(struct decoder *decoder, const struct decoder_options *options,
                        size_t memory_max, struct error *err) {
-    const size_t room = memory_max - weights_bytes(decoder->weights);
+    const size_t weights = weights_bytes(decoder->weights) + adapters_bytes(decoder->adapters);
+    const size_t room = memory_max - weights;
     size_t pages;
     size_t pages_least; /* for one step of one sequence */
     if (!pool_pages(decoder->plan, options, &pages, err) ||
@@ -65,7 +68,7 @@ static bool open_cache(struct decoder *decoder, const struct decoder_options *op
         return error_set(err, ERROR_TOO_LARGE,
                          "the KV cache needs %zu MB and the weights %zu MB, but %s leaves them %zu "
                          "MB; ask for fewer KV positions, or raise the limit",
-                         asked * page_bytes / 1000000, weights_bytes(decoder->weights) / 1000000,
+                         asked * page_bytes / 1000000, weights / 1000000,
                          options->memory_max > 0 ? "the memory of all models"
                                                  : memory_limit_get().source,
                          memory_max / 1000000);
@@ -106,6 +109,7 @@ bool decoder_open(struct decoder *decoder, const struct plan *plan,
     struct executor_parts parts = {
         .plan = plan,
         .weights = decoder->weights,
+        .adapters = decoder->adapters,
         .cache = decoder->cache,
         .kv_type = options->kv_type,
         .kernels = decoder->kernels,
@@ -127,13 +131,15 @@ bool decoder_plan_bytes(const struct plan *plan, const struct decoder_options *o
     struct kv_cache *cache; /* of no pages: it knows how large they would be */
     size_t pages;
     size_t pool;
+    size_t adapters;
     if (!weights_plan_bytes(plan, options->exact, bytes, err) ||
+        !adapters_plan_bytes(plan, &options->adapters, &adapters, err) ||
         !pool_pages(plan, options, &pages, err) ||
         !kv_cache_open(&cache, plan, options->kv_type, 0, err)) {
         return false;
     }
     bool fits = checked_multiply(pages, kv_cache_page_bytes(cache), &pool) &&
-                checked_add(*bytes, pool, bytes);
+                checked_add(*bytes, pool, bytes) && checked_add(*bytes, adapters, bytes);
     kv_cache_close(cache);
     return fits || error_set(err, ERROR_TOO_LARGE, "a KV pool of %zu pages is too large", pages);
 }
@@ -161,6 +167,7 @@ bool decoder_warm_up(struct decoder *decoder, struct error *err) {
 void decoder_close(struct decoder *decoder) {
     executor_close(decoder->executor);
     kv_cache_close(decoder->cache);
+    adapters_close(decoder->adapters);
     weights_close(decoder->weights);
     workers_close(decoder->workers);
     *decoder = (struct decoder){0};

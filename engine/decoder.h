@@ -18,9 +18,10 @@ struct decoder_options {
     const char *kernels; /* name of a kernel table, or NULL for the best */
     size_t kv_positions; /* KV pool: room for so many positions, shared by all sequences; 0: for one
                             sequence of the full context, and for at least KV_POSITIONS_DEFAULT */
-    size_t memory_max;   /* bytes of weights and KV pool; 0: what this process may have */
-    size_t rows_max;     /* rows of one step */
-    size_t wanted_max;   /* of them, rows whose logits are wanted */
+    struct adapters_source adapters; /* that rows may have (executor_row.adapter) */
+    size_t memory_max; /* bytes of weights, adapters and KV pool; 0: what this process may have */
+    size_t rows_max;   /* rows of one step */
+    size_t wanted_max; /* of them, rows whose logits are wanted */
     struct weights_options
         packing; /* but for `exact` and `bytes_max`, which follow from the rest */
 };
@@ -32,6 +33,7 @@ struct decoder {
     const struct kernels *kernels;
     struct workers *workers;
     struct weights *weights;
+    struct adapters *adapters;
     struct kv_cache *cache;
     struct executor *executor;
     size_t rows_max;
@@ -39,9 +41,9 @@ struct decoder {
         context_length; /* positions that one sequence may have: what the plan and the pool allow */
 };
 
-/* The plan must outlive the decoder. Weights and KV pool together stay within memory_max, or the memory
- * that this process may have (memory_limit.h): a pool of the default size is made smaller, one that was asked
- * for is refused, ERROR_TOO_LARGE with the numbers. */
+/* The plan must outlive the decoder. Weights, adapters and KV pool together stay within memory_max,
+ * or the memory that this process may have (memory_limit.h): a pool of the default size is made
+ * smaller, one that was asked for is refused, ERROR_TOO_LARGE with the numbers. */
 bool decoder_open(struct decoder *decoder, const struct plan *plan,
                   const struct decoder_options *options, struct error *err);
 

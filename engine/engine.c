@@ -49,6 +49,7 @@ static struct decoder_options options_of_decoder(const struct engine_options *op
         .pin_threads = options->pin_threads,
         .kernels = options->kernels,
         .kv_positions = options->kv_positions,
+        .adapters = options->adapters,
         .memory_max = options->memory_max,
         .rows_max = options->step_rows_max,
         .wanted_max = scheduler_wanted_max(options->sessions_max),
@@ -188,6 +189,7 @@ bool engine_open(struct engine **out, const struct plan *plan, const struct engi
         engine_free(engine);
         return error_set(err, failure.code, "%s", failure.text);
     }
+    engine->options.adapters = (struct adapters_source){0}; /* they may go */
     *out = engine;
     return true;
 }
@@ -244,6 +246,10 @@ static bool request_check(const struct engine *engine, const struct session_requ
     if (request->top_logprobs > TOP_LOGPROBS_MAX) {
         return error_set(err, ERROR_INVALID, "%zu top logprobs are more than %d",
                          request->top_logprobs, TOP_LOGPROBS_MAX);
+    }
+    if (request->adapter >= adapters_count(engine->decoder.adapters)) {
+        return error_set(err, ERROR_INVALID, "adapter %zu does not exist; there are %zu",
+                         request->adapter, adapters_count(engine->decoder.adapters) - 1);
     }
     return sampling_check(&request->sampling, vocabulary, err);
 }
@@ -338,6 +344,10 @@ const char *engine_kernels_name(const struct engine *engine) {
 
 const struct weights *engine_weights(const struct engine *engine) {
     return engine->decoder.weights;
+}
+
+size_t engine_adapter_bytes(const struct engine *engine) {
+    return adapters_bytes(engine->decoder.adapters);
 }
 
 size_t engine_kv_bytes(const struct engine *engine) {

@@ -17,6 +17,7 @@
 #ifndef QUERN_ENGINE_ENGINE_H
 #define QUERN_ENGINE_ENGINE_H
 
+#include "engine/adapters.h"
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
 #include "engine/measures.h"
@@ -41,7 +42,8 @@ struct engine_options {
     size_t kv_positions; /* KV pool: room for this many positions of full context, shared by all
                              sessions;  0: enough for one sequence of the full context and at least
                              8192 */
-    size_t memory_max;   /* bytes of weights and KV pool; 0: what this process may have */
+    struct adapters_source adapters; /* for session_request.adapter; see decoder_options */
+    size_t memory_max; /* bytes of weights, adapters and KV pool; 0: what this process may have */
     struct turns
         *turns; /* shared with other engines on the same processors; NULL: there are none */
     size_t sessions_max;  /* sessions that run together */
@@ -56,7 +58,8 @@ struct engine_options {
 /* The defaults of all of the above. */
 struct engine_options engine_options_default(void);
 
-/* `plan` must outlive the engine. Packs the weights, reserves the KV pool, starts the threads. */
+/* `plan` must outlive the engine, the adapters need not. Packs the weights, reserves the KV pool,
+ * starts the threads. */
 bool engine_open(struct engine **out, const struct plan *plan, const struct engine_options *options,
                  struct error *err);
 
@@ -100,6 +103,7 @@ struct session_request {
                                  of the reply; all of the prompt is computed for that */
     size_t drafts_max;       /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
                                  none */
+    size_t adapter;          /* i + 1: adapter i of the engine's; 0: none */
     void *user;              /* for session_user */
 };
 
@@ -162,9 +166,11 @@ const struct measures *engine_measures(const struct engine *engine);
  * it wait because there is nothing to do? False for long: it is stuck. Any thread. */
 bool engine_has_progressed(struct engine *engine, uint64_t *seen);
 
-/* The kernel table in use ("avx512"), the packed weights, and the bytes of the KV pool. */
+/* The kernel table in use ("avx512"), the packed weights, the bytes of the adapters and of the KV
+ * pool. */
 const char *engine_kernels_name(const struct engine *engine);
 const struct weights *engine_weights(const struct engine *engine);
+size_t engine_adapter_bytes(const struct engine *engine);
 size_t engine_kv_bytes(const struct engine *engine);
 
 /* Tokens that prompt and reply may have together: what the model and the KV pool allow. */

@@ -68,6 +68,7 @@ static void mark_forms(struct executor *x, const struct plan_instruction *instru
                             weights_matrix(x->parts.weights, linear->outputs[i].weight));
         x->registers[linear->outputs[i].output].wants_values = true;
     }
+    x->registers[linear->input].wants_values |= executor_has_low_rank(x, linear);
 }
 
 struct reader_count {
@@ -153,6 +154,13 @@ static void add_quantize(struct executor *x, const struct plan_instruction *inst
     }
 }
 
+/* What adapters add needs an operation of its own before that of the linear instruction. */
+static void add_low_rank(struct executor *x, const struct plan_instruction *instruction) {
+    if (instruction->kind == PLAN_LINEAR && executor_has_low_rank(x, &instruction->linear)) {
+        add_op(x, OP_LOW_RANK, instruction, PLAN_NONE);
+    }
+}
+
 static void add_instruction(struct executor *x, const struct plan_instruction *instruction) {
     if (instruction->kind == PLAN_EXPERTS) {
         add_op(x, OP_EXPERTS_ROUTE, instruction, PLAN_NONE);
@@ -167,6 +175,7 @@ static void add_instruction(struct executor *x, const struct plan_instruction *i
         add_op(x, OP_ATTENTION_FINISH, instruction, PLAN_NONE);
         return;
     }
+    add_low_rank(x, instruction);
     add_op(x, simple_ops[instruction->kind], instruction, PLAN_NONE);
     if (instruction->kind == PLAN_LINEAR) {
         for (size_t i = 0; i < instruction->linear.count; i++) {
@@ -179,6 +188,7 @@ static void add_instruction(struct executor *x, const struct plan_instruction *i
 static void add_stages(struct executor *x) {
     bool selected = false;
     for (size_t i = 0; i < x->op_count; i++) {
+        x->ops[i].selected = selected;
         bool row_wise = executor_op_types[x->ops[i].kind].row != NULL;
         bool joins = i > 0 && row_wise && executor_op_types[x->ops[i - 1].kind].row != NULL;
         if (joins) {
@@ -197,7 +207,7 @@ static bool compile(struct executor *x, struct error *err) {
     const struct plan *plan = x->parts.plan;
     size_t ops_max = 2;
     for (size_t i = 0; i < plan->instruction_count; i++) {
-        ops_max += 3 + PLAN_LINEAR_OUTPUTS_MAX;
+        ops_max += 3 + PLAN_LINEAR_OUTPUTS_MAX; /* a low rank before, quantized ones behind */
     }
     x->registers = calloc(plan->register_count + 1, sizeof *x->registers);
     x->ops = calloc(ops_max, sizeof *x->ops);
@@ -215,6 +225,7 @@ static bool compile(struct executor *x, struct error *err) {
     for (size_t i = 0; i < plan->instruction_count; i++) {
         if (feeds_gate(plan, i)) {
             keep_out_of_memory(x, &plan->instructions[i].linear);
+            add_low_rank(x, &plan->instructions[i]);
             add_op(x, OP_GATED_LINEAR, &plan->instructions[i], PLAN_NONE);
             i++;
         } else {
@@ -420,6 +431,7 @@ static size_t take_bytes(struct memory_plan *memory, size_t count, size_t size) 
 struct offsets {
     size_t angles;
     size_t queries;
+    size_t middles;
     size_t states;
     size_t wanted;
     size_t blocks;
@@ -446,6 +458,8 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     x->angles_stride = extent->angles;
     offsets.angles = take_bytes(memory, rows, extent->angles * sizeof(float));
     offsets.queries = take_bytes(memory, rows, x->queries_stride * sizeof(float));
+    offsets.middles =
+        take_bytes(memory, PLAN_LINEAR_OUTPUTS_MAX * rows, x->middle_stride * sizeof(float));
     offsets.states = take_bytes(memory, split_states > rows ? split_states : rows,
                                 extent->states * sizeof(float));
     offsets.wanted = take_bytes(memory, x->parts.wanted_max, sizeof *x->wanted);
@@ -536,6 +550,8 @@ static bool allocate(struct executor *x, struct error *err) {
         if (ok) {
             x->angles = (float *)(void *)(x->memory + offsets.angles);
             x->queries = (float *)(void *)(x->memory + offsets.queries);
+            float *middles = (float *)(void *)(x->memory + offsets.middles);
+            x->middles = x->middle_stride > 0 ? middles : NULL;
             x->states = (float *)(void *)(x->memory + offsets.states);
             x->wanted = (size_t *)(void *)(x->memory + offsets.wanted);
             x->blocks = (struct row_block *)(void *)(x->memory + offsets.blocks);
@@ -560,6 +576,8 @@ bool executor_open(struct executor **out, const struct executor_parts *parts, st
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the executor");
     }
     x->parts = *parts;
+    size_t rank = parts->adapters != NULL ? adapters_rank(parts->adapters) : 0;
+    x->middle_stride = round_to(rank, LANE_FLOATS);
     if (!compile(x, err) || !allocate(x, err)) {
         executor_close(x);
         return false;
@@ -606,6 +624,7 @@ static void begin_step(struct executor *x, const struct executor_row *rows, size
         } else {
             x->blocks[x->block_count++] = (struct row_block){.first_row = r, .rows = 1};
         }
+        assert(rows[r].adapter == 0 || rows[r].adapter < adapters_count(x->parts.adapters));
         if (rows[r].wanted) {
             assert(x->wanted_count < x->parts.wanted_max);
             x->wanted[x->wanted_count++] = r;

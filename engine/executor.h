@@ -19,6 +19,7 @@
 #ifndef QUERN_ENGINE_EXECUTOR_H
 #define QUERN_ENGINE_EXECUTOR_H
 
+#include "engine/adapters.h"
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kv_cache.h"
@@ -39,6 +40,7 @@ struct executor_row {
     const struct kv_sequence *sequence;
     bool wanted;    /* its logits are */
     bool long_rope; /* plan_uses_long_rope of its sequence */
+    size_t adapter; /* of its sequence: below adapters_count; 0: none */
 };
 
 struct executor;
@@ -46,6 +48,7 @@ struct executor;
 struct executor_parts {
     const struct plan *plan; /* verified, with select_rows */
     const struct weights *weights;
+    const struct adapters *adapters; /* NULL: rows have none, and the plan has none of its own */
     const struct kv_cache *cache;
     enum kv_type kv_type;
     const struct kernels *kernels;
@@ -75,7 +78,7 @@ struct stage_time {
     double waiting;   /* and in which they waited for the last one */
 };
 
-enum { EXECUTOR_STAGE_NAMES_MAX = 16 };
+enum { EXECUTOR_STAGE_NAMES_MAX = 17 };
 
 /* Whether the stages of each step are timed from now on, which costs about a thousandth of a step;
  * if so, the times begin at zero. */

@@ -1,5 +1,6 @@
-/* What executor.c (stages, memory, running), executor_ops.c (what each kind of operation does) and
- * executor_experts.c (those of a mixture of experts) share. */
+/* What executor.c (stages, memory, running), executor_ops.c (what each kind of operation does),
+ * executor_experts.c (those of a mixture of experts) and executor_low_rank.c (what adapters add)
+ * share. */
 #ifndef QUERN_ENGINE_EXECUTOR_INTERNAL_H
 #define QUERN_ENGINE_EXECUTOR_INTERNAL_H
 
@@ -17,6 +18,7 @@ enum op_kind {
     OP_ADD,
     OP_SCALE,
     OP_QUANTIZE, /* a linear output that another linear reads */
+    OP_LOW_RANK, /* the first half of what adapters add to the linear instruction that follows */
     OP_LINEAR,
     OP_GATED_LINEAR, /* a linear instruction and the gate that follows it */
     OP_EXPERTS_ROUTE,
@@ -32,7 +34,8 @@ enum op_kind {
 struct op {
     enum op_kind kind;
     const struct plan_instruction *instruction;
-    int reg; /* OP_QUANTIZE: the register */
+    int reg;       /* OP_QUANTIZE: the register */
+    bool selected; /* it runs on the wanted rows only */
 };
 
 /* One item streams so many tiles: enough for the one-row kernel to keep several in flight, and few
@@ -49,7 +52,7 @@ _Static_assert(EXECUTOR_ITEM_OUTPUTS % ACTIVATION_BLOCK == 0, "an item quantizes
 struct stage {
     size_t first;
     size_t end;
-    bool selected; /* it runs on the wanted rows only */
+    bool selected; /* it runs on the wanted rows only, as do its ops */
 };
 
 /* The items of a stage are shared out in runs, one a thread: neighbouring items lie one behind the
@@ -130,6 +133,10 @@ struct executor {
     size_t angles_stride;
     float *queries; /* normalised and rotated, (rows_max, queries_stride) */
     size_t queries_stride;
+    /* What adapters have between their matrices, (PLAN_LINEAR_OUTPUTS_MAX, rows_max,
+     * middle_stride); NULL: there are no adapters. */
+    float *middles;
+    size_t middle_stride; /* their greatest rank, whole lanes */
     float *states; /* attention states: (rows, heads), or (rows, heads, chunks_max) where chunks are
                       split */
     size_t chunks_max;
@@ -178,6 +185,32 @@ size_t executor_matrix_items(const struct packed_matrix *matrix);
  * begin at row `first_row` of `input`. */
 void executor_multiply(const struct executor *x, struct linear_task *task,
                        const struct register_place *input, size_t first_row);
+
+/* ---- executor_low_rank.c ---- */
+
+/* Do adapters add something to an output of the instruction? */
+bool executor_has_low_rank(const struct executor *x, const struct plan_linear *linear);
+
+/* The functions of OP_LOW_RANK. */
+size_t executor_low_rank_items(const struct executor *x, const struct op *op, size_t rows);
+void executor_low_rank_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
+                            size_t item);
+
+/* Tiles [first_tile, end_tile), at most EXECUTOR_ITEM_TILES, of output `index` of a linear
+ * instruction on some rows; y is where the first output of the first row is. */
+struct executor_outputs {
+    size_t index;
+    size_t first_tile;
+    size_t end_tile;
+    size_t first_row;
+    size_t rows;
+    float *y;
+    size_t y_stride;
+};
+
+/* Adds what the adapters of the rows add to outputs that have been computed. */
+void executor_add_low_rank(const struct executor *x, const struct op *op,
+                           const struct executor_outputs *outputs);
 
 /* ---- executor_experts.c ---- */
 

@@ -187,21 +187,21 @@ void executor_multiply(const struct executor *x, struct linear_task *task,
     }
 }
 
-/* Tiles [first, end) of output `i` on rows [first_row, first_row + rows). y is where their first
- * output of the first row goes. */
-static void multiply_tiles(const struct executor *x, const struct plan_linear *linear, size_t i,
-                           size_t first, size_t end, size_t first_row, size_t rows, float *y,
-                           size_t y_stride) {
+/* Computes outputs of a linear instruction, with what adapters add. */
+static void multiply_tiles(const struct executor *x, const struct op *op,
+                           const struct executor_outputs *outputs) {
+    const struct plan_linear *linear = &op->instruction->linear;
     struct linear_task task = {
-        .matrix = weights_matrix(x->parts.weights, linear->outputs[i].weight),
-        .first_tile = first,
-        .end_tile = end,
-        .rows = rows,
-        .bias = executor_vector(x, linear->outputs[i].bias),
-        .y = y,
-        .y_stride = y_stride,
+        .matrix = weights_matrix(x->parts.weights, linear->outputs[outputs->index].weight),
+        .first_tile = outputs->first_tile,
+        .end_tile = outputs->end_tile,
+        .rows = outputs->rows,
+        .bias = executor_vector(x, linear->outputs[outputs->index].bias),
+        .y = outputs->y,
+        .y_stride = outputs->y_stride,
     };
-    executor_multiply(x, &task, &x->registers[linear->input], first_row);
+    executor_multiply(x, &task, &x->registers[linear->input], outputs->first_row);
+    executor_add_low_rank(x, op, outputs);
 }
 
 static size_t smaller(size_t a, size_t b) {
@@ -222,8 +222,15 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
     size_t first = item * EXECUTOR_ITEM_TILES;
     size_t end = smaller(first + EXECUTOR_ITEM_TILES, matrix->tiles);
     const struct register_place *output = &x->registers[linear->outputs[i].output];
-    multiply_tiles(x, linear, i, first, end, 0, rows, output->values + first * TILE_ROWS,
-                   output->stride);
+    const struct executor_outputs outputs = {
+        .index = i,
+        .first_tile = first,
+        .end_tile = end,
+        .rows = rows,
+        .y = output->values + first * TILE_ROWS,
+        .y_stride = output->stride,
+    };
+    multiply_tiles(x, op, &outputs);
 }
 
 /* ---- Linear and gate in one: items are runs of tiles of both matrices, or halves of one ----
@@ -251,10 +258,17 @@ static void multiply_operand(const struct executor *x, const struct op *op,
                              const struct plan_operand *operand, size_t first, size_t end,
                              size_t first_row, size_t rows, float *y) {
     const struct plan_linear *linear = &op->instruction[0].linear;
-    size_t index = linear->outputs[0].output == operand->reg ? 0 : 1;
     size_t skip = operand->first / TILE_ROWS;
-    multiply_tiles(x, linear, index, skip + first, skip + end, first_row, rows, y,
-                   EXECUTOR_ITEM_OUTPUTS);
+    const struct executor_outputs outputs = {
+        .index = linear->outputs[0].output == operand->reg ? 0 : 1,
+        .first_tile = skip + first,
+        .end_tile = skip + end,
+        .first_row = first_row,
+        .rows = rows,
+        .y = y,
+        .y_stride = EXECUTOR_ITEM_OUTPUTS,
+    };
+    multiply_tiles(x, op, &outputs);
 }
 
 /* Outputs [first, first + count) of one row, from what the matrices gave; ups may be NULL. */
@@ -565,6 +579,9 @@ const struct op_type executor_op_types[OP_KIND_COUNT] = {
     [OP_ADD] = {.name = "add", .row = add_row},
     [OP_SCALE] = {.name = "scale", .row = scale_row},
     [OP_QUANTIZE] = {.name = "quantize", .row = quantize_register_row},
+    [OP_LOW_RANK] = {.name = "low rank",
+                     .items = executor_low_rank_items,
+                     .item = executor_low_rank_item},
     [OP_LINEAR] = {.name = "linear", .items = linear_items, .item = linear_item},
     [OP_GATED_LINEAR] = {.name = "gated linear", .items = gated_items, .item = gated_item},
     [OP_EXPERTS_ROUTE] = {.name = "experts route",

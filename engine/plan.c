@@ -166,6 +166,19 @@ int plan_add_rope(struct plan *plan, const struct plan_rope *rope) {
     return (int)plan->rope_count++;
 }
 
+int plan_add_low_rank(struct plan *plan, const struct plan_low_rank *low_rank) {
+    struct plan_low_rank *low_ranks =
+        with_room(plan, plan->low_ranks, plan->low_rank_count, sizeof *low_ranks);
+    const char *name = copy_name(plan, low_rank->name);
+    if (low_ranks == NULL || name == NULL) {
+        return PLAN_NONE;
+    }
+    plan->low_ranks = low_ranks;
+    low_ranks[plan->low_rank_count] = *low_rank;
+    low_ranks[plan->low_rank_count].name = name;
+    return (int)plan->low_rank_count++;
+}
+
 int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer) {
     struct plan_kv_layer *layers =
         with_room(plan, plan->kv_layers, plan->kv_layer_count, sizeof *layers);

@@ -37,6 +37,7 @@ enum {
     PLAN_LINEAR_OUTPUTS_MAX = 4, /* q, k, v and one to spare */
     PLAN_EXPERTS_MAX = 4096,     /* of one instruction; a few hundred are in use */
     PLAN_CHOSEN_MAX = 64,        /* by one row; about ten are in use */
+    PLAN_RANK_MAX = 1024,        /* of an adapter; 8 to 256 are in use */
 };
 
 /* ---- What the model file holds, described but not copied ---- */
@@ -139,6 +140,23 @@ struct plan_rope {
     struct plan_angles long_angles; /* of sequences longer than plan.short_rope_length */
 };
 
+/* What an adapter (LoRA) brings for one output of a linear instruction: two matrices of `rank`
+ * numbers in the middle. */
+struct plan_low_rank_pair {
+    struct plan_weight down; /* (rank, columns); no rows: it adds nothing */
+    struct plan_weight up;   /* (rows, rank) */
+};
+
+/* A place where adapters add something to an output: factor * up(down(x)), for each row that of its
+ * own adapter. Rows without an adapter get what the model itself has, as a rule nothing. */
+struct plan_low_rank {
+    const char *name;
+    size_t columns; /* inputs and outputs of the linear layer */
+    size_t rows;
+    float factor;
+    struct plan_low_rank_pair own;
+};
+
 /* What one attention instruction keeps per position, and for how long. */
 struct plan_kv_layer {
     size_t kv_heads;
@@ -181,13 +199,15 @@ struct plan_norm {
     float epsilon;
 };
 
-/* output_i = input W_i^T + bias_i for each i, sharing one (quantized) input. */
+/* output_i = input W_i^T + bias_i for each i, sharing one (quantized) input, plus what the row's
+ * adapter adds, if there is a place for that. */
 struct plan_linear {
     int input;
     size_t count;
     struct {
         int weight;
-        int bias; /* vector, or PLAN_NONE */
+        int bias;     /* vector, or PLAN_NONE */
+        int low_rank; /* or PLAN_NONE */
         int output;
     } outputs[PLAN_LINEAR_OUTPUTS_MAX];
 };
@@ -366,6 +386,8 @@ struct plan {
     size_t vector_count;
     struct plan_rope *ropes;
     size_t rope_count;
+    struct plan_low_rank *low_ranks;
+    size_t low_rank_count;
     struct plan_kv_layer *kv_layers;
     size_t kv_layer_count;
     struct plan_mapping *mappings;
@@ -392,6 +414,7 @@ int plan_add_register(struct plan *plan, size_t width);
 int plan_add_weight(struct plan *plan, const struct plan_weight *weight);
 int plan_add_vector(struct plan *plan, const char *name, size_t length, float **values);
 int plan_add_rope(struct plan *plan, const struct plan_rope *rope);
+int plan_add_low_rank(struct plan *plan, const struct plan_low_rank *low_rank);
 int plan_add_kv_layer(struct plan *plan, const struct plan_kv_layer *layer);
 bool plan_add_mapping(struct plan *plan, const struct plan_mapping *mapping);
 bool plan_append(struct plan *plan, const struct plan_instruction *instruction);
@@ -414,6 +437,10 @@ bool plan_insert_select_rows(struct plan *plan);
 /* Checks every index, width and order, so that the executor need not. ERROR_BAD_FILE names the
  * instruction. */
 bool plan_verify(const struct plan *plan, struct error *err);
+
+/* Do the matrices of an adapter fit there? ERROR_BAD_FILE if not. */
+bool plan_low_rank_fits(const struct plan_low_rank *low_rank, const struct plan_low_rank_pair *pair,
+                        struct error *err);
 
 /* ---- Reading ---- */
 

@@ -63,6 +63,9 @@ static void print_linear(const struct plan *plan, const struct plan_linear *line
         fprintf(out, " ");
         print_weight(plan, linear->outputs[i].weight, out);
         print_vector(plan, "bias", linear->outputs[i].bias, out);
+        if (linear->outputs[i].low_rank != PLAN_NONE) {
+            fprintf(out, " + adapter");
+        }
     }
 }
 

@@ -151,6 +151,43 @@ static bool check_norm(struct check *check, const struct plan_norm *norm) {
            check_write(check, norm->output, width);
 }
 
+static bool is_plain(const struct plan_weight *weight, size_t rows, size_t columns) {
+    return weight->bits == 0 && weight->type != ELEMENT_U8 && weight->data.bytes != NULL &&
+           weight->rows == rows && weight->columns == columns;
+}
+
+bool plan_low_rank_fits(const struct plan_low_rank *low_rank, const struct plan_low_rank_pair *pair,
+                        struct error *err) {
+    const size_t rank = pair->down.rows;
+    return rank == 0 ||
+           (rank <= PLAN_RANK_MAX && is_plain(&pair->down, rank, low_rank->columns) &&
+            is_plain(&pair->up, low_rank->rows, rank)) ||
+           error_set(err, ERROR_BAD_FILE,
+                     "%.150s: matrices (%zu, %zu) and (%zu, %zu) do not add to (%zu, %zu) with a "
+                     "rank of at most %d",
+                     low_rank->name, pair->down.columns, pair->down.rows, pair->up.columns,
+                     pair->up.rows, low_rank->columns, low_rank->rows, PLAN_RANK_MAX);
+}
+
+/* The place where adapters add to an output of that weight, if it has one. */
+static bool check_low_rank(const struct check *check, int index, const struct plan_weight *weight) {
+    if (index == PLAN_NONE) {
+        return true;
+    }
+    if (!check_index(check, "low rank", index, check->plan->low_rank_count)) {
+        return false;
+    }
+    const struct plan_low_rank *low_rank = &check->plan->low_ranks[index];
+    if (low_rank->columns != weight->columns || low_rank->rows != weight->rows) {
+        return reject(check, "%s adds (%zu, %zu) to (%zu, %zu)", low_rank->name, low_rank->rows,
+                      low_rank->columns, weight->rows, weight->columns);
+    }
+    if (!isfinite(low_rank->factor)) {
+        return reject(check, "%s has a factor of %g", low_rank->name, (double)low_rank->factor);
+    }
+    return plan_low_rank_fits(low_rank, &low_rank->own, check->err);
+}
+
 static bool check_linear(struct check *check, const struct plan_linear *linear) {
     if (linear->count == 0 || linear->count > PLAN_LINEAR_OUTPUTS_MAX) {
         return reject(check, "%zu outputs, expected 1 to %d", linear->count,
@@ -170,6 +207,7 @@ static bool check_linear(struct check *check, const struct plan_linear *linear) 
                           weight->columns, width_of(check, linear->input));
         }
         if (!check_optional_vector(check, linear->outputs[i].bias, weight->rows) ||
+            !check_low_rank(check, linear->outputs[i].low_rank, weight) ||
             !check_write(check, linear->outputs[i].output, weight->rows)) {
             return false;
         }

@@ -6,8 +6,7 @@
 #include <sys/random.h>
 
 enum {
-    ROOT = PREFIX_TREE_SHORT_ROPE,   /* of that tree, and no node where one is looked for */
-    FIRST_BLOCK = PREFIX_TREE_COUNT, /* before it, each tree has its root */
+    ROOT = 0, /* of the first tree, and no node where one is looked for */
     BLOCK = KV_PAGE_POSITIONS,
     /* When pages run out, this part of the pool is freed at once, so that not every step has to
      * look for some. */
@@ -29,6 +28,7 @@ struct node {
 
 struct prefix_cache {
     struct kv_cache *cache;
+    size_t trees; /* node i < trees is the root of tree i */
     size_t groups;
     size_t window_blocks; /* of the longest window, and one to spare; 0: there is none */
     size_t node_count;
@@ -48,18 +48,20 @@ static bool is_windowed(const struct prefix_cache *p, size_t group) {
 }
 
 static void list_unused(struct prefix_cache *p) {
-    for (size_t i = p->node_count - 1; i >= FIRST_BLOCK; i--) {
+    for (size_t i = p->node_count - 1; i >= p->trees; i--) {
         p->nodes[i].next_in_bucket = p->unused;
         p->unused = (uint32_t)i;
     }
 }
 
-bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, struct error *err) {
+bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, size_t trees,
+                       struct error *err) {
     struct prefix_cache *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the prefix cache");
     }
     p->cache = cache;
+    p->trees = trees;
     p->groups = kv_cache_group_count(cache);
     size_t full_groups = 0;
     for (size_t g = 0; g < p->groups; g++) {
@@ -68,7 +70,7 @@ bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, struct
         full_groups += blocks == 0;
     }
     /* A node has a page of every group without a window, or at least one page. */
-    p->node_count = kv_cache_pages_total(cache) / (full_groups > 0 ? full_groups : 1) + FIRST_BLOCK;
+    p->node_count = kv_cache_pages_total(cache) / (full_groups > 0 ? full_groups : 1) + trees;
     size_t buckets = 16;
     while (buckets < p->node_count) {
         buckets *= 2;
@@ -151,12 +153,12 @@ static uint32_t oldest(const struct prefix_cache *p) {
     return p->nodes[ROOT].newer;
 }
 
-static bool is_block(uint32_t node) {
-    return node >= FIRST_BLOCK;
+static bool is_block(const struct prefix_cache *p, uint32_t node) {
+    return node >= p->trees;
 }
 
 static bool can_be_removed(const struct prefix_cache *p, uint32_t node) {
-    return is_block(node) && p->nodes[node].children == 0 && p->nodes[node].cursors == 0;
+    return is_block(p, node) && p->nodes[node].children == 0 && p->nodes[node].cursors == 0;
 }
 
 static void forget_page(struct prefix_cache *p, uint32_t node, size_t group) {
@@ -200,7 +202,7 @@ static uint32_t take_node(struct prefix_cache *p) {
 }
 
 static void mark_window(struct prefix_cache *p, uint32_t node) {
-    for (size_t i = 0; i < p->window_blocks && is_block(node); i++) {
+    for (size_t i = 0; i < p->window_blocks && is_block(p, node); i++) {
         p->nodes[node].marked = true;
         node = p->nodes[node].parent;
     }
@@ -235,9 +237,9 @@ static void move_cursor(struct prefix_cache *p, struct prefix_cursor *cursor, ui
     cursor->blocks = blocks;
 }
 
-void prefix_cursor_choose_tree(struct prefix_cursor *cursor, enum prefix_tree tree) {
+void prefix_cursor_choose_tree(struct prefix_cursor *cursor, size_t tree) {
     assert(cursor->blocks == 0);
-    *cursor = (struct prefix_cursor){.tree = tree, .node = tree};
+    *cursor = (struct prefix_cursor){.tree = (uint32_t)tree, .node = (uint32_t)tree};
 }
 
 /* ---- Match ---- */
@@ -354,7 +356,7 @@ void prefix_cache_release(struct prefix_cache *p, struct prefix_cursor *cursor) 
     if (p == NULL) {
         return;
     }
-    for (uint32_t node = cursor->node; is_block(node); node = p->nodes[node].parent) {
+    for (uint32_t node = cursor->node; is_block(p, node); node = p->nodes[node].parent) {
         ring_remove(p, node);
         ring_add_newest(p, node);
     }

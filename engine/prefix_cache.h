@@ -37,25 +37,24 @@
 
 struct prefix_cache;
 
-/* `cache` must outlive it. */
-bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, struct error *err);
+/* `cache` must outlive it. There are `trees` trees, at least one: the same tokens have other keys
+ * and values with another adapter, or where long RoPE tables rotate them (plan.h), and those are
+ * kept apart. */
+bool prefix_cache_open(struct prefix_cache **out, struct kv_cache *cache, size_t trees,
+                       struct error *err);
 
 /* All cursors have been released. */
 void prefix_cache_close(struct prefix_cache *prefixes);
 
-/* The same tokens have other keys where long RoPE tables rotate them (plan.h): those are kept in a
- * tree of their own. */
-enum prefix_tree { PREFIX_TREE_SHORT_ROPE, PREFIX_TREE_LONG_ROPE, PREFIX_TREE_COUNT };
-
 /* How far into its tree a session is: its first `blocks` blocks end at `node`. Begins as zeros. */
 struct prefix_cursor {
-    enum prefix_tree tree;
+    uint32_t tree;
     uint32_t node;
     size_t blocks;
 };
 
 /* Chooses the tree of a cursor that is at the beginning of one. */
-void prefix_cursor_choose_tree(struct prefix_cursor *cursor, enum prefix_tree tree);
+void prefix_cursor_choose_tree(struct prefix_cursor *cursor, size_t tree);
 
 /* Gives `sequence` the longest part of tokens[0, length) from which it can go on, where that is
  * longer than the `computed` positions that it has. At least one token is left to compute. Returns

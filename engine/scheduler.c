@@ -100,6 +100,15 @@ static struct session *list_remove(struct session_list *list, struct session **l
 
 /* ---- Open, close ---- */
 
+/* Trees of the prefix cache: for each adapter, and for none, those of short and long RoPE. */
+static size_t trees(const struct decoder *decoder) {
+    return 2 * adapters_count(decoder->adapters);
+}
+
+static size_t tree_of(const struct session *session) {
+    return 2 * session->adapter + session->long_rope;
+}
+
 size_t scheduler_wanted_max(size_t sessions_max) {
     return sessions_max + DRAFTS_MAX + SCORE_ROWS;
 }
@@ -124,7 +133,8 @@ bool scheduler_open(struct scheduler **out, struct decoder *decoder, size_t sess
         error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a scheduler of %zu sessions",
                   sessions_max);
     }
-    ok = ok && (!keep_prefixes || prefix_cache_open(&scheduler->prefixes, decoder->cache, err));
+    ok = ok && (!keep_prefixes ||
+                prefix_cache_open(&scheduler->prefixes, decoder->cache, trees(decoder), err));
     for (size_t i = 0; ok && i < threads; i++) {
         ok = sampler_open(&scheduler->samplers[i], decoder->plan->vocabulary_size,
                           decoder->context_length, decoder->kernels, err);
@@ -284,7 +294,7 @@ static void choose_rope(struct scheduler *scheduler, struct session *session) {
     session->restarted |= session->computed > 0;
     give_pages_back(scheduler, session);
     session->long_rope = true;
-    prefix_cursor_choose_tree(&session->cursor, PREFIX_TREE_LONG_ROPE);
+    prefix_cursor_choose_tree(&session->cursor, tree_of(session));
 }
 
 void scheduler_add(struct scheduler *scheduler, struct session *session) {
@@ -293,6 +303,7 @@ void scheduler_add(struct scheduler *scheduler, struct session *session) {
     } else if (session_is_complete(session) && session_scores_left(session) == 0) {
         finish(scheduler, session, FINISH_STOP); /* its grammar matches nothing but no tokens */
     } else {
+        prefix_cursor_choose_tree(&session->cursor, tree_of(session));
         choose_rope(scheduler, session);
         list_append(&scheduler->waiting, session);
     }
@@ -537,6 +548,7 @@ static size_t list_rows(struct scheduler *scheduler) {
                 .sequence = &s->sequence,
                 .wanted = scores || position >= first_sampling,
                 .long_rope = s->long_rope,
+                .adapter = s->adapter,
             };
         }
         want_logits(scheduler, s, &logits_row);

@@ -92,6 +92,7 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
     session->ring_top =
         calloc((SESSION_RING_EVENTS + 1) * (request->top_logprobs + 1), sizeof *session->ring_top);
     session->drafts_max = request->drafts_max;
+    session->adapter = request->adapter;
     bool sampling = copy_sampling(session, &request->sampling, decoder->plan->vocabulary_size);
     atomic_init(&session->holders, 2);
     if (session->tokens == NULL || session->stop_tokens == NULL || session->ring_top == NULL ||

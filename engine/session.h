@@ -49,6 +49,7 @@ struct session {
     size_t top_logprobs;
     bool prompt_logprobs;
     size_t drafts_max;
+    size_t adapter;
 
     int32_t *tokens; /* [capacity]; drafts follow the last one, then what was sampled */
     size_t length;

@@ -66,7 +66,8 @@ struct graph_value {
     int uses;                      /* readers, graph outputs included, as of the last sweep */
     bool is_input;
     bool is_output;
-    bool unread;           /* a declared output that a pass found to be read by nobody */
+    bool is_default; /* a constant that is an input, too: it holds unless another one is given */
+    bool unread;     /* a declared output that a pass found to be read by nobody */
     enum tensor_type type; /* declared, for graph inputs and outputs; else TENSOR_NONE */
     size_t rank;
     const int64_t *dims; /* declared: GRAPH_DIM_SYMBOLIC where it is a name */

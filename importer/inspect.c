@@ -288,6 +288,7 @@ static void add_runs(cJSON *root, const struct model *model) {
     cJSON *limits = cJSON_AddObjectToObject(root, "limits");
     add_size(limits, "vocabulary", plan->vocabulary_size);
     add_size(limits, "context", plan->context_length);
+    add_size(limits, "places for adapters", plan->low_rank_count);
     cJSON_AddStringToObject(limits, "activations",
                             plan->full_precision ? "in full precision, as the file asks"
                                                  : "may be quantized");

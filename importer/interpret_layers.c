@@ -201,6 +201,7 @@ const struct interpret_entry interpret_layers[] = {
     {MICROSOFT_DOMAIN, "GroupQueryAttention", 1, shape_of_attention, ONLY_SHAPES | MANY_OUTPUTS},
     {"", "LayerNormalization", 2, shape_as_first, ONLY_SHAPES | MANY_OUTPUTS},
     {QUERN_DOMAIN, "Linear", 2, shape_of_linear, ONLY_SHAPES},
+    {QUERN_DOMAIN, "LowRank", 1, shape_as_first, ONLY_SHAPES},
     {"", "MatMul", 2, run_matmul, 0},
     {"", "MatMulInteger", 2, run_matmul, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "MatMulNBits", 3, shape_of_nbits, ONLY_SHAPES},

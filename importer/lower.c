@@ -78,6 +78,7 @@ static const struct {
     {{QUERN_DOMAIN, "Embed", EVERY_VERSION, INT64_MAX, ""}, lower_embed},
     {{QUERN_DOMAIN, "Gate", EVERY_VERSION, INT64_MAX, ""}, lower_gate},
     {{QUERN_DOMAIN, "Linear", EVERY_VERSION, INT64_MAX, ""}, lower_linear},
+    {{QUERN_DOMAIN, "LowRank", EVERY_VERSION, INT64_MAX, ""}, lower_low_rank},
     {{QUERN_DOMAIN, "Scale", EVERY_VERSION, INT64_MAX, ""}, lower_scale},
 };
 
@@ -313,19 +314,19 @@ bool is_whole(const struct lowering *lowering, const struct row_value *row) {
            row->view == row->width;
 }
 
-/* linear_of_register grows with the registers. */
+/* lowering->linears grows with the registers. */
 static bool note_register(struct lowering *lowering) {
     size_t count = lowering->plan->register_count;
     if (count > lowering->linear_capacity) {
         size_t capacity = count * 2;
-        int *larger = realloc(lowering->linear_of_register, capacity * sizeof *larger);
+        struct register_linears *larger = realloc(lowering->linears, capacity * sizeof *larger);
         if (larger == NULL) {
             return false;
         }
         for (size_t i = lowering->linear_capacity; i < capacity; i++) {
-            larger[i] = PLAN_NONE;
+            larger[i] = (struct register_linears){PLAN_NONE, PLAN_NONE};
         }
-        lowering->linear_of_register = larger;
+        lowering->linears = larger;
         lowering->linear_capacity = capacity;
     }
     return true;
@@ -502,7 +503,7 @@ bool lower(struct plan *plan, const struct graph *graph, const struct model_conf
     bool lowered = lowering.rows != NULL && lowering.reasons != NULL;
     lowered = lowered ? lower_all(&lowering, reasons) : out_of_memory(&lowering) == LOWER_DONE;
     free(lowering.rows);
-    free(lowering.linear_of_register);
+    free(lowering.linears);
     free(lowering.reasons);
     return lowered;
 }

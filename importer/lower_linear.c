@@ -10,7 +10,7 @@ static struct plan_linear *with_room(struct lowering *lowering, int reg) {
     if ((size_t)reg >= lowering->linear_capacity) {
         return NULL;
     }
-    int index = lowering->linear_of_register[reg];
+    int index = lowering->linears[reg].reads;
     struct plan_linear *linear =
         index != PLAN_NONE ? &lowering->plan->instructions[index].linear : NULL;
     return linear != NULL && linear->count < PLAN_LINEAR_OUTPUTS_MAX ? linear : NULL;
@@ -31,13 +31,15 @@ static enum lower_result append_linear(struct lowering *lowering, const struct g
             return LOWER_FAILED;
         }
         size_t index = lowering->plan->instruction_count - 1;
-        lowering->linear_of_register[input] = (int)index;
+        lowering->linears[input].reads = (int)index;
         linear = &lowering->plan->instructions[index].linear;
     }
     linear->outputs[linear->count].weight = weight;
     linear->outputs[linear->count].bias = bias;
+    linear->outputs[linear->count].low_rank = PLAN_NONE;
     linear->outputs[linear->count].output = *output;
     linear->count++;
+    lowering->linears[*output].writes = lowering->linears[input].reads;
     return LOWER_DONE;
 }
 

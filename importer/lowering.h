@@ -39,14 +39,20 @@ struct proven_switch {
 };
 enum { LOWERING_SWITCHES = 4 };
 
+/* Linear instructions of the plan by a register, or PLAN_NONE. */
+struct register_linears {
+    int reads;  /* the latest that reads it */
+    int writes; /* the one that writes it */
+};
+
 struct reasons;
 
 struct lowering {
     struct plan *plan;
     const struct graph *graph;
     const struct model_config *config;
-    struct row_value *rows;  /* of each value */
-    int *linear_of_register; /* the latest linear instruction that reads it, or PLAN_NONE */
+    struct row_value *rows;           /* of each value */
+    struct register_linears *linears; /* of each register */
     size_t linear_capacity;
     struct proven_lengths proven;
     struct proven_switch switches[LOWERING_SWITCHES]; /* the latest */
@@ -77,6 +83,7 @@ lower_operator lower_factor;
 lower_operator lower_scale;
 lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
+lower_operator lower_low_rank;  /* lower_low_rank.c */
 lower_operator lower_experts;   /* lower_experts.c */
 lower_operator lower_attention; /* lower_attention.c */
 

@@ -129,7 +129,8 @@ static bool read_initializers(struct graph *graph, const Onnx__GraphProto *proto
     return true;
 }
 
-/* Inputs and outputs. An input that has an initializer too (IR version 3) is a constant. */
+/* Inputs and outputs. An input that has an initializer, too, is a constant: in files of IR version
+ * 3 all of them are, in later ones those that may be left out. Olive lists the latter twice. */
 static bool read_boundary(struct graph *graph, const Onnx__GraphProto *proto, struct error *err) {
     graph->inputs = arena_allocate(graph->arena, proto->n_input + 1, sizeof(int));
     graph->outputs = arena_allocate(graph->arena, proto->n_output, sizeof(int));
@@ -145,10 +146,12 @@ static bool read_boundary(struct graph *graph, const Onnx__GraphProto *proto, st
             return error_set(err, ERROR_BAD_FILE, "graph input \"%.150s\" occurs twice",
                              graph->values[id].name);
         }
-        if (graph->values[id].constant == NULL) {
-            graph->values[id].is_input = true;
-            graph->inputs[graph->input_count++] = id;
+        if (graph->values[id].constant != NULL) {
+            graph->values[id].is_default = true;
+            continue;
         }
+        graph->values[id].is_input = true;
+        graph->inputs[graph->input_count++] = id;
     }
     for (size_t i = 0; i < proto->n_output; i++) {
         if (!declare(graph, proto->output[i], &graph->outputs[i], err)) {

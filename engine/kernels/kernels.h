@@ -130,9 +130,9 @@ struct kernels {
                        const float *bias, float epsilon, size_t n, float *y);
     /* y = activation(gate) * up, or activation(gate) if up is NULL */
     void (*gate[PLAN_ACTIVATION_COUNT])(const float *gate, const float *up, size_t n, float *y);
-    /* y = a + b */
+    /* y = a + b; y may be a or b */
     void (*add)(const float *a, const float *b, size_t n, float *y);
-    /* y = factor * x; softcap * tanh(that / softcap) if softcap > 0 */
+    /* y = factor * x; softcap * tanh(that / softcap) if softcap > 0; y may be x */
     void (*scale)(const float *x, float factor, float softcap, size_t n, float *y);
     /* y = g / (1 + e^(-alpha g)) * (u + beta) with g = min(gate, limit) and u = up clamped to
      * -limit .. limit */

@@ -1,12 +1,14 @@
 #include "importer/passes/passes.h"
 
-/* Constants and casts first, so that the patterns behind them need not know of either. What needs a
- * value to have one reader comes behind attention, with which all readers of mere shapes go. */
+/* Adapters before all that takes inputs which may be left out for constants. Then constants and
+ * casts, so that the patterns behind them need not know of either. What needs a value to have one
+ * reader comes behind attention, with which all readers of mere shapes go. */
 static const struct {
     const char *name;
     graph_pass *run;
     graph_probing_pass *probe;
 } passes[] = {
+    {"recognize what adapters add", pass_low_rank, NULL},
     {"settle optional inputs", pass_optional_inputs, NULL},
     {"drop outputs that are not read", NULL, pass_unread_outputs},
     {"fold constants", pass_fold_constants, NULL},
@@ -56,7 +58,8 @@ static const struct operator_support recognized[] = {
     {"", "Identity", 1, INT64_MAX, "dropped"},
     {"", "MatMul", 1, INT64_MAX,
      "a constant matrix of f32, f16, bf16, maybe behind Transpose or "
-     "DequantizeLinear; two activations in an attention of plain operators"},
+     "DequantizeLinear; two activations in an attention of plain operators; two matrices that are "
+     "inputs, one behind the other, added to a linear layer: those of adapters"},
     {"", "MatMulInteger", 10, INT64_MAX,
      "behind DynamicQuantizeLinear; a constant matrix, scales and zero points one or "
      "one for each output"},

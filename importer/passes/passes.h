@@ -20,6 +20,11 @@
  *   Scale (x)                                     softcap * tanh(factor * x / softcap)
  *       factor, softcap  floats
  *
+ *   LowRank (base, x, down, up)                   base + factor * (x times two matrices), which an
+ *                                                 adapter brings: both are inputs of the graph
+ *       down_turned, up_turned  1: the matrix is (outputs, inputs)
+ *       factor  float
+ *
  *   Attention (query, key, value, past_key, past_value, -, -, [frequencies])
  *       as com.microsoft GroupQueryAttention, with its inputs where that has them, but
  *       head_dim, query_first, key_first, value_first  columns of the three inputs
@@ -52,6 +57,13 @@ enum {
     LINEAR_ZERO_POINTS = 4,
     LINEAR_INPUTS = 5,
 };
+enum {
+    LOW_RANK_BASE = 0,
+    LOW_RANK_X = 1,
+    LOW_RANK_DOWN = 2,
+    LOW_RANK_UP = 3,
+    LOW_RANK_INPUTS = 4,
+};
 enum { GATE_GATE = 0, GATE_UP = 1, GATE_BIAS = 2, GATE_INPUTS = 3 };
 
 /* One pass over the graph; adds to *changes what it rewrote. False only when memory is out. */
@@ -61,6 +73,7 @@ typedef bool graph_pass(struct graph *graph, size_t *changes, struct error *err)
 typedef bool graph_probing_pass(struct graph *graph, const struct model_config *config,
                                 size_t *changes, struct error *err);
 
+graph_pass pass_low_rank;
 graph_pass pass_optional_inputs;
 graph_pass pass_fold_constants;
 graph_pass pass_drop_casts;

@@ -31,6 +31,7 @@ static void append_linear(struct plan *plan, int input, int weight, int output) 
     struct plan_instruction linear = {.kind = PLAN_LINEAR, .linear = {.input = input, .count = 1}};
     linear.linear.outputs[0].weight = weight;
     linear.linear.outputs[0].bias = PLAN_NONE;
+    linear.linear.outputs[0].low_rank = PLAN_NONE;
     linear.linear.outputs[0].output = output;
     append(plan, linear);
 }

@@ -118,6 +118,7 @@ static struct setup *set_up(const struct mixture *mixture) {
     struct plan_instruction router = {.kind = PLAN_LINEAR, .name = "router", .linear.count = 1};
     router.linear.outputs[0].weight = add_weight(s, numbers, EXPERTS, WIDTH);
     router.linear.outputs[0].bias = PLAN_NONE;
+    router.linear.outputs[0].low_rank = PLAN_NONE;
     router.linear.outputs[0].output = 1;
     if (mixture->router != ROUTER_RANDOM) {
         uint8_t *bytes = (uint8_t *)(uintptr_t)s->sources[1].data.bytes;

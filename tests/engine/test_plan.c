@@ -31,6 +31,7 @@ static void append_linear(struct plan *plan, int input, size_t columns, size_t c
     for (size_t i = 0; i < count; i++) {
         instruction.linear.outputs[i].weight = add_weight(plan, rows[i], columns);
         instruction.linear.outputs[i].bias = PLAN_NONE;
+        instruction.linear.outputs[i].low_rank = PLAN_NONE;
         instruction.linear.outputs[i].output = first_output + (int)i;
     }
     cr_assert(plan_append(plan, &instruction));

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-enum { WINDOW = 40, BLOCK = KV_PAGE_POSITIONS, LENGTH_MAX = 200, SEQUENCES = 4 };
+enum { WINDOW = 40, BLOCK = KV_PAGE_POSITIONS, LENGTH_MAX = 200, SEQUENCES = 4, TREES = 4 };
 
 struct player {
     int32_t tokens[LENGTH_MAX];
@@ -32,7 +32,7 @@ static struct ground open_ground(size_t pages, size_t layers, size_t window) {
         cr_assert_geq(plan_add_kv_layer(&ground.plan, &layer), 0);
     }
     cr_assert(kv_cache_open(&ground.cache, &ground.plan, KV_F16, pages, &err), "%s", err.text);
-    cr_assert(prefix_cache_open(&ground.prefixes, ground.cache, &err), "%s", err.text);
+    cr_assert(prefix_cache_open(&ground.prefixes, ground.cache, TREES, &err), "%s", err.text);
     return ground;
 }
 
@@ -134,8 +134,7 @@ static void play(struct ground *ground, struct player *player) {
             tokens[i] = i % 50 == 20 ? (int32_t)draw(ground, 3) : 0; /* parts here and there */
         }
         start(player, ground, tokens, length);
-        prefix_cursor_choose_tree(&player->cursor,
-                                  (enum prefix_tree)draw(ground, PREFIX_TREE_COUNT));
+        prefix_cursor_choose_tree(&player->cursor, draw(ground, TREES));
     }
     if (draw(ground, 2) == 0) {
         match(ground, player);
