@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static const char *const adapter_names[FIXTURE_ADAPTERS] = {"one", "two"};
 
 static char *read_file(const char *path) {
     FILE *file = fopen(path, "rb");
@@ -53,8 +56,30 @@ static void read_case(struct fixture_case *test, const cJSON *json, size_t vocab
     test->first_row = (size_t)cJSON_GetObjectItem(json, "first_row_position")->valueint;
     test->onnxruntime_error =
         cJSON_GetObjectItem(json, "onnxruntime_as_exported_rms_error")->valuedouble;
+    const cJSON *adapter = cJSON_GetObjectItem(json, "adapter");
+    for (size_t i = 0; adapter != NULL && i < FIXTURE_ADAPTERS; i++) {
+        bool same = strcmp(adapter->valuestring, adapter_names[i]) == 0;
+        test->adapter = same ? i + 1 : test->adapter;
+    }
     const char *base64 = cJSON_GetObjectItem(json, "logits_f32le_base64")->valuestring;
     test->logits = decode_floats(base64, (test->length - test->first_row) * vocabulary);
+}
+
+static void open_adapters(struct fixture *fixture, const char *name) {
+    for (size_t i = 0; i < FIXTURE_ADAPTERS; i++) {
+        struct error err = {0};
+        char path[256];
+        snprintf(path, sizeof path, "models/%s/%s.onnx_adapter", name, adapter_names[i]);
+        if (access(path, F_OK) == 0) {
+            cr_assert(adapter_open(&fixture->adapters[i], fixture->model, path, &err), "%s",
+                      err.text);
+            fixture->pairs[fixture->adapter_count++] = adapter_pairs(fixture->adapters[i]);
+        }
+    }
+}
+
+struct adapters_source fixture_adapters(const struct fixture *fixture) {
+    return (struct adapters_source){.adapters = fixture->pairs, .count = fixture->adapter_count};
 }
 
 struct fixture fixture_open(const char *name) {
@@ -63,6 +88,7 @@ struct fixture fixture_open(const char *name) {
     char path[256];
     snprintf(path, sizeof path, "models/%s", name);
     cr_assert(model_open(&fixture.model, path, NULL, &err), "%s", err.text);
+    open_adapters(&fixture, name);
     snprintf(path, sizeof path, "models/%s/expected.json", name);
     char *text = read_file(path);
     cJSON *json = cJSON_Parse(text);
@@ -84,6 +110,9 @@ void fixture_close(struct fixture *fixture) {
         free(fixture->cases[i].logits);
     }
     free(fixture->cases);
+    for (size_t i = 0; i < fixture->adapter_count; i++) {
+        adapter_close(fixture->adapters[i]);
+    }
     model_close(fixture->model);
 }
 
@@ -105,6 +134,7 @@ float *fixture_run(struct decoder *decoder, const struct fixture_case *test, siz
             rows[r] = (struct executor_row){.token = test->tokens[done + r],
                                             .position = done + r,
                                             .sequence = &sequence,
+                                            .adapter = test->adapter,
                                             .wanted = done + r >= test->first_row};
             wanted += rows[r].wanted;
         }

@@ -7,12 +7,14 @@
 #include <string.h>
 
 static const char *const models[] = {"gemma3-int4",       "gemma3-int4-untied", "gemma3-fp32",
-                                     "optimum-gemma3-q4", "optimum-qwen2-q4",   "gptoss-int4"};
+                                     "optimum-gemma3-q4", "optimum-qwen2-q4",   "gptoss-int4",
+                                     "llama-lora-int4"};
 enum { MODELS = sizeof models / sizeof models[0], ROWS_MAX = 64 };
 
 static struct decoder open_decoder(const struct fixture *fixture, struct decoder_options options) {
     struct decoder decoder;
     struct error err = {0};
+    options.adapters = fixture_adapters(fixture);
     options.rows_max = ROWS_MAX;
     options.wanted_max = ROWS_MAX;
     cr_assert(decoder_open(&decoder, &fixture->model->plan, &options, &err), "%s", err.text);
@@ -122,4 +124,5 @@ Test(reference, bits_depend_on_neither_chunks_nor_threads_nor_kernels) {
     check_all_bits("gemma3-int4", KV_F16);
     check_all_bits("gemma3-int4", KV_INT8);
     check_all_bits("gptoss-int4", KV_F16);
+    check_all_bits("llama-lora-int4", KV_F16);
 }
