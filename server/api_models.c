@@ -59,26 +59,65 @@ static bool add_capabilities(cJSON *object, const struct model *model) {
                                            model->chat_template_error.text) != NULL;
 }
 
-/* Fills `object` with the model; false when memory is out. max_model_len is vLLM's name for what
- * prompt and reply may have together; of a model that is not loaded it is not known. */
-static bool describe_model(cJSON *object, const struct service *service) {
-    return cJSON_AddStringToObject(object, "id", service->model_id) &&
-           cJSON_AddStringToObject(object, "object", "model") &&
+/* What models and adapters have. max_model_len is vLLM's name for what prompt and reply may have
+ * together; of a model that is not loaded it is not known. */
+static bool add_common(cJSON *object, const struct service *service) {
+    return cJSON_AddStringToObject(object, "object", "model") &&
            cJSON_AddNumberToObject(object, "created", (double)service->started) &&
            cJSON_AddStringToObject(object, "owned_by", "quern") &&
            cJSON_AddStringToObject(object, "state", models_state(service)) &&
-           add_aliases(object, service) &&
            (service->engine == NULL ||
             (cJSON_AddNumberToObject(object, "max_model_len",
                                      (double)engine_context_length(service->engine)) &&
-             add_capabilities(object, service->model) && add_meta(object, service) &&
-             add_settings(object, service)));
+             add_capabilities(object, service->model)));
+}
+
+/* Fills `object` with the model; false when memory is out. */
+static bool describe_model(cJSON *object, const struct service *service) {
+    return cJSON_AddStringToObject(object, "id", service->model_id) &&
+           add_common(object, service) && add_aliases(object, service) &&
+           (service->engine == NULL ||
+            (add_meta(object, service) && add_settings(object, service)));
+}
+
+/* The same with an adapter of it, whose `parent` it is, as vLLM has it. */
+static bool describe_adapter(cJSON *object, const struct service *service,
+                             const struct model_adapter *adapter) {
+    cJSON *id = json_create_text(adapter->name.bytes, adapter->name.length);
+    if (!cJSON_AddItemToObject(object, "id", id)) {
+        cJSON_Delete(id);
+        return false;
+    }
+    return add_common(object, service) && cJSON_AddArrayToObject(object, "aliases") &&
+           cJSON_AddStringToObject(object, "parent", service->model_id);
 }
 
 static void respond(struct http_exchange *exchange, cJSON *root, bool complete) {
     char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
     cJSON_Delete(root);
     http_respond_json(exchange, 200, text);
+}
+
+/* A new object at the end of the list; NULL when memory is out. */
+static cJSON *append(cJSON *list) {
+    cJSON *object = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(list, object)) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
+}
+
+/* The model and its adapters. */
+static bool list_model(cJSON *list, const struct service *service) {
+    struct model_adapter adapter = {0};
+    cJSON *object = append(list);
+    bool complete = object != NULL && describe_model(object, service);
+    while (complete && model_options_next_adapter(service->model_options, &adapter)) {
+        object = append(list);
+        complete = object != NULL && describe_adapter(object, service, &adapter);
+    }
+    return complete;
 }
 
 /* GET /v1/models */
@@ -90,12 +129,7 @@ void api_models_list(struct http_exchange *exchange, const struct service *servi
     bool complete = cJSON_AddStringToObject(root, "object", "list") != NULL;
     cJSON *data = cJSON_AddArrayToObject(root, "data");
     for (const struct service *one = NULL; complete && (one = models_next(models, one)) != NULL;) {
-        cJSON *model = cJSON_CreateObject();
-        complete = cJSON_AddItemToArray(data, model);
-        if (!complete) {
-            cJSON_Delete(model);
-        }
-        complete = complete && describe_model(model, one);
+        complete = list_model(data, one);
     }
     respond(exchange, root, complete);
 }
@@ -104,11 +138,17 @@ void api_models_list(struct http_exchange *exchange, const struct service *servi
 void api_models_one(struct http_exchange *exchange, const struct service *service,
                     const char *rest) {
     struct api_error error;
-    const struct service *one = models_look_up(service->models, rest, &error);
+    size_t number;
+    const struct service *one = models_look_up(service->models, rest, &number, &error);
     if (one == NULL) {
         api_error_respond(exchange, &error);
         return;
     }
+    struct model_adapter adapter = {0};
+    for (size_t i = 0; i < number; i++) {
+        model_options_next_adapter(one->model_options, &adapter);
+    }
     cJSON *root = cJSON_CreateObject();
-    respond(exchange, root, describe_model(root, one));
+    respond(exchange, root,
+            number > 0 ? describe_adapter(root, one, &adapter) : describe_model(root, one));
 }

@@ -1,5 +1,6 @@
 /* quern logits: runs a prompt and tokens after it, and writes the logits. The interface is fixed:
  * checks from outside hold Quern against reference logits with it. */
+#include "importer/adapter.h"
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -11,6 +12,7 @@
 
 struct logits_options {
     const char *folder;
+    const char *adapter;
     struct option_list ids;
     struct option_list force;
     size_t greedy;
@@ -43,6 +45,8 @@ static const struct option options_table[] = {
     {.name = "rows", .type = OPTION_TEXT, FIELD(rows), .argument = "WHICH",
      .choices = row_choices, .fallback = "last",
      .help = "rows of the prompt to write"},
+    {.name = "adapter", .type = OPTION_TEXT, FIELD(adapter), .argument = "FILE",
+     .help = "adapter (.onnx_adapter) of all tokens"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(exact),
      .help = "activations and KV cache in f32, weights as the file has them"},
     {.name = "chunk", .type = OPTION_SIZE, FIELD(chunk), .argument = "N", .minimum = 1,
@@ -80,6 +84,7 @@ const struct command_line logits_command_line = {
 struct logits_run {
     const struct logits_options *options;
     struct model *model;
+    struct adapter *adapter;
     size_t vocabulary_size;
     struct decoder decoder;
     struct timeline timeline;
@@ -124,7 +129,14 @@ static bool open_run(struct logits_run *run, struct error *err) {
         return false;
     }
     run->vocabulary_size = run->model->plan.vocabulary_size;
+    if (options->adapter != NULL &&
+        !adapter_open(&run->adapter, run->model, options->adapter, err)) {
+        return false;
+    }
+    const struct plan_low_rank_pair *pairs =
+        run->adapter != NULL ? adapter_pairs(run->adapter) : NULL;
     struct decoder_options decoder_options = {
+        .adapters = {.adapters = &pairs, .count = pairs != NULL},
         .exact = options->exact,
         .kv_type = chosen_kv_type(options),
         .threads = options->threads,
@@ -140,6 +152,7 @@ static bool open_run(struct logits_run *run, struct error *err) {
         !timeline_open(&run->timeline, &run->decoder, decoder_options.kv_positions, err)) {
         return false;
     }
+    run->timeline.adapter = pairs != NULL;
     run->greedy = calloc(run->fed + 1, sizeof *run->greedy);
     if (run->greedy == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu tokens", run->fed);
@@ -220,6 +233,7 @@ int cmd_logits(int argc, char **argv) {
     free(run.greedy);
     timeline_close(&run.timeline);
     decoder_close(&run.decoder);
+    adapter_close(run.adapter);
     model_close(run.model);
     options_free(&logits_command_line, &options);
     return status;

@@ -65,6 +65,8 @@ static const struct option options_table[] = {
      .help = "say on standard error how many tokens there were, and how fast"},
     {.name = "ignore-eos", .type = OPTION_FLAG, FIELD(reply.ignore_eos),
      .help = "go on where the model would stop"},
+    {.name = "adapter", .type = OPTION_TEXT, FIELD(speaker.adapter), .argument = "FILE",
+     .help = "adapter (.onnx_adapter) of the model that all replies are made with"},
     {.name = "threads", .type = OPTION_SIZE, FIELD(speaker.threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
      .help = "compute threads (default: one for each processor)"},

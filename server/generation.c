@@ -412,6 +412,7 @@ struct session_request generation_session(const struct generation *generation, s
         .sampling = generation->sampling,
         .grammar = generation->form.grammar,
         .drafts_max = (size_t)generation->draft_tokens,
+        .adapter = generation->service->adapter,
     };
     /* With a seed, a choice is what it would be if its prompt came alone; without one, equal
      * prompts of one request still get different replies. */

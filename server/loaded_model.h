@@ -9,6 +9,7 @@
 #define QUERN_SERVER_LOADED_MODEL_H
 
 #include "engine/engine.h"
+#include "importer/adapter.h"
 #include "importer/model.h"
 #include "server/chat_format.h"
 #include "server/chat_traits.h"
@@ -20,10 +21,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct loaded_adapter {
+    char *name;
+    struct adapter *file; /* NULL once the engine has it */
+};
+
 /* Start from {0}. */
 struct loaded_model {
     struct model *model;
     struct engine *engine; /* NULL until it is started */
+    struct loaded_adapter adapters[ADAPTERS_MAX];
+    size_t adapter_count;
     struct chat_traits chat_traits;
     struct chat_format chat_format;
     struct vocabulary_index *index;

@@ -16,6 +16,8 @@ const struct option model_options_table[MODEL_OPTIONS] = {
      .help = "folder of an ONNX model; there is no default"},
     {.name = "aliases", .section = "model", .reload = true, .type = OPTION_TEXT, FIELD(aliases),
      .argument = "NAMES", .help = "further names that requests may use, separated by blanks"},
+    {.name = "adapters", .section = "model", .type = OPTION_TEXT, FIELD(adapters),
+     .argument = "ADAPTERS", .help = "as in [model], whose own are not this model's"},
     {.name = "load", .section = "model", .reload = true, .type = OPTION_TEXT, FIELD(load),
      .argument = "WHEN", .choices = load_names, .fallback = "first-use",
      .help = "when the daemon starts, or when a request wants it"},
@@ -62,6 +64,7 @@ struct model_options model_options_complete(const struct model_options *section,
     options.of_section = true;
     options.given = section->given;
     options.load = "first-use";
+    options.adapters = NULL; /* those of one model fit no other */
     for (size_t i = 0; i < MODEL_OPTIONS; i++) {
         if ((section->given >> i & 1) != 0) {
             option_copy(&model_options_table[i], &options, section);
@@ -73,15 +76,35 @@ struct model_options model_options_complete(const struct model_options *section,
 
 /* ---- Names ---- */
 
-bool model_options_next_alias(const struct model_options *options, struct token_text *alias) {
-    static const char blanks[] = " \t";
-    if (options->aliases == NULL) {
+static const char blanks[] = " \t";
+
+/* The word behind this one. */
+static bool next_word(const char *words, struct token_text *word) {
+    if (words == NULL) {
         return false;
     }
-    const char *rest = alias->bytes != NULL ? alias->bytes + alias->length : options->aliases;
-    alias->bytes = rest + strspn(rest, blanks);
-    alias->length = strcspn(alias->bytes, blanks);
-    return alias->length > 0;
+    const char *rest = word->bytes != NULL ? word->bytes + word->length : words;
+    word->bytes = rest + strspn(rest, blanks);
+    word->length = strcspn(word->bytes, blanks);
+    return word->length > 0;
+}
+
+bool model_options_next_alias(const struct model_options *options, struct token_text *alias) {
+    return next_word(options->aliases, alias);
+}
+
+bool model_options_next_adapter(const struct model_options *options,
+                                struct model_adapter *adapter) {
+    struct token_text word = adapter->file.bytes != NULL ? adapter->file : adapter->name;
+    if (!next_word(options->adapters, &word)) {
+        return false;
+    }
+    const char *equals = memchr(word.bytes, '=', word.length);
+    size_t length = equals != NULL ? (size_t)(equals - word.bytes) : word.length;
+    size_t file = equals != NULL ? length + 1 : length;
+    adapter->name = (struct token_text){word.bytes, length};
+    adapter->file = (struct token_text){word.bytes + file, word.length - file};
+    return true;
 }
 
 static bool is_same(struct token_text a, struct token_text b) {
@@ -98,15 +121,24 @@ static bool has_name(const struct model_options *options, struct token_text name
     return found;
 }
 
+static bool has_adapter(const struct model_options *options, struct token_text name) {
+    struct model_adapter adapter = {0};
+    bool found = false;
+    while (!found && model_options_next_adapter(options, &adapter)) {
+        found = is_same(name, adapter.name);
+    }
+    return found;
+}
+
 bool model_options_has_name(const struct model_options *options, const char *name) {
     return has_name(options, (struct token_text){name, strlen(name)});
 }
 
-/* The model before `index` that has the name, too, is an error. */
+/* A model before `index` that has the name, or an adapter of that name, is an error. */
 static bool check_name(const struct model_options *models, size_t index, struct token_text name,
                        struct error *err) {
     for (size_t i = 0; i < index; i++) {
-        if (has_name(&models[i], name)) {
+        if (has_name(&models[i], name) || has_adapter(&models[i], name)) {
             return error_set(err, ERROR_INVALID,
                              "two models would have the name \"%.*s\", one of them [model.%s]",
                              (int)name.length, name.bytes, models[index].name);
@@ -126,13 +158,47 @@ static bool check_names(const struct model_options *models, size_t index, struct
     return fine;
 }
 
+/* The adapters in the order of the text: those before `adapter` must have other names. */
+static bool is_repeated(const struct model_options *options, const struct model_adapter *adapter) {
+    struct model_adapter before = {0};
+    bool repeated = has_name(options, adapter->name);
+    while (!repeated && model_options_next_adapter(options, &before) &&
+           before.name.bytes != adapter->name.bytes) {
+        repeated = is_same(before.name, adapter->name);
+    }
+    return repeated;
+}
+
+static bool check_adapters(const struct model_options *models, size_t index, struct error *err) {
+    const struct model_options *options = &models[index];
+    struct model_adapter adapter = {0};
+    for (size_t count = 0; model_options_next_adapter(options, &adapter); count++) {
+        const int length = (int)adapter.name.length;
+        if (count == ADAPTERS_MAX) {
+            return error_set(err, ERROR_INVALID, "a model has more than %d adapters", ADAPTERS_MAX);
+        }
+        if (adapter.name.length == 0 || adapter.file.length == 0) {
+            return error_set(err, ERROR_INVALID, "adapter \"%.*s\" is not NAME=FILE", length,
+                             adapter.name.bytes);
+        }
+        if (is_repeated(options, &adapter)) {
+            return error_set(err, ERROR_INVALID, "the adapter name \"%.*s\" occurs twice", length,
+                             adapter.name.bytes);
+        }
+        if (!check_name(models, index, adapter.name, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool model_options_check(const struct model_options *models, size_t count, struct error *err) {
     for (size_t i = 0; i < count; i++) {
         if (models[i].of_section && (models[i].given & 1) == 0) {
             return error_set(err, ERROR_INVALID, "[model.%s] does not say its folder",
                              models[i].name);
         }
-        if (!check_names(models, i, err)) {
+        if (!check_names(models, i, err) || !check_adapters(models, i, err)) {
             return false;
         }
     }

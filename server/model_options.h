@@ -13,7 +13,8 @@
 
 enum {
     MODELS_MAX = 32,    /* sections */
-    MODEL_OPTIONS = 12, /* of a section */
+    MODEL_OPTIONS = 13, /* of a section */
+    ADAPTERS_MAX = 64,  /* of a model */
     THREADS_MAX = 1024,
     SESSIONS_MAX = 512, /* the rows of a step: each session needs one */
     QUEUE_MAX = 65536,
@@ -23,10 +24,11 @@ enum {
 };
 
 struct model_options {
-    const char *name;    /* in the API; NULL: the folder's */
-    const char *aliases; /* further ones, separated by blanks; NULL: none */
-    const char *folder;  /* NULL: the embedded demo model */
-    const char *load;    /* "start" or "first-use" */
+    const char *name;     /* in the API; NULL: the folder's */
+    const char *aliases;  /* further ones, separated by blanks; NULL: none */
+    const char *folder;   /* NULL: the embedded demo model */
+    const char *adapters; /* NAME=FILE, separated by blanks; NULL: none */
+    const char *load;     /* "start" or "first-use" */
     size_t idle_unload_s;
     size_t draft_tokens;
     bool prefix_cache;
@@ -49,7 +51,8 @@ void model_options_derive(struct model_options *options);
 struct model_options model_options_complete(const struct model_options *section,
                                             const struct model_options *base);
 
-/* Each section says its folder, and no name or alias of one model is that of another. */
+/* Each section says its folder, adapters have names and files, and no name, alias or adapter of one
+ * model is that of another. */
 bool model_options_check(const struct model_options *models, size_t count, struct error *err);
 
 /* Is it the name, or one of the aliases? */
@@ -57,6 +60,15 @@ bool model_options_has_name(const struct model_options *options, const char *nam
 
 /* The alias behind this one, at first {0}; false if there is none. */
 bool model_options_next_alias(const struct model_options *options, struct token_text *alias);
+
+/* One of the adapters. */
+struct model_adapter {
+    struct token_text name;
+    struct token_text file; /* empty: that is missing */
+};
+
+/* The adapter behind this one, at first {0}; false if there is none. */
+bool model_options_next_adapter(const struct model_options *options, struct model_adapter *adapter);
 
 /* Would both be loaded in the same way? */
 bool model_options_load_equal(const struct model_options *a, const struct model_options *b);

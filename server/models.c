@@ -15,6 +15,7 @@ enum {
     RETRY_AFTER_MS = 30000, /* a model that has failed may be tried again */
     WAIT_MEMORY_MS = 30000, /* that a model waits for memory since it was wanted last */
     MEGABYTE = 1000000,
+    MODEL_NAME_BYTES = 256, /* of the model in MODEL:ADAPTER */
 };
 
 enum state {
@@ -35,7 +36,8 @@ static const char *const state_names[] = {
 };
 
 struct model_entry {
-    struct service service; /* what handlers get */
+    struct service service;                /* what handlers get */
+    struct service adapters[ADAPTERS_MAX]; /* or, of a loaded model, one of these */
     struct model_entry *next;
     struct model_options options;
     char *id;
@@ -100,12 +102,27 @@ static bool set_id(struct model_entry *entry, const char *id) {
     return copy != NULL;
 }
 
+/* The services of the adapters are that of the model, but for their names. Of a model that is not
+ * ready the other thread may be opening them. */
+static void update_adapters(struct model_entry *entry) {
+    if (entry->state != STATE_READY) {
+        return;
+    }
+    for (size_t i = 0; i < entry->loaded.adapter_count; i++) {
+        struct service *service = &entry->adapters[i];
+        *service = entry->service;
+        service->model_id = entry->loaded.adapters[i].name;
+        service->adapter = i + 1;
+    }
+}
+
 /* Options that may change while the model is loaded. */
 static void apply_options(struct model_entry *entry, const struct model_options *options) {
     size_t queue = options->engine.queue_max;
     entry->options = *options;
     entry->service.draft_tokens = options->draft_tokens;
     entry->service.choices_max = queue < CHOICES_MAX ? queue : CHOICES_MAX;
+    update_adapters(entry);
 }
 
 static struct model_entry *create_entry(struct models *models,
@@ -132,13 +149,54 @@ static void free_entry(struct model_entry *entry) {
     free(entry);
 }
 
+/* ---- Names ---- */
+
 static bool has_name(const struct model_entry *entry, const char *name) {
     return strcmp(entry->id, name) == 0 || model_options_has_name(&entry->options, name);
 }
 
-static struct model_entry *find_entry(const struct models *models, const char *name) {
+/* Which adapter of the model has the name, from 1 on; 0: none. */
+static size_t find_adapter(const struct model_entry *entry, const char *name) {
+    const size_t length = strlen(name);
+    struct model_adapter adapter = {0};
+    for (size_t i = 1; model_options_next_adapter(&entry->options, &adapter); i++) {
+        if (length == adapter.name.length && memcmp(name, adapter.name.bytes, length) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* The same for MODEL:ADAPTER. Either may have colons in its name. */
+static size_t find_full_adapter(const struct model_entry *entry, const char *name) {
+    char model[MODEL_NAME_BYTES] = "";
+    size_t found = 0;
+    for (size_t i = 0; found == 0 && i + 1 < sizeof model && name[i] != '\0'; i++) {
+        if (name[i] == ':' && has_name(entry, model)) {
+            found = find_adapter(entry, name + i + 1);
+        }
+        model[i] = name[i];
+    }
+    return found;
+}
+
+/* Does the name mean the model, or one of its adapters? */
+static bool is_meant(const struct model_entry *entry, const char *name, size_t *adapter) {
+    *adapter = 0;
+    if (has_name(entry, name)) {
+        return true;
+    }
+    *adapter = find_adapter(entry, name);
+    *adapter = *adapter != 0 ? *adapter : find_full_adapter(entry, name);
+    return *adapter != 0;
+}
+
+/* Names are checked to be different, but for that of a folder: it comes first where it is another's
+ * adapter, too. */
+static struct model_entry *find_entry(const struct models *models, const char *name,
+                                      size_t *adapter) {
     struct model_entry *entry = models->entries;
-    while (entry != NULL && (entry->removed || !has_name(entry, name))) {
+    while (entry != NULL && (entry->removed || !is_meant(entry, name, adapter))) {
         entry = entry->next;
     }
     return entry;
@@ -251,13 +309,15 @@ static void set_ready(struct model_entry *entry) {
     struct loaded_model *loaded = &entry->loaded;
     struct service *service = &entry->service;
     entry->state = STATE_READY;
-    entry->bytes = weights_bytes(engine_weights(loaded->engine)) + engine_kv_bytes(loaded->engine);
+    entry->bytes = weights_bytes(engine_weights(loaded->engine)) +
+                   engine_adapter_bytes(loaded->engine) + engine_kv_bytes(loaded->engine);
     service->model = loaded->model;
     service->engine = loaded->engine;
     service->chat_traits = loaded->chat_traits;
     service->chat_format = loaded->chat_format;
     service->index = loaded->index;
     service->grammars = loaded->grammars;
+    update_adapters(entry);
 }
 
 static void clear_service(struct service *service) {
@@ -433,17 +493,33 @@ static void on_tick(uv_timer_t *timer) {
 
 /* ---- For requests ---- */
 
+/* Names for a message, which ends where they become too many. */
+struct name_list {
+    char text[400];
+    size_t length;
+};
+
+static void add_name(struct name_list *list, const char *name, size_t length) {
+    size_t room = sizeof list->text - list->length;
+    int written = snprintf(list->text + list->length, room, "%s\"%.*s\"",
+                           list->length > 0 ? ", " : "", length < 100 ? (int)length : 100, name);
+    list->length += (size_t)written < room ? (size_t)written : room - 1;
+}
+
 static void refuse_unknown(const struct models *models, const char *name, struct api_error *error) {
-    char names[400] = "";
-    size_t length = 0;
+    struct name_list names = {0};
     for (const struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
-        if (!entry->removed && length < sizeof names) {
-            length += (size_t)snprintf(names + length, sizeof names - length, "%s\"%.100s\"",
-                                       length > 0 ? ", " : "", entry->id);
+        struct model_adapter adapter = {0};
+        if (entry->removed) {
+            continue;
+        }
+        add_name(&names, entry->id, strlen(entry->id));
+        while (model_options_next_adapter(&entry->options, &adapter)) {
+            add_name(&names, adapter.name.bytes, adapter.name.length);
         }
     }
     api_error_set(error, API_MODEL_NOT_FOUND, "model",
-                  "The model \"%.100s\" does not exist; this server has %s", name, names);
+                  "The model \"%.100s\" does not exist; this server has %s", name, names.text);
 }
 
 static void refuse(const struct models *models, const struct model_entry *entry,
@@ -477,8 +553,9 @@ static void want(struct models *models, struct model_entry *entry) {
 
 const struct service *models_find(struct models *models, const char *name,
                                   struct api_error *error) {
+    size_t adapter = 0;
     struct model_entry *entry =
-        name != NULL ? find_entry(models, name) : models_default(models)->entry;
+        name != NULL ? find_entry(models, name, &adapter) : models_default(models)->entry;
     if (entry == NULL) {
         refuse_unknown(models, name, error);
         return NULL;
@@ -488,11 +565,12 @@ const struct service *models_find(struct models *models, const char *name,
         refuse(models, entry, error);
         return NULL;
     }
-    return &entry->service;
+    return adapter > 0 ? &entry->adapters[adapter - 1] : &entry->service;
 }
 
 bool models_check_name(const struct service *service, const char *name, struct api_error *error) {
-    if (name == NULL || has_name(service->entry, name)) {
+    size_t adapter;
+    if (name == NULL || (is_meant(service->entry, name, &adapter) && adapter == service->adapter)) {
         return true;
     }
     refuse_unknown(service->models, name, error);
@@ -520,9 +598,9 @@ const struct service *models_next(const struct models *models, const struct serv
     return entry != NULL ? &entry->service : NULL;
 }
 
-const struct service *models_look_up(const struct models *models, const char *name,
+const struct service *models_look_up(const struct models *models, const char *name, size_t *adapter,
                                      struct api_error *error) {
-    const struct model_entry *entry = find_entry(models, name);
+    const struct model_entry *entry = find_entry(models, name, adapter);
     if (entry == NULL) {
         refuse_unknown(models, name, error);
         return NULL;
@@ -653,6 +731,7 @@ void models_begin(struct models *models,
     models->settled_context = context;
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         entry->service.http = models->common->http;
+        update_adapters(entry);
         entry->wanted_ms = now_ms(models);
     }
     uv_timer_start(&models->tick, on_tick, TICK_MS, TICK_MS);

@@ -63,7 +63,8 @@ void models_close(struct models *models);
 
 /* ---- For requests ---- */
 
-/* The model of that name, or for NULL the default one, ready. NULL: `error` is the answer. */
+/* The model of that name, or for NULL the default one, ready; for the name of an adapter, or
+ * MODEL:ADAPTER, the model with that. NULL: `error` is the answer. */
 const struct service *models_find(struct models *models, const char *name, struct api_error *error);
 
 /* For whoever has read a body whole: is this a name of the model that answers? NULL is, as well. */
@@ -78,8 +79,9 @@ void models_release(const struct service *service);
 /* The first one of the configuration. */
 const struct service *models_default(const struct models *models);
 
-/* The model of that name, ready or not. NULL: `error` is the answer. */
-const struct service *models_look_up(const struct models *models, const char *name,
+/* The model of that name, ready or not, and which of its adapters is meant, from 1 on; 0: none.
+ * NULL: `error` is the answer. */
+const struct service *models_look_up(const struct models *models, const char *name, size_t *adapter,
                                      struct api_error *error);
 
 /* All of them, one after the other; NULL is before the first, and behind the last. */

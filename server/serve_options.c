@@ -44,6 +44,10 @@ static const struct option options_table[] = {
      .help = "folder of an ONNX model, the same as MODEL_DIR; otherwise the demo model"},
     {.name = "model-id", .section = "model", .type = OPTION_TEXT, FIELD(model.name),
      .argument = "NAME", .help = "the model's name in the API, instead of the folder's"},
+    {.name = "adapters", .section = "model", .type = OPTION_TEXT, FIELD(model.adapters),
+     .argument = "ADAPTERS",
+     .help = "adapters (LoRA) that requests may use as models: NAME=FILE, several separated by "
+             "blanks; each FILE an .onnx_adapter"},
     {.name = "exact", .section = "model", .type = OPTION_FLAG, FIELD(model.engine.exact),
      .help = "compute in f32 with the weights as the file has them: slower"},
     {.name = "kv-dtype", .section = "model", .type = OPTION_TEXT, FIELD(model.kv_dtype),

@@ -27,7 +27,8 @@ struct service {
     struct models *models;     /* all of the daemon */
     struct model_entry *entry; /* this one among them */
     const struct model *model;
-    const char *model_id;
+    const char *model_id; /* or the adapter's name */
+    size_t adapter;       /* of the engine, for requests to this service; 0: none */
     const struct serve_options *options;
     const struct model_options *model_options;
     struct chat_traits chat_traits; /* if the model has a chat template */

@@ -1,5 +1,6 @@
 #include "server/speaker.h"
 
+#include "importer/adapter.h"
 #include "server/terminal.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 struct speaker {
     struct model *model;
     struct engine *engine;
+    size_t adapter; /* of the engine */
     bool to_terminal;
 };
 
@@ -60,11 +62,12 @@ static bool open_model(struct speaker *speaker, const char *folder, struct error
 
 /* Signals are the main thread's: the engine's threads inherit that they are blocked. */
 static bool open_engine(struct speaker *speaker, const struct speaker_options *from,
-                        struct error *err) {
+                        const struct adapters_source *adapters, struct error *err) {
     struct engine_options options = engine_options_default();
     options.exact = from->exact;
     options.kv_type = options.exact ? KV_F32 : KV_F16;
     options.threads = from->threads;
+    options.adapters = *adapters;
     options.sessions_max = 1;
     options.queue_max = 1;
     options.wake = wake;
@@ -83,6 +86,22 @@ static bool open_engine(struct speaker *speaker, const struct speaker_options *f
     return opened;
 }
 
+/* The engine keeps a copy of the adapter. */
+static bool open_with_adapter(struct speaker *speaker, const struct speaker_options *options,
+                              struct error *err) {
+    struct adapter *adapter = NULL;
+    if (options->adapter != NULL &&
+        !adapter_open(&adapter, speaker->model, options->adapter, err)) {
+        return false;
+    }
+    const struct plan_low_rank_pair *pairs = adapter != NULL ? adapter_pairs(adapter) : NULL;
+    const struct adapters_source adapters = {.adapters = &pairs, .count = pairs != NULL};
+    speaker->adapter = adapters.count;
+    bool opened = open_engine(speaker, options, &adapters, err);
+    adapter_close(adapter);
+    return opened;
+}
+
 bool speaker_open(struct speaker **out, const struct speaker_options *options, struct error *err) {
     struct speaker *speaker = calloc(1, sizeof *speaker);
     if (speaker == NULL) {
@@ -92,7 +111,8 @@ bool speaker_open(struct speaker **out, const struct speaker_options *options, s
     wake_descriptor = eventfd(0, EFD_CLOEXEC);
     if (wake_descriptor < 0) {
         error_set(err, ERROR_IO, "eventfd: %s", strerror(errno));
-    } else if (open_model(speaker, options->folder, err) && open_engine(speaker, options, err)) {
+    } else if (open_model(speaker, options->folder, err) &&
+               open_with_adapter(speaker, options, err)) {
         *out = speaker;
         return true;
     }
@@ -160,6 +180,7 @@ static bool submit(struct speech *speech, const struct token_list *prompt,
         .stop_token_count = options->ignore_eos ? 0 : model->stop_token_count,
         .sampling = sampling_of(options, seed),
         .drafts_max = DRAFTS_DEFAULT,
+        .adapter = speech->speaker->adapter,
     };
     speech->reply->seed = seed;
     speech->reply->prompt_tokens = prompt->length;

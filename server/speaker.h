@@ -16,7 +16,8 @@
 struct speaker;
 
 struct speaker_options {
-    const char *folder; /* NULL: the demo model */
+    const char *folder;  /* NULL: the demo model */
+    const char *adapter; /* file of an adapter of all replies; NULL: none */
     bool exact;
     size_t threads; /* 0: one a processor */
     struct pack_cache_options cache;

@@ -59,6 +59,7 @@ static bool add_rows(struct timeline *timeline, const int32_t *tokens, size_t co
             .sequence = &timeline->sequence,
             .wanted = wanted == TIMELINE_ALL || (wanted == TIMELINE_LAST && last),
             .long_rope = timeline->long_rope,
+            .adapter = timeline->adapter,
         };
     }
     return true;

@@ -16,6 +16,7 @@ struct timeline {
     int32_t *tokens; /* [position] */
     size_t position; /* of the next token: so many have been run */
     bool long_rope;  /* they were rotated by the long RoPE tables (plan.h) */
+    size_t adapter;  /* of all tokens: to be set before the first is run; 0: none */
 };
 
 /* Room for `positions` tokens. ERROR_TOO_LARGE where the decoder's context has less. */

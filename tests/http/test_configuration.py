@@ -37,7 +37,7 @@ class Setting:
             return next(number for number in found.groups() if number != self.default)
         if found := re.search(r": (.*)$", self.kind):
             return found.group(1).split(", ")[-1]
-        return "0640" if self.kind == "MODE" else "/a/b"
+        return {"MODE": "0640", "ADAPTERS": "a=/b"}.get(self.kind, "/a/b")
 
     def wrong_value(self):
         any_text = re.fullmatch("[A-Z]+", self.kind) and self.kind != "MODE"
