@@ -18,8 +18,9 @@ enum {
     STAGE_MAX = 1 << 16,
     /* How deep the stacks of two places are made one. Below that both are kept. */
     UNION_DEPTH_MAX = 16,
-    /* Instructions looked at in one step. Grammars that would need more are read in fewer ways. */
-    STEP_WORK_MAX = 1 << 18,
+    /* Instructions and places looked at in one step. Beyond that an instruction goes on with the first
+     * stack it is reached with: the text is read in fewer ways, but in one at least. */
+    STEP_WORK_MAX = 1 << 16,
     COST_MOST = 1 << 30,
 };
 
@@ -260,11 +261,13 @@ static void stage_place(struct automaton_memory *memory, size_t first, struct pl
 /* The stack that returns to whatever one of the two returns to. */
 static uint32_t unite(struct grammar_automaton *automaton, uint32_t a, uint32_t b, size_t depth) {
     struct automaton_memory *memory = automaton->memory;
-    if (a == b || memory->staged + 2 * STACK_PLACES_MAX > STAGE_MAX) {
+    if (a == b || memory->step_work >= STEP_WORK_MAX ||
+        memory->staged + 2 * STACK_PLACES_MAX > STAGE_MAX) {
         return a; /* the stage is large enough for the greatest depth: this is for safety */
     }
     const struct stack x = memory->stacks[a];
     const struct stack y = memory->stacks[b];
+    memory->step_work += x.place_count + y.place_count;
     size_t first = memory->staged;
     size_t i = 0;
     size_t j = 0;
@@ -274,8 +277,7 @@ static uint32_t unite(struct grammar_automaton *automaton, uint32_t a, uint32_t 
         int order = i == x.place_count ? 1 : j == y.place_count ? -1 : compare_places(p, q);
         if (order != 0) {
             stage_place(memory, first, order < 0 ? *p : *q);
-        } else if (p->stack == q->stack ||
-                   (depth < UNION_DEPTH_MAX && memory->step_work++ < STEP_WORK_MAX)) {
+        } else if (p->stack == q->stack || depth < UNION_DEPTH_MAX) {
             struct place both = *p;
             both.stack = unite(automaton, p->stack, q->stack, depth + 1);
             stage_place(memory, first, both);
@@ -380,6 +382,7 @@ static void return_from(struct grammar_automaton *automaton, uint32_t index) {
     const struct grammar_instruction *program = automaton->grammar->program;
     const struct stack stack = memory->stacks[index];
     const struct place *places = memory->places + stack.first_place; /* only the end grows */
+    memory->step_work += stack.place_count;
     for (size_t i = 0; i < stack.place_count && !memory->full;) {
         size_t end = i + 1;
         switch (program[places[i].instruction].operation) {
@@ -429,7 +432,7 @@ static void follow(struct grammar_automaton *automaton, uint32_t instruction) {
 
 static void follow_all(struct grammar_automaton *automaton) {
     struct automaton_memory *memory = automaton->memory;
-    while (memory->queue_length > 0 && !memory->full && memory->step_work < STEP_WORK_MAX) {
+    while (memory->queue_length > 0 && !memory->full) {
         uint32_t instruction = memory->queue[--memory->queue_length];
         memory->queued[instruction] = false;
         memory->step_work++;
@@ -625,6 +628,22 @@ bool grammar_automaton_are_twins(struct grammar_automaton *automaton, uint32_t a
 
 /* ---- Collection ---- */
 
+/* Leaves each stack the place from which the end is nearest: so no cost changes. */
+static void thin_stacks(struct grammar_automaton *automaton) {
+    struct automaton_memory *memory = automaton->memory;
+    for (size_t i = STACK_BOTTOM + 1; i < memory->stack_count; i++) {
+        struct stack *stack = &memory->stacks[i];
+        struct place *places = memory->places + stack->first_place;
+        size_t nearest = 0;
+        while (nearest + 1 < stack->place_count &&
+               cost_of_place(automaton, &places[nearest]) > stack->cost) {
+            nearest++;
+        }
+        places[0] = places[nearest];
+        stack->place_count = 1;
+    }
+}
+
 static void mark_stacks(struct automaton_memory *memory) {
     for (size_t i = memory->stack_count; i-- > STACK_BOTTOM + 1;) {
         const struct stack *stack = &memory->stacks[i];
@@ -684,11 +703,14 @@ static uint32_t moved_to(const uint32_t *sorted, const uint32_t *moved, uint32_t
     return moved[i];
 }
 
-void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *states,
-                               size_t count) {
+void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *states, size_t count,
+                               bool thin) {
     struct automaton_memory *memory = automaton->memory;
     uint32_t sorted[AUTOMATON_KEPT_MAX];
     uint32_t moved[AUTOMATON_KEPT_MAX];
+    if (thin) {
+        thin_stacks(automaton);
+    }
     memset(memory->moved, 0, memory->stack_count * sizeof *memory->moved);
     for (size_t i = 0; i < count; i++) {
         const struct automaton_state *state = &automaton->states[states[i]];

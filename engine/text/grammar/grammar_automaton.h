@@ -84,9 +84,11 @@ static inline bool grammar_automaton_continues(const struct grammar_automaton *a
     return automaton->states[state].pair_count > 0;
 }
 
-/* Forgets all states but these, at most AUTOMATON_KEPT_MAX, which get new numbers. */
+/* Forgets all states but these, at most AUTOMATON_KEPT_MAX, which get new numbers. `thin`: of these,
+ * forgets all ways to read the text but some of the shortest to its end, so that there is room again. */
 enum { AUTOMATON_KEPT_MAX = TRIE_DEPTH_MAX + 2 };
-void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *states, size_t count);
+void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *states, size_t count,
+                               bool thin);
 
 /* Are the states the same but for how often loops have been gone through, and do they stay so for `times`
  * times more? Then the same texts lead on from both, as long as no loop ends more often. *shift is what

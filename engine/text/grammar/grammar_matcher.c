@@ -34,6 +34,7 @@ struct grammar_matcher {
     const struct token_trie *trie;
     uint32_t state;
     bool hurried;
+    bool thinned; /* states have been made thin: what was found out before may hold no more */
     size_t words; /* of a mask */
     uint64_t *mask;
     struct kept_mask kept[MASKS_KEPT];
@@ -86,8 +87,9 @@ void grammar_matcher_close(struct grammar_matcher *matcher) {
 /* ---- Steps ---- */
 
 /* Forgets all states but those of the path up to `depth`. */
-static void collect(struct grammar_matcher *matcher, size_t depth) {
-    grammar_automaton_collect(matcher->automaton, matcher->path, depth + 1);
+static void collect(struct grammar_matcher *matcher, size_t depth, bool thin) {
+    grammar_automaton_collect(matcher->automaton, matcher->path, depth + 1, thin);
+    matcher->thinned = matcher->thinned || thin;
     matcher->state = matcher->path[0];
     for (size_t i = 0; i < MASKS_KEPT; i++) {
         matcher->kept[i].state = AUTOMATON_DEAD;
@@ -98,7 +100,11 @@ static void collect(struct grammar_matcher *matcher, size_t depth) {
 static uint32_t step(struct grammar_matcher *matcher, size_t depth, uint8_t byte) {
     uint32_t next = grammar_automaton_step(matcher->automaton, matcher->path[depth], byte);
     if (next == AUTOMATON_FULL) {
-        collect(matcher, depth);
+        collect(matcher, depth, false);
+        next = grammar_automaton_step(matcher->automaton, matcher->path[depth], byte);
+    }
+    if (next == AUTOMATON_FULL) {
+        collect(matcher, depth, true);
         next = grammar_automaton_step(matcher->automaton, matcher->path[depth], byte);
     }
     /* Without room for the path alone, the text would have to be nested tens of thousands deep. */
@@ -378,6 +384,16 @@ static void walk_trie(struct grammar_matcher *matcher, struct walk *walk) {
     }
 }
 
+/* The state from which the walk starts may become thin on the way, once: then the walk starts again. */
+static void walk_surely(struct grammar_matcher *matcher, struct walk *walk) {
+    matcher->thinned = false;
+    walk_trie(matcher, walk);
+    if (matcher->thinned) {
+        walk->taken = 0;
+        walk_trie(matcher, walk);
+    }
+}
+
 /* Of the 64 bits of a word, those of [begin, end). */
 static uint64_t bits_within(size_t word, size_t begin, size_t end) {
     uint64_t bits = word * 64 < begin ? UINT64_MAX << (begin - word * 64) : UINT64_MAX;
@@ -458,11 +474,13 @@ static uint32_t cost_most(const struct grammar_matcher *matcher, size_t left) {
     return left == 0 || cost > left || left > UINT32_MAX ? UINT32_MAX : (uint32_t)left - 1;
 }
 
-/* The mask of a twin, but for long tokens, which are looked at anew. */
-static void use_kept(struct grammar_matcher *matcher, struct walk *walk, struct kept_mask *kept) {
+/* The mask of a twin, but for long tokens, which are looked at anew. False if states have become thin on
+ * the way: then nothing that was found out before may be used. */
+static bool use_kept(struct grammar_matcher *matcher, struct walk *walk, struct kept_mask *kept) {
     const struct token_trie *trie = matcher->trie;
     const uint64_t *tokens = trie->slices + SLICE_LONG * trie->words;
     const bool is_twin = kept->state != matcher->state;
+    matcher->thinned = false;
     kept->used = ++matcher->clock;
     memcpy(matcher->mask, kept->bits, matcher->words * sizeof *matcher->mask);
     if (is_twin) {
@@ -473,6 +491,7 @@ static void use_kept(struct grammar_matcher *matcher, struct walk *walk, struct 
         }
         add_slice(matcher, SLICE_LONG, matcher->mask);
     }
+    return !matcher->thinned;
 }
 
 uint64_t *grammar_matcher_mask(struct grammar_matcher *matcher, size_t left) {
@@ -482,17 +501,17 @@ uint64_t *grammar_matcher_mask(struct grammar_matcher *matcher, size_t left) {
     };
     uint32_t shift;
     struct kept_mask *kept = find_kept(matcher, &shift);
-    if (kept != NULL && (uint64_t)kept->cost + shift <= walk.cost_most) {
-        use_kept(matcher, &walk, kept);
+    if (kept != NULL && (uint64_t)kept->cost + shift <= walk.cost_most &&
+        use_kept(matcher, &walk, kept)) {
         matcher->hurried = matcher->hurried || walk.hurried;
         return matcher->mask;
     }
-    walk_trie(matcher, &walk);
+    walk_surely(matcher, &walk);
     if (walk.exhausted && walk.taken == 0) {
         /* A vocabulary without tokens of one byte. */
         walk.work_end = UINT64_MAX;
         walk.exhausted = false;
-        walk_trie(matcher, &walk);
+        walk_surely(matcher, &walk);
     }
     write_mask(matcher, matcher->mask);
     matcher->hurried = matcher->hurried || walk.hurried;

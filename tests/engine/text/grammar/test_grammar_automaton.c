@@ -288,7 +288,7 @@ static void check_text(const char *gbnf, const char *unit, size_t times, const c
         char byte = i < in_units ? unit[i % strlen(unit)] : end[i - in_units];
         uint32_t next = grammar_automaton_step(automaton, state, (uint8_t)byte);
         if (next == AUTOMATON_FULL) {
-            grammar_automaton_collect(automaton, &state, 1);
+            grammar_automaton_collect(automaton, &state, 1, false);
             next = grammar_automaton_step(automaton, state, (uint8_t)byte);
         }
         cr_assert(next != AUTOMATON_DEAD && next != AUTOMATON_FULL, "%s: stuck at byte %zu", gbnf,

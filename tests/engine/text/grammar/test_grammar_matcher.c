@@ -35,7 +35,7 @@ static uint32_t follow(struct grammar_automaton *automaton, uint32_t *state,
         uint32_t next = grammar_automaton_step(automaton, at, (uint8_t)text.bytes[i]);
         if (next == AUTOMATON_FULL) {
             uint32_t kept[2] = {*state, at};
-            grammar_automaton_collect(automaton, kept, 2);
+            grammar_automaton_collect(automaton, kept, 2, false);
             *state = kept[0];
             next = grammar_automaton_step(automaton, kept[1], (uint8_t)text.bytes[i]);
             cr_assert_neq(next, AUTOMATON_FULL);
