@@ -353,25 +353,27 @@ static float *state_at(const struct executor *x, const struct plan_attention *at
     return x->states + (split ? index * x->chunks_max + chunk_index : index) * floats;
 }
 
-/* Copies heads from `from` to `to`, each normalised and rotated as the instruction says. */
+/* Copies heads from `from` to `to`, each normalized and rotated as the instruction says. */
 static void prepare_heads(const struct executor *x, const struct plan_attention *attention,
                           const float *from, float *to, size_t heads, size_t head_dim, int norm,
                           float epsilon, size_t row) {
     const struct kernels *kernels = x->parts.kernels;
+    const float *weight = executor_vector(x, norm);
     bool rotates = attention->rope != PLAN_NONE;
     size_t half = rotates ? x->parts.plan->ropes[attention->rope].half : 0;
     const float *cosines = rotates ? row_angles(x, attention->rope, row) : NULL;
+    memcpy(to, from, heads * head_dim * sizeof *to);
     for (size_t h = 0; h < heads; h++) {
         float *head = to + h * head_dim;
-        if (norm != PLAN_NONE) {
-            kernels->rms_norm(from + h * head_dim, NULL, NULL, executor_vector(x, norm), epsilon,
-                              head_dim, head);
-        } else {
-            memcpy(head, from + h * head_dim, head_dim * sizeof *head);
+        if (weight != NULL && !attention->rope_first) {
+            kernels->rms_norm(head, NULL, NULL, weight, epsilon, head_dim, head);
         }
         if (rotates) {
             kernels->rope(head, cosines, cosines + executor_angle_floats(half), half,
                           attention->rope_interleaved);
+        }
+        if (weight != NULL && attention->rope_first) {
+            kernels->rms_norm(head, NULL, NULL, weight, epsilon, head_dim, head);
         }
     }
 }

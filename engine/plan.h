@@ -215,7 +215,7 @@ struct plan_linear {
 /* Grouped-query attention with everything around it, for the row at position p:
  *
  *     q, k <- per-head RMS norm                     if q_norm, k_norm
- *     q, k <- rotated by RoPE at p                  if rope
+ *     q, k <- rotated by RoPE at p                  if rope; before the norms if rope_first
  *     k, v <- scale * clamp(round(x / scale))       if k_scales, v_scales: what a quantized cache
  *                                                   of cache_bits makes of them
  *     k, v -> KV cache at p
@@ -238,6 +238,7 @@ struct plan_attention {
     float softcap; /* 0: none */
     int rope;      /* or PLAN_NONE */
     bool rope_interleaved;
+    bool rope_first;
     int q_norm; /* vector of head_dim, or PLAN_NONE */
     int k_norm;
     float q_norm_epsilon;

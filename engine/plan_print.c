@@ -83,8 +83,9 @@ static void print_attention(const struct plan *plan, const struct plan_attention
         fprintf(out, " softcap=%.9g", (double)attention->softcap);
     }
     if (attention->rope != PLAN_NONE) {
-        fprintf(out, " rope=%s%s", plan->ropes[attention->rope].name,
-                attention->rope_interleaved ? " interleaved" : "");
+        fprintf(out, " rope=%s%s%s", plan->ropes[attention->rope].name,
+                attention->rope_interleaved ? " interleaved" : "",
+                attention->rope_first ? " before the norms" : "");
         if (plan->short_rope_length > 0) {
             fprintf(out, " other angles above %zu positions", plan->short_rope_length);
         }

@@ -428,6 +428,7 @@ static enum lower_result read_numbers(struct lowering *lowering, const struct gr
     float epsilon = graph_attribute_float(node, "qk_norm_epsilon", 1e-6f);
     attention->q_norm_epsilon = graph_attribute_float(node, "q_norm_epsilon", epsilon);
     attention->k_norm_epsilon = graph_attribute_float(node, "k_norm_epsilon", epsilon);
+    attention->rope_first = graph_attribute_int(node, "rotary_first", 0) != 0;
     if (!isfinite(attention->scale) || !isfinite(attention->softcap) || attention->softcap < 0) {
         return refuse(lowering, node,
                       "scale %g and softcap %g must be finite, softcap not negative",

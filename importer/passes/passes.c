@@ -28,6 +28,7 @@ static const struct {
     {"recognize soft caps", pass_softcap, NULL},
     {"fold rotary embeddings into attention", pass_rotary, NULL},
     {"fold query and key norms into attention", pass_qk_norm, NULL},
+    {"fold rotary embeddings before such norms", pass_rotary, NULL},
     {"fold residual sums into norms", pass_skip_norm, NULL},
 };
 

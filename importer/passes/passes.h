@@ -32,7 +32,8 @@
  *                         with do_rotary there are tables instead
  *
  * Both it and GroupQueryAttention may have q_norm_weight and k_norm_weight (inputs 14 and 15), and
- *       rotary_whole_heads  1: the tables must be as wide as to rotate all of a head */
+ *       rotary_whole_heads  1: the tables must be as wide as to rotate all of a head
+ *       rotary_first        1: heads are rotated before they are normalized, not after */
 #ifndef QUERN_IMPORTER_PASSES_PASSES_H
 #define QUERN_IMPORTER_PASSES_PASSES_H
 

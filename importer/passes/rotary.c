@@ -4,8 +4,8 @@
  *     k ─▶ RotaryEmbedding(positions, cos, sin) ────┘         becomes  k ────┘
  *                                                                      cos, sin, positions ┘
  *
- * for com.microsoft GroupQueryAttention without do_rotary and for quern Attention. com.microsoft
- * RotaryEmbedding reads (x, positions, cos, sin), that of the standard (x, cos, sin, positions). */
+ * for com.microsoft GroupQueryAttention without do_rotary and for quern Attention. One that normalizes
+ * query and key already rotates them before that, as HunYuan does. com.microsoft RotaryEmbedding reads (x, positions, cos, sin), that of the standard (x, cos, sin, positions). */
 #include "importer/passes/passes.h"
 
 enum {
@@ -15,6 +15,7 @@ enum {
     INPUT_COSINES = 7,
     INPUT_SINES = 8,
     INPUT_POSITIONS = 9,
+    INPUT_Q_NORM = 14,
 };
 
 struct rotation {
@@ -95,7 +96,8 @@ bool pass_rotary(struct graph *graph, size_t *changes, struct error *err) {
             !same_rotation(&query, &key)) {
             continue;
         }
-        if (!graph_rewrite(graph, node, node->domain, node->op, INPUT_POSITIONS + 1, 3)) {
+        bool before_norms = graph_input(graph, node, INPUT_Q_NORM) != GRAPH_NONE;
+        if (!graph_rewrite(graph, node, node->domain, node->op, INPUT_POSITIONS + 1, 4)) {
             return error_set(err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a node");
         }
         node->inputs[INPUT_QUERY] = query.input;
@@ -106,6 +108,7 @@ bool pass_rotary(struct graph *graph, size_t *changes, struct error *err) {
         graph_set_int(node, "do_rotary", 1);
         graph_set_int(node, "rotary_interleaved", query.interleaved);
         graph_set_int(node, "rotary_whole_heads", query.whole_heads);
+        graph_set_int(node, "rotary_first", before_norms);
         ++*changes;
     }
     return true;

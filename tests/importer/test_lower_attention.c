@@ -197,6 +197,7 @@ Test(lower_attention, split_columns_are_normed_within_attention) {
     cr_assert_eq(attention->key.first, 8);
     cr_assert_eq(attention->value.first, 12);
     cr_assert_neq(attention->q_norm, PLAN_NONE);
+    cr_assert_not(attention->rope_first);
     plan_deinit(&plan);
     graph_close(graph);
 }
@@ -389,6 +390,34 @@ Test(lower_attention, rotary_embeddings_become_part_of_attention) {
         plan_deinit(&plan);
         graph_close(graph);
     }
+}
+
+Test(lower_attention, rotary_embeddings_may_come_before_the_norms) {
+    struct graph *graph = begin_arithmetic();
+    struct plan plan;
+    constant_list(graph, "sizes", 3, (const int64_t[]){8, 4, 4});
+    constant_list(graph, "heads", 3, (const int64_t[]){0, -1, HEAD_DIM});
+    constant_list(graph, "q_rows", 3, (const int64_t[]){0, -1, HEADS * HEAD_DIM});
+    constant_list(graph, "k_rows", 3, (const int64_t[]){0, -1, KV_HEADS * HEAD_DIM});
+    graph_set_int(add_node(graph, "", "Split", "qkv,sizes", "q,k,v"), "axis", -1);
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", "q,position_ids,cos,sin", "q0");
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", "k,position_ids,cos,sin", "k0");
+    add_node(graph, "", "Reshape", "q0,heads", "q1");
+    add_node(graph, "", "Reshape", "k0,heads", "k1");
+    add_node(graph, "", "SimplifiedLayerNormalization", "q1,head_norm", "q2");
+    add_node(graph, "", "SimplifiedLayerNormalization", "k1,head_norm", "k2");
+    add_node(graph, "", "Reshape", "q2,q_rows", "q3");
+    add_node(graph, "", "Reshape", "k2,k_rows", "k3");
+    struct graph_node *node = add_attention(graph, "q3,k3,v,past.0.key,past.0.value,seqlens,total");
+    graph_set_int(node, "do_rotary", 0);
+    char *reasons = finish_arithmetic(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    const struct plan_attention *attention = attention_of(&plan);
+    cr_assert_neq(attention->rope, PLAN_NONE);
+    cr_assert_neq(attention->q_norm, PLAN_NONE);
+    cr_assert(attention->rope_first);
+    plan_deinit(&plan);
+    graph_close(graph);
 }
 
 Test(lower_attention, rotary_embeddings_without_a_key_mean_nothing) {
