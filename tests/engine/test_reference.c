@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const models[] = {"gemma3-int4",       "gemma3-int4-untied", "gemma3-fp32",
-                                     "optimum-gemma3-q4", "optimum-qwen2-q4",   "gptoss-int4",
-                                     "llama-lora-int4"};
+static const char *const models[] = {"gemma3-int4",  "gemma3-int4-untied", "gemma3-fp32",
+                                     "hunyuan-int4", "optimum-gemma3-q4",  "optimum-qwen2-q4",
+                                     "gptoss-int4",  "llama-lora-int4"};
 enum { MODELS = sizeof models / sizeof models[0], ROWS_MAX = 64 };
 
 static struct decoder open_decoder(const struct fixture *fixture, struct decoder_options options) {
