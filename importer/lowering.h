@@ -153,8 +153,8 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
                                   const struct quantized_slots *slots, size_t rows, size_t columns,
                                   size_t codes, int *weight);
 
-/* How fast mode may quantize what a weight is multiplied with, as attribute accuracy_level says: 1 not at
- * all, 4 (int8) as coarsely as the weight's blocks allow, else finely. */
+/* How fast mode may quantize what a weight is multiplied with, as attribute accuracy_level says: 1
+ * not at all, 4 (int8) as coarsely as the weight's blocks allow, else finely. */
 void lower_accuracy(struct lowering *lowering, const struct graph_node *node,
                     struct plan_weight *weight);
 

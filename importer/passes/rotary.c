@@ -4,8 +4,9 @@
  *     k ─▶ RotaryEmbedding(positions, cos, sin) ────┘         becomes  k ────┘
  *                                                                      cos, sin, positions ┘
  *
- * for com.microsoft GroupQueryAttention without do_rotary and for quern Attention. One that normalizes
- * query and key already rotates them before that, as HunYuan does. com.microsoft RotaryEmbedding reads (x, positions, cos, sin), that of the standard (x, cos, sin, positions). */
+ * for com.microsoft GroupQueryAttention without do_rotary and for quern Attention. One that
+ * normalizes query and key by now rotates them before that, as HunYuan does. com.microsoft
+ * RotaryEmbedding reads (x, positions, cos, sin), that of the standard (x, cos, sin, positions). */
 #include "importer/passes/passes.h"
 
 enum {
