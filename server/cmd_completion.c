@@ -251,7 +251,7 @@ static const struct operand operands[] = {
 const struct command_line completion_command_line = {
     .command = "completion",
     .description = "Prints what a shell needs to complete the arguments of quern. An installation "
-                   "has it\nin place; otherwise, in bash: source <(quern completion bash)",
+                   "has it in place; otherwise, in bash: source <(quern completion bash)",
     .operands = operands,
     .operand_count = 1,
 };

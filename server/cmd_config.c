@@ -42,7 +42,7 @@ static const struct operand operands[] = {
 const struct command_line config_command_line = {
     .command = "config",
     .description = "Checks a configuration and the QUERN_... variables of the environment as quern "
-                   "serve\nwould read them, or prints all settings.",
+                   "serve would read them, or prints all settings.",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],
     .options = options_table,

@@ -37,14 +37,14 @@ static const struct option options_table[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct inspect_options, graph),
      .argument = "FILE",
-     .help = "draw the plan: FILE.svg where Graphviz' dot is installed, else (or if FILE ends\n"
+     .help = "draw the plan: FILE.svg where Graphviz' dot is installed, else (or if FILE ends "
              "in .dot) its source"},
 };
 
 const struct command_line inspect_command_line = {
     .command = "inspect",
-    .description = "Prints the files, inputs, outputs and operators of a model, what each pass of\n"
-                   "the importer changed, the plan, and the memory it needs. For a model that\n"
+    .description = "Prints the files, inputs, outputs and operators of a model, what each pass of "
+                   "the importer changed, the plan, and the memory it needs. For a model that "
                    "cannot run, prints every reason, and exits with 1.",
     .operands = operands,
     .operand_count = 1,

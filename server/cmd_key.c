@@ -25,7 +25,7 @@ static const struct operand operands[] = {
 const struct command_line key_command_line = {
     .command = "key",
     .description = "Makes an API key and prints it, once: the file has only its digest. Without "
-                   "FILE, the\nline that belongs there is printed, too.",
+                   "FILE, the line that belongs there is printed, too.",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],
 };

@@ -72,8 +72,8 @@ static const struct operand operands[] = {
 
 const struct command_line logits_command_line = {
     .command = "logits",
-    .description = "Runs a prompt, then feeds tokens one at a time, and writes to FILE the logits\n"
-                   "of the prompt's rows and of each token fed. Prints one line of JSON: rows,\n"
+    .description = "Runs a prompt, then feeds tokens one at a time, and writes to FILE the logits "
+                   "of the prompt's rows and of each token fed. Prints one line of JSON: rows, "
                    "vocab_size, and greedy, the most likely token before each token fed.",
     .operands = operands,
     .operand_count = 1,

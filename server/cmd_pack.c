@@ -40,8 +40,8 @@ static const struct operand operands[] = {
 const struct command_line pack_command_line = {
     .command = "pack",
     .description = "Packs the weights of a model into the form in which they are computed with, "
-                   "and\nwrites it to the cache directory, where serve, run and bench find it. A "
-                   "file that\nis there is checked, every byte of it, and made anew if it does "
+                   "and writes it to the cache directory, where serve, run and bench find it. A "
+                   "file that is there is checked, every byte of it, and made anew if it does "
                    "not hold.",
     .operands = operands,
     .operand_count = 1,

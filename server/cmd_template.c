@@ -26,7 +26,7 @@ const struct command_line template_command_line = {
         "Reads one JSON object a line from standard input and answers each with one line:\n"
         "  {\"messages\": [...], \"add_generation_prompt\": true, \"tools\": [...]}\n"
         "    ->  {\"text\": \"...\"}\n"
-        "All members are variables of the chat template. A line that is no object, or that the\n"
+        "All members are variables of the chat template. A line that is no object, or that the "
         "template refuses, is answered with {\"error\": \"...\"}.",
     .operands = operands,
     .operand_count = 1,

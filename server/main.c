@@ -12,7 +12,7 @@ static void print_help(FILE *out) {
     fprintf(out, "quern %s: a local inference daemon for ONNX language models\n\n", QUERN_VERSION);
     fprintf(out, "usage: quern COMMAND [arguments]\n\n");
     for (size_t i = 0; i < command_count; i++) {
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     }
     fprintf(out, "\n'quern COMMAND --help' says what a command takes.\n");
 }

@@ -9,7 +9,9 @@
 
 enum {
     NAME_LENGTH_MAX = 64,
-    HELP_COLUMN = 32,
+    HELP_WIDTH =
+        79, /* columns of a terminal, but for the last, after which some begin a new line */
+    HELP_COLUMN = 26, /* where what is said of an option begins */
 };
 
 /* ---- Suggestions ---- */
@@ -414,15 +416,46 @@ void option_print_values(const struct option *option, FILE *out) {
     }
 }
 
-/* What stands to the right of an option: its help, its words or range, its default. */
-static void print_option(const struct option *option, FILE *out) {
-    char left[NAME_LENGTH_MAX];
-    bool may_be_off = option->type == OPTION_FLAG && option->fallback != NULL;
-    snprintf(left, sizeof left, "--%s%s%s%s", may_be_off ? "[no-]" : "", option->name,
-             option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
-    fprintf(out, "  %-*s%s%s", HELP_COLUMN, left, option->help,
+/* The first bytes of a line that fit into so many columns, without the blank that is broken at. */
+static size_t fitting_length(const char *line, size_t length, size_t columns) {
+    if (length <= columns) {
+        return length;
+    }
+    size_t end = columns;
+    while (end > 0 && line[end] != ' ') {
+        end--;
+    }
+    if (end == 0) { /* one long word */
+        end = columns + strcspn(line + columns, " \n");
+    }
+    return end;
+}
+
+void options_print_text(const char *text, size_t indent, FILE *out) {
+    for (const char *line = text; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        size_t fitting = fitting_length(line, length, HELP_WIDTH - indent);
+        fprintf(out, "%*s%.*s\n", line == text ? 0 : (int)indent, "", (int)fitting, line);
+        line += fitting;
+        line += *line == ' ' || *line == '\n';
+    }
+}
+
+/* An option or an operand, and what is said of it: beside it, or below where it is too long. */
+static void print_entry(const char *name, const char *text, FILE *out) {
+    if (strlen(name) + 4 <= HELP_COLUMN) { /* two blanks on each side */
+        fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
+    } else {
+        fprintf(out, "  %s\n%*s", name, HELP_COLUMN, "");
+    }
+    options_print_text(text, HELP_COLUMN, out);
+}
+
+/* What is said of an option: its help, its words or range, its default. */
+static void say_option(const struct option *option, FILE *out) {
+    fprintf(out, "%s%s", option->help,
             option->choices != NULL ? ": "
-            : has_range(option)     ? ", "
+            : has_range(option)     ? "; "
                                     : "");
     option_print_values(option, out);
     if (option->required) {
@@ -430,7 +463,22 @@ static void print_option(const struct option *option, FILE *out) {
     } else if (option->fallback != NULL) {
         fprintf(out, " (default %s)", option->fallback);
     }
-    fputc('\n', out);
+}
+
+static void print_option(const struct option *option, FILE *out) {
+    char name[NAME_LENGTH_MAX];
+    bool may_be_off = option->type == OPTION_FLAG && option->fallback != NULL;
+    snprintf(name, sizeof name, "--%s%s%s%s", may_be_off ? "[no-]" : "", option->name,
+             option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
+    char *text = NULL;
+    size_t length = 0;
+    FILE *said = open_memstream(&text, &length);
+    if (said != NULL) {
+        say_option(option, said);
+    }
+    bool whole = said != NULL && fclose(said) == 0;
+    print_entry(name, whole ? text : option->help, out);
+    free(text);
 }
 
 void options_print_help(const struct command_line *line, FILE *out) {
@@ -446,14 +494,16 @@ void options_print_help(const struct command_line *line, FILE *out) {
             fprintf(out, " --%s %s", option->name, option->argument);
         }
     }
-    fprintf(out, " [options]\n\n%s\n\n", line->description);
+    fprintf(out, "%s\n\n", line->option_count > 0 ? " [options]" : "");
+    options_print_text(line->description, 0, out);
+    fputc('\n', out);
     for (size_t i = 0; i < line->operand_count; i++) {
-        fprintf(out, "  %-*s%s\n", HELP_COLUMN, line->operands[i].name, line->operands[i].help);
+        print_entry(line->operands[i].name, line->operands[i].help, out);
     }
     for (size_t i = 0; i < line->option_count; i++) {
         print_option(&line->options[i], out);
     }
-    fprintf(out, "  %-*s%s\n", HELP_COLUMN, "--help", "print this and exit");
+    print_entry("--help", "print this and exit", out);
 }
 
 int options_report(const char *command, const struct error *err) {

@@ -161,8 +161,10 @@ static bool do_set(struct repl *repl, const char *argument, struct error *err) {
         for (size_t i = 0; i < settings->option_count; i++) {
             const struct option *option = &settings->options[i];
             char text[32];
-            printf("  %-20s%-8s%s%s%s\n", option->name, option_value_text(option, values, text),
-                   repl->styles->faint, option->help, repl->styles->plain);
+            printf("  %-20s%-8s%s", option->name, option_value_text(option, values, text),
+                   repl->styles->faint);
+            options_print_text(option->help, 30, stdout);
+            fputs(repl->styles->plain, stdout);
         }
         return true;
     }

@@ -179,7 +179,7 @@ Test(options, help_shows_ranges_choices_and_defaults) {
     fclose(out);
     static const char *const parts[] = {
         "usage: quern try MODEL_DIR [PROMPT] --ids LIST [options]\n",
-        "rows of a step, 1 to 4096 (default 512)\n",
+        "rows of a step; 1 to 4096 (default 512)\n",
         "rows to write: all, last (default last)\n",
         "token ids (required)\n",
     };
@@ -187,4 +187,31 @@ Test(options, help_shows_ranges_choices_and_defaults) {
         cr_expect_not_null(strstr(help, parts[i]), "\"%s\" is not in\n%s", parts[i], help);
     }
     free(help);
+}
+
+#define BLANKS_10 "          "
+#define BLANKS                                                                                     \
+    BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 BLANKS_10 /* 70 of them */
+
+Test(options, texts_are_broken_at_blanks_before_column_80) {
+    static const struct {
+        const char *text;
+        size_t indent;
+        const char *lines;
+    } cases[] = {
+        {"short", 70, "short\n"},
+        {"one two three four", 70, "one two\n" BLANKS "three\n" BLANKS "four\n"},
+        {"123456789 1", 70, "123456789\n" BLANKS "1\n"},
+        {"1234567890 1", 70, "1234567890\n" BLANKS "1\n"},
+        {"first\n  second", 0, "first\n  second\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *printed = NULL;
+        size_t length = 0;
+        FILE *out = open_memstream(&printed, &length);
+        options_print_text(cases[i].text, cases[i].indent, out);
+        fclose(out);
+        cr_expect_str_eq(printed, cases[i].lines, "\"%s\" gives \"%s\"", cases[i].text, printed);
+        free(printed);
+    }
 }
