@@ -114,12 +114,14 @@ bool answer_add_usage(cJSON *root, const struct job *job) {
     size_t tokens = job_generated_tokens(job);
     struct session_usage drafts = job_drafts(job);
     cJSON *usage = cJSON_AddObjectToObject(root, "usage");
+    if (!cJSON_AddNumberToObject(usage, "prompt_tokens", (double)job->prompt_tokens) ||
+        !cJSON_AddNumberToObject(usage, "completion_tokens", (double)tokens) ||
+        !cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens))) {
+        return false;
+    }
     cJSON *prompt = cJSON_AddObjectToObject(usage, "prompt_tokens_details");
     cJSON *reply = cJSON_AddObjectToObject(usage, "completion_tokens_details");
-    return cJSON_AddNumberToObject(usage, "prompt_tokens", (double)job->prompt_tokens) &&
-           cJSON_AddNumberToObject(usage, "completion_tokens", (double)tokens) &&
-           cJSON_AddNumberToObject(usage, "total_tokens", (double)(job->prompt_tokens + tokens)) &&
-           cJSON_AddNumberToObject(prompt, "cached_tokens", (double)job_cached_tokens(job)) &&
+    return cJSON_AddNumberToObject(prompt, "cached_tokens", (double)job_cached_tokens(job)) &&
            cJSON_AddNumberToObject(reply, "accepted_prediction_tokens",
                                    (double)drafts.accepted_tokens) &&
            cJSON_AddNumberToObject(reply, "rejected_prediction_tokens",
