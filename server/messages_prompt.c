@@ -42,21 +42,12 @@ static struct template_dict *open_message(const struct reader *reader, const cha
     return fine ? message : NULL;
 }
 
-static bool add_text(const struct reader *reader, struct template_dict *message,
-                     struct template_value text) {
-    struct template_dict *part = template_dict_new(reader->arena);
-    return message != NULL && reader_set(reader, part, "type", reader_literal("text")) &&
-           reader_set(reader, part, "text", text) &&
-           reader_push(reader, reader_list_of(reader, message, "content"),
-                       template_from_dict(part));
-}
-
 static bool read_text(struct reader *reader, const char *role, const struct template_value *block) {
     const struct template_value *text = member(block, "text", TEMPLATE_TEXT);
     if (text == NULL) {
         return reader_refuse(reader, "is a block of type \"text\" without a text");
     }
-    return add_text(reader, open_message(reader, role), *text);
+    return reader_add_text(reader, open_message(reader, role), *text);
 }
 
 static bool read_thinking(struct reader *reader, const char *role,
@@ -123,7 +114,7 @@ static bool read_result_content(struct reader *reader, struct template_dict *res
                 "only text",
                 reader_shown(type_of(part)), type_of(part).bytes, i);
         }
-        if (!add_text(reader, result, *said)) {
+        if (!reader_add_text(reader, result, *said)) {
             return false;
         }
     }
@@ -190,7 +181,7 @@ static bool read_content(struct reader *reader, size_t index, const char *role,
     const struct template_value *text = member(message, "content", TEMPLATE_TEXT);
     const struct template_value *list = member(message, "content", TEMPLATE_LIST);
     if (text != NULL) {
-        return add_text(reader, open_message(reader, role), *text);
+        return reader_add_text(reader, open_message(reader, role), *text);
     }
     if (list == NULL || list->list->count == 0) {
         snprintf(reader->place, sizeof reader->place, "messages[%zu].content", index);
@@ -230,7 +221,7 @@ static bool read_system(struct reader *reader, const struct template_value *requ
     }
     snprintf(reader->place, sizeof reader->place, "system");
     if (text != NULL) {
-        return add_text(reader, open_message(reader, "system"), *text);
+        return reader_add_text(reader, open_message(reader, "system"), *text);
     }
     if (list == NULL) {
         return reader_refuse(reader, "must be a string or a list of text blocks");

@@ -39,6 +39,15 @@ struct template_list *reader_list_of(const struct reader *reader, struct templat
     return list != NULL && reader_set(reader, dict, name, template_from_list(list)) ? list : NULL;
 }
 
+bool reader_add_text(const struct reader *reader, struct template_dict *message,
+                     struct template_value text) {
+    struct template_dict *part = template_dict_new(reader->arena);
+    return message != NULL && reader_set(reader, part, "type", reader_literal("text")) &&
+           reader_set(reader, part, "text", text) &&
+           reader_push(reader, reader_list_of(reader, message, "content"),
+                       template_from_dict(part));
+}
+
 int reader_shown(struct template_text text) {
     return text.length < 40 ? (int)text.length : 40;
 }

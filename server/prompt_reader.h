@@ -38,6 +38,10 @@ bool reader_push(const struct reader *reader, struct template_list *list,
 struct template_list *reader_list_of(const struct reader *reader, struct template_dict *dict,
                                      const char *name);
 
+/* Adds a part of type "text" to the message's content. A NULL message is one that memory was out for. */
+bool reader_add_text(const struct reader *reader, struct template_dict *message,
+                     struct template_value text);
+
 /* How much of a text from outside a message quotes. */
 int reader_shown(struct template_text text);
 

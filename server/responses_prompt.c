@@ -41,15 +41,6 @@ static struct template_dict *open_message(const struct reader *reader, const cha
     return add_message(reader, reader_literal(role));
 }
 
-static bool add_text(const struct reader *reader, struct template_dict *message,
-                     struct template_value text) {
-    struct template_dict *part = template_dict_new(reader->arena);
-    return message != NULL && reader_set(reader, part, "type", reader_literal("text")) &&
-           reader_set(reader, part, "text", text) &&
-           reader_push(reader, reader_list_of(reader, message, "content"),
-                       template_from_dict(part));
-}
-
 /* ---- Content ---- */
 
 /* The text of a part; NULL, and an error that names its type, if it has none. */
@@ -83,7 +74,7 @@ static const struct template_value *text_of_part(const struct reader *reader,
 static bool read_content(const struct reader *reader, struct template_dict *message,
                          const struct template_value *content) {
     if (content != NULL && content->type == TEMPLATE_TEXT) {
-        return add_text(reader, message, *content);
+        return reader_add_text(reader, message, *content);
     }
     if (content == NULL || content->type != TEMPLATE_LIST) {
         return reader_refuse(reader, "must have text: a string or a list of parts, {\"type\": "
@@ -91,7 +82,7 @@ static bool read_content(const struct reader *reader, struct template_dict *mess
     }
     for (size_t i = 0; i < content->list->count; i++) {
         const struct template_value *text = text_of_part(reader, &content->list->items[i]);
-        if (text == NULL || !add_text(reader, message, *text)) {
+        if (text == NULL || !reader_add_text(reader, message, *text)) {
             return false;
         }
     }
@@ -219,11 +210,11 @@ static bool read_input(struct reader *reader, const struct template_dict *reques
                              "instructions must be a string");
     }
     if (instructions != NULL &&
-        !add_text(reader, add_message(reader, reader_literal("system")), *instructions)) {
+        !reader_add_text(reader, add_message(reader, reader_literal("system")), *instructions)) {
         return false;
     }
     if (input != NULL && input->type == TEMPLATE_TEXT) {
-        return add_text(reader, add_message(reader, reader_literal("user")), *input);
+        return reader_add_text(reader, add_message(reader, reader_literal("user")), *input);
     }
     if (input == NULL || input->type != TEMPLATE_LIST || input->list->count == 0) {
         return api_error_set(reader->error, API_INVALID, "input",
