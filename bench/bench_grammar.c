@@ -5,6 +5,7 @@
  * For some schemas, grammars and patterns: compiles them, then says a text that matches, each time with
  * the longest token that fits, as models mostly do, and measures how long each mask takes that a fresh
  * matcher makes on the way. Prints a table. One thread. */
+#include "engine/clock.h"
 #include "engine/text/grammar/grammar_builder.h"
 #include "engine/text/grammar/grammar_gbnf.h"
 #include "engine/text/grammar/grammar_matcher.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 20, STEPS_MAX = 4096 };
 
@@ -83,12 +83,6 @@ static const struct {
      "root ::= term ([-+*/] term)*\nterm ::= [0-9]+ | \"(\" root \")\" | [a-z]+ \"(\" root \")\"",
      "(12+34)*sqrt(2+x(3))-(4*(5+6))"},
 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 static void fail(const char *what, const char *why) {
     fprintf(stderr, "quern-bench-grammar: %s: %s\n", what, why);
@@ -173,9 +167,9 @@ static size_t say(const struct token_trie *trie, struct grammar *grammar, size_t
     size_t steps = 0;
     for (const char *text = cases[index].text; *text != '\0' && steps < STEPS_MAX; steps++) {
         size_t length;
-        double begin = now();
+        double begin = clock_seconds();
         const uint64_t *mask = grammar_matcher_mask(matcher, 100000);
-        seconds[steps] = now() - begin;
+        seconds[steps] = clock_seconds() - begin;
         int32_t token = longest(trie, mask, text, &length);
         if (token < 0 || !grammar_matcher_advance(matcher, token)) {
             fail(cases[index].name, text);
@@ -194,9 +188,9 @@ static int compare(const void *a, const void *b) {
 
 static void measure(const struct token_trie *trie, size_t index) {
     static double seconds[STEPS_MAX];
-    double begin = now();
+    double begin = clock_seconds();
     struct grammar *grammar = compile(trie, index);
-    double compiled = now();
+    double compiled = clock_seconds();
     /* What is measured is the least of all rounds: the machine may be busy otherwise. */
     size_t steps = say(trie, grammar, index, seconds);
     for (size_t round = 1; round < ROUNDS; round++) {
@@ -226,11 +220,11 @@ int main(int argc, char **argv) {
     struct token_bytes *tokens = NULL;
     struct token_trie *trie = NULL;
     struct error err = {0};
-    double begin = now();
+    double begin = clock_seconds();
     if (!token_bytes_open(&tokens, tokenizer, &err) || !token_trie_open(&trie, tokens, &err)) {
         fail(argv[1], err.text);
     }
-    printf("trie of %zu tokens: %.0f ms\n\n", trie->token_count, (now() - begin) * 1e3);
+    printf("trie of %zu tokens: %.0f ms\n\n", trie->token_count, (clock_seconds() - begin) * 1e3);
     printf(
         "| form | instructions | compiling, us | tokens | mask: mean, us | median | p99 | worst |\n"
         "|---|---:|---:|---:|---:|---:|---:|---:|\n");

@@ -11,6 +11,7 @@
  *
  * Each number is the best of half a second: other processes only make it worse. */
 #include "bench/peaks.h"
+#include "engine/clock.h"
 #include "engine/kernels/kernels.h"
 #include "engine/weights.h"
 #include "engine/workers.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 enum {
     HIDDEN = 1152, /* as in Gemma 3 1B */
@@ -99,21 +99,15 @@ static void multiply_item(void *context, size_t thread, size_t item) {
     }
 }
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Seconds of the fastest of many runs. */
 static double best_time(struct workers *workers, void (*work)(void *, size_t, size_t),
                         void *context, size_t items) {
     double best = 1e9;
-    double begin = seconds();
-    for (int run = 0; run < RUNS_LEAST || seconds() - begin < MEASURE_SECONDS; run++) {
-        double start = seconds();
+    double begin = clock_seconds();
+    for (int run = 0; run < RUNS_LEAST || clock_seconds() - begin < MEASURE_SECONDS; run++) {
+        double start = clock_seconds();
         workers_run(workers, work, context, items);
-        double time = seconds() - start;
+        double time = clock_seconds() - start;
         best = time < best ? time : best;
     }
     return best;

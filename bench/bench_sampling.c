@@ -4,20 +4,14 @@
  *
  * For 262144 logits that are normally distributed, with a few that stand out, one thread, a history
  * of 4096 tokens. Each number is the best of many: other processes only make it worse. */
+#include "engine/clock.h"
 #include "engine/sampler.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { VOCABULARY = 262144, OUTSTANDING = 20, HISTORY = 4096, REPEATS = 200, TOP_LOGPROBS = 5 };
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* In (0, 1). */
 static double random_number(uint64_t *state) {
@@ -51,12 +45,12 @@ static void measure(struct bench *bench, const char *name, const struct sampling
         struct token_logprob top[TOP_LOGPROBS];
         const struct sampler_row row = {
             .logits = bench->logits, .tokens = bench->tokens, .length = HISTORY - i};
-        double begin = seconds();
+        double begin = clock_seconds();
         int32_t token = sampler_choose(bench->sampler, sampling, &state, &row);
         if (logprobs) {
             sampler_score(bench->sampler, bench->logits, token, top, TOP_LOGPROBS);
         }
-        best = fmin(best, seconds() - begin);
+        best = fmin(best, clock_seconds() - begin);
     }
     printf("  %-32s %6.0f us\n", name, best * 1e6);
 }

@@ -2,13 +2,13 @@
 
 #include "engine/allocation_guard.h"
 #include "engine/checked.h"
+#include "engine/clock.h"
 #include "engine/executor_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 enum {
     LINE_BYTES = 64,
@@ -692,26 +692,20 @@ static void run_stage(struct executor *x, size_t s, size_t rows, size_t thread) 
     }
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static void run_stages(void *context, size_t thread) {
     struct executor *x = context;
     no_allocations_begin();
-    double begun = x->timed ? now() : 0;
+    double begun = x->timed ? clock_seconds() : 0;
     for (size_t s = 0; s < x->stage_count; s++) {
         struct stage *stage = &x->stages[s];
         run_stage(x, s, stage->selected ? x->wanted_count : x->row_count, thread);
         /* Nobody has been in the stage before since the last barrier, and nobody is in the next. */
         atomic_store_explicit(&x->shares[(s + 1) % 2][thread].taken, 0, memory_order_relaxed);
-        double worked = x->timed ? now() : 0;
+        double worked = x->timed ? clock_seconds() : 0;
         workers_barrier(x->parts.workers);
         if (x->timed) {
             struct stage_seconds *seconds = &x->scratch[thread].seconds[x->ops[stage->first].kind];
-            double met = now();
+            double met = clock_seconds();
             seconds->working += worked - begun;
             seconds->waiting += met - worked;
             begun = met;

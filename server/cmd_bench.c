@@ -4,6 +4,7 @@
  * the keys and values that its attention sees. So the ceiling of decoding is read bandwidth over
  * bytes per token; the bandwidth is measured by reading the packed weights themselves, on the same
  * threads, and doing nothing with them. */
+#include "engine/clock.h"
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -14,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct bench_options {
     const char *folder;
@@ -91,7 +91,7 @@ static const struct operand operands[] = {
 
 const struct command_line bench_command_line = {
     .command = "bench",
-    .description = "Times prompts and decoding of a model, and sets decoding against the read\n"
+    .description = "Times prompts and decoding of a model, and sets decoding against the read "
                    "bandwidth that the same threads reach on the same weights.",
     .operands = operands,
     .operand_count = 1,
@@ -130,12 +130,6 @@ struct bench {
     struct decoding *decodings; /* each batch at each depth, in the order of the options */
     size_t decoding_count;
 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
@@ -183,9 +177,10 @@ static double measure_bandwidth(const struct bench *bench) {
     struct streaming streaming = {.bench = bench, .threads = workers_count(bench->decoder.workers)};
     double best = 0;
     for (int pass = 0; pass < BANDWIDTH_PASSES; pass++) {
-        double start = now();
+        double start = clock_seconds();
         workers_parallel(bench->decoder.workers, stream_weights, &streaming);
-        best = fmax(best, (double)weights_bytes(bench->decoder.weights) / (now() - start));
+        best =
+            fmax(best, (double)weights_bytes(bench->decoder.weights) / (clock_seconds() - start));
     }
     return best;
 }
@@ -203,9 +198,9 @@ static void meet(void *context, size_t thread) {
 static double measure_barrier(struct workers *workers) {
     double best = HUGE_VAL;
     for (int pass = 0; pass < BARRIER_PASSES; pass++) {
-        double start = now();
+        double start = clock_seconds();
         workers_parallel(workers, meet, workers);
-        best = fmin(best, (now() - start) / BARRIERS);
+        best = fmin(best, (clock_seconds() - start) / BARRIERS);
     }
     return best;
 }
@@ -267,14 +262,15 @@ static bool run_prompt(struct bench *bench, struct timeline *timeline, size_t le
 /* Whole prompts: one to warm up, then 1 to 5, as the time allows, of which the fastest counts. */
 static bool measure_prefill(struct bench *bench, struct error *err) {
     enum { REPEATS = 5 };
-    double begin = now();
-    for (int i = 0; i <= REPEATS && (i < 2 || now() - begin < bench->options->seconds); i++) {
+    double begin = clock_seconds();
+    for (int i = 0; i <= REPEATS && (i < 2 || clock_seconds() - begin < bench->options->seconds);
+         i++) {
         timeline_rewind(&bench->timelines[0]);
-        double start = now();
+        double start = clock_seconds();
         if (!run_prompt(bench, &bench->timelines[0], bench->options->prompt, err)) {
             return false;
         }
-        double seconds = now() - start;
+        double seconds = clock_seconds() - start;
         if (i > 0 && (i == 1 || seconds < bench->prefill.seconds)) {
             bench->prefill = (struct rate){bench->options->prompt, seconds};
         }
@@ -295,12 +291,12 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
             return false;
         }
     }
-    double start = now();
+    double start = clock_seconds();
     double bytes_read = 0;
     size_t steps = 0;
     for (size_t i = 0; i < WARMUP_STEPS + options->generate; i++) {
         if (i == WARMUP_STEPS) {
-            start = now();
+            start = clock_seconds();
         }
         if (!timeline_run_together(bench->timelines, bench->tokens + i, batch, NULL, err)) {
             return false;
@@ -309,12 +305,12 @@ static bool measure_decode(struct bench *bench, struct decoding *decoding, struc
             bytes_read += kv_bytes(bench, decoding->depth + i) * (double)batch;
             bytes_read += (double)executor_weight_bytes(bench->decoder.executor);
             steps++;
-            if (now() - start > options->seconds) {
+            if (clock_seconds() - start > options->seconds) {
                 break;
             }
         }
     }
-    decoding->rate = (struct rate){steps * batch, now() - start};
+    decoding->rate = (struct rate){steps * batch, clock_seconds() - start};
     decoding->bytes_per_step = bytes_read / (double)steps;
     decoding->resident_bytes = status_bytes("VmRSS");
     return true;
@@ -334,21 +330,9 @@ static bool measure_stages(struct bench *bench, struct decoding *decoding, struc
     return true;
 }
 
-static bool open_bench(struct bench *bench, struct error *err) {
+/* The decoder for the longest timeline, and as many others as decode together. */
+static bool open_decoder(struct bench *bench, size_t longest, size_t decoded, struct error *err) {
     const struct bench_options *options = bench->options;
-    for (size_t i = 0; i < options->batch.count; i++) {
-        bench->batch_max = larger(bench->batch_max, (size_t)options->batch.items[i]);
-    }
-    for (size_t i = 0; i < options->depth.count; i++) {
-        bench->depth_max = larger(bench->depth_max, (size_t)options->depth.items[i]);
-    }
-    size_t decoded = bench->depth_max + WARMUP_STEPS + options->generate;
-    decoded += options->stages ? STAGE_STEPS : 0;
-    size_t longest = larger(options->prompt, decoded);
-    double start = now();
-    if (!model_open(&bench->model, options->folder, NULL, err)) {
-        return false;
-    }
     struct decoder_options decoder_options = {
         .exact = options->exact,
         .kv_type = options->exact ? KV_F32 : KV_F16,
@@ -367,16 +351,14 @@ static bool open_bench(struct bench *bench, struct error *err) {
         pack_cache_report(&cache, bench->decoder.weights);
     }
     pack_cache_close(&cache);
-    if (!opened) {
-        return false;
-    }
-    bench->load_seconds = now() - start;
+    return opened;
+}
+
+static bool open_timelines(struct bench *bench, size_t longest, size_t decoded, struct error *err) {
     size_t token_count = longest + bench->batch_max;
     bench->timelines = calloc(bench->batch_max, sizeof *bench->timelines);
-    bench->decoding_count = options->batch.count * options->depth.count;
-    bench->decodings = calloc(bench->decoding_count, sizeof *bench->decodings);
     bench->tokens = calloc(token_count, sizeof *bench->tokens);
-    if (bench->timelines == NULL || bench->decodings == NULL || bench->tokens == NULL) {
+    if (bench->timelines == NULL || bench->tokens == NULL) {
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu sequences", bench->batch_max);
     }
     /* Any tokens do; a different one each time, as text has. */
@@ -390,6 +372,32 @@ static bool open_bench(struct bench *bench, struct error *err) {
         }
     }
     return true;
+}
+
+static bool open_bench(struct bench *bench, struct error *err) {
+    const struct bench_options *options = bench->options;
+    for (size_t i = 0; i < options->batch.count; i++) {
+        bench->batch_max = larger(bench->batch_max, (size_t)options->batch.items[i]);
+    }
+    for (size_t i = 0; i < options->depth.count; i++) {
+        bench->depth_max = larger(bench->depth_max, (size_t)options->depth.items[i]);
+    }
+    size_t decoded = bench->depth_max + WARMUP_STEPS + options->generate;
+    decoded += options->stages ? STAGE_STEPS : 0;
+    size_t longest = larger(options->prompt, decoded);
+    double start = clock_seconds();
+    if (!model_open(&bench->model, options->folder, NULL, err) ||
+        !open_decoder(bench, longest, decoded, err)) {
+        return false;
+    }
+    bench->load_seconds = clock_seconds() - start;
+    bench->decoding_count = options->batch.count * options->depth.count;
+    bench->decodings = calloc(bench->decoding_count, sizeof *bench->decodings);
+    if (bench->decodings == NULL) {
+        return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for %zu measurements",
+                         bench->decoding_count);
+    }
+    return open_timelines(bench, longest, decoded, err);
 }
 
 static void close_bench(struct bench *bench) {

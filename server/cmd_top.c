@@ -7,6 +7,7 @@
  *     qwen2.5-1.5b-int4   not loaded
  *
  * Speeds and times are means since the screen before. Of the pages, '#' are used and ':' kept for their prefix. */
+#include "engine/clock.h"
 #include "server/commands.h"
 #include "server/daemon_figures.h"
 #include "server/exit_status.h"
@@ -150,12 +151,6 @@ static void print_screen(const struct view *view, const char *address) {
 
 /* ---- Again and again ---- */
 
-static double seconds_now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static void wait_seconds(double seconds) {
     struct timespec left = {.tv_sec = (time_t)seconds};
     left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
@@ -191,7 +186,7 @@ static bool show_screens(const struct top_options *options, const struct http_fe
                          struct error *err) {
     static struct daemon_figures figures[2];
     const char *home = terminal_knows_escapes(stdout) ? "\033[H\033[J" : "";
-    double then = seconds_now();
+    double then = clock_seconds();
     if (!fetch_figures(fetch, &figures[0], err)) {
         return false;
     }
@@ -202,7 +197,7 @@ static bool show_screens(const struct top_options *options, const struct http_fe
         if (!fetch_figures(fetch, now, err)) {
             return false;
         }
-        double time = seconds_now();
+        double time = clock_seconds();
         const struct view view = {.before = before, .now = now, .seconds = time - then};
         then = time;
         fputs(home[0] != '\0' ? home : shown > 0 ? "\n" : "", stdout);

@@ -1,5 +1,6 @@
 #include "server/pack_cache.h"
 
+#include "engine/clock.h"
 #include "server/log.h"
 #include "server/user_dir.h"
 
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -19,12 +19,6 @@ enum {
 };
 
 #define WORTH_A_BAR_S 0.3 /* seconds of packing: what is over in a moment needs no bar */
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 /* ---- The path ---- */
 
@@ -67,7 +61,7 @@ static char *file_path(const char *directory, const char *model_dir, bool exact)
 static void show_progress(void *context, size_t done, size_t total) {
     struct pack_cache *cache = context;
     int percent = total > 0 ? (int)(100.0 * (double)done / (double)total) : 100;
-    if (percent == cache->percent || now() - cache->began < WORTH_A_BAR_S) {
+    if (percent == cache->percent || clock_seconds() - cache->began < WORTH_A_BAR_S) {
         return;
     }
     cache->percent = percent;
@@ -123,7 +117,7 @@ bool pack_cache_check(const struct pack_cache_options *options, struct error *er
 
 void pack_cache_open(struct pack_cache *cache, const struct pack_cache_options *options,
                      const char *model_dir, bool exact, struct weights_options *packing) {
-    *cache = (struct pack_cache){.percent = -1, .began = now()};
+    *cache = (struct pack_cache){.percent = -1, .began = clock_seconds()};
     if (isatty(STDERR_FILENO)) {
         packing->progress = show_progress;
         packing->context = cache;
@@ -151,7 +145,7 @@ void pack_cache_report(const struct pack_cache *cache, const struct weights *wei
     }
     if (weights_get_origin(weights) == WEIGHTS_WRITTEN) {
         log_say(PRIORITY_NOTICE, "packed the weights into %s (%zu MB, %.1f s)", cache->path,
-                weights_bytes(weights) / 1000000, now() - cache->began);
+                weights_bytes(weights) / 1000000, clock_seconds() - cache->began);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "server/speaker.h"
 
+#include "engine/clock.h"
 #include "importer/adapter.h"
 #include "server/terminal.h"
 
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 struct speaker {
@@ -40,12 +40,6 @@ static void on_interrupt(int number) {
     interrupted = 1;
     wake(NULL);
     errno = saved;
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 /* ---- Opening ---- */
@@ -149,7 +143,8 @@ struct speech {
     struct text_buffer harmless; /* for the terminal */
     size_t said;                 /* bytes of the reply */
     double begin;                /* seconds on the monotonic clock */
-    double first;                /* when the first token came */
+    double first;                /* when the engine had the first token */
+    double latest;               /* and the latest one */
 };
 
 static struct sampling sampling_of(const struct reply_options *options, uint64_t seed) {
@@ -184,7 +179,7 @@ static bool submit(struct speech *speech, const struct token_list *prompt,
     };
     speech->reply->seed = seed;
     speech->reply->prompt_tokens = prompt->length;
-    speech->begin = now();
+    speech->begin = clock_seconds();
     return session_submit(&speech->session, speech->speaker->engine, &request, err);
 }
 
@@ -217,7 +212,8 @@ static bool say_ready(struct speech *speech, struct error *err) {
     while (reply->finish == FINISH_NONE && session_take(speech->session, &event)) {
         reply->finish = event.finish;
         if (event.finish == FINISH_NONE) {
-            speech->first = reply->tokens++ == 0 ? now() : speech->first;
+            speech->latest = (double)event.at_ns * 1e-9;
+            speech->first = reply->tokens++ == 0 ? speech->latest : speech->first;
             if (!detokenizer_push(speech->detokenizer, event.token, &reply->text, err)) {
                 return false;
             }
@@ -241,7 +237,7 @@ static bool stream(struct speech *speech, struct error *err) {
     reply->finish = reply->finish == FINISH_NONE ? FINISH_CANCELLED : reply->finish;
     reply->cached_tokens = session_get_usage(speech->session).cached_tokens;
     reply->prompt_s = speech->first - speech->begin;
-    reply->decode_s = now() - speech->first;
+    reply->decode_s = speech->latest - speech->first;
     return detokenizer_finish(speech->detokenizer, &reply->text, err) && write_text(speech, err);
 }
 

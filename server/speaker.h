@@ -51,7 +51,7 @@ struct reply {
     size_t cached_tokens; /* of these, from the prefix cache */
     size_t tokens;
     double prompt_s; /* until the first token */
-    double decode_s; /* from then on */
+    double decode_s; /* from then to the last one */
     uint64_t seed;
     enum finish_reason finish; /* FINISH_CANCELLED: by Ctrl-C */
 };
