@@ -294,7 +294,7 @@ static void gated_item(struct executor *x, const struct op *op, size_t rows, siz
     size_t first = first_tile * TILE_ROWS;
     size_t count = smaller(EXECUTOR_ITEM_OUTPUTS, width - first);
     float *gates = x->scratch[thread].gated;
-    float *ups = gates + EXECUTOR_GATED_ROWS * EXECUTOR_ITEM_OUTPUTS;
+    float *ups = gates + (size_t)EXECUTOR_GATED_ROWS * EXECUTOR_ITEM_OUTPUTS;
     const bool gated = gate->up.reg != PLAN_NONE;
     for (size_t row = 0; row < rows; row += EXECUTOR_GATED_ROWS) {
         size_t some = smaller(EXECUTOR_GATED_ROWS, rows - row);

@@ -4,6 +4,7 @@
 #include "engine/half.h"
 #include "engine/kernels/kernels.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { TILE_ALIGNMENT = 64 };
@@ -76,6 +77,7 @@ static bool lay_out_codes(const struct plan_weight *source, bool wide,
                           struct packed_matrix *matrix) {
     matrix->format = source->bits == 8 ? WEIGHT_Q8 : WEIGHT_Q4;
     matrix->block = packed_block(source);
+    assert(matrix->block > 0); /* pack_form_fits */
     matrix->blocks = (source->columns - 1) / matrix->block + 1;
     matrix->wide_scales = wide;
     matrix->has_zero_points =

@@ -11,6 +11,7 @@
 
 #include "engine/checked.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -174,6 +175,7 @@ static enum lower_result read_codes(struct lowering *lowering, const struct grap
     if (result != LOWER_DONE) {
         return result;
     }
+    assert(columns > 0 && fc->weight.block_size > 0);
     size_t blocks = (columns - 1) / fc->weight.block_size + 1;
     size_t expected;
     if (codes->type != TENSOR_U8 || scales == NULL ||

@@ -251,18 +251,21 @@ static struct chat *open_chat(const struct chat_request *request, struct api_err
     size_t count = (size_t)request->generation.n;
     struct chat *chat = calloc(1, sizeof *chat + count * sizeof *chat->choices);
     struct error err = {0};
-    bool fine = chat != NULL || error_set(&err, ERROR_OUT_OF_MEMORY, "Out of memory");
+    bool fine = true;
+    if (chat == NULL) {
+        error_set(&err, ERROR_OUT_OF_MEMORY, "Out of memory");
+        api_error_from(error, &err, NULL);
+        return NULL;
+    }
     while (fine && chat->count < count) {
         fine = chat_reply_open(&chat->choices[chat->count++].reply, &options, &err);
     }
-    if (fine) {
-        return chat;
-    }
-    api_error_from(error, &err, NULL);
-    if (chat != NULL) {
+    if (!fine) {
+        api_error_from(error, &err, NULL);
         close_chat(chat);
+        return NULL;
     }
-    return NULL;
+    return chat;
 }
 
 static bool encode(void *request, struct api_error *error) {

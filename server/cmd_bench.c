@@ -80,7 +80,7 @@ static const struct option options_table[] = {
      .help = "also time the stages of a decode step, and the barriers between them"},
     {.name = "json", .type = OPTION_FLAG, FIELD(json),
      .help = "print one JSON object instead of a table"},
-    PACK_CACHE_OPTIONS(struct bench_options, cache),
+    PACK_CACHE_OPTIONS(offsetof(struct bench_options, cache)),
 };
 /* clang-format on */
 

@@ -72,7 +72,7 @@ static const struct option options_table[] = {
      .help = "compute threads (default: one for each processor)"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(speaker.exact),
      .help = "activations and KV cache in f32"},
-    PACK_CACHE_OPTIONS(struct run_options, speaker.cache),
+    PACK_CACHE_OPTIONS(offsetof(struct run_options, speaker.cache)),
 };
 /* clang-format on */
 
@@ -86,8 +86,8 @@ static const struct operand operands[] = {
 const struct command_line run_command_line = {
     .command = "run",
     .description =
-        "Talks with a model. At a terminal it reads messages and answers them (/help says more).\n"
-        "With a PROMPT, or text on standard input, it streams what follows to standard output and\n"
+        "Talks with a model. At a terminal it reads messages and answers them (/help says more). "
+        "With a PROMPT, or text on standard input, it streams what follows to standard output and "
         "ends. Ctrl-C ends a reply (status 130, but not at the terminal).",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],

@@ -1,5 +1,7 @@
 #include "server/commands.h"
 
+#include "server/serve_options.h"
+
 const struct command commands[] = {
     {"serve", "answer OpenAI-style HTTP requests with a model", cmd_serve, &serve_command_line},
     {"run", "talk with a model at the terminal, or continue a text in a pipe", cmd_run,

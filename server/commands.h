@@ -33,7 +33,7 @@ int cmd_template(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 
-/* What each takes. */
+/* What each takes; serve_options.h has what quern serve does. */
 extern const struct command_line api_command_line;
 extern const struct command_line bench_command_line;
 extern const struct command_line completion_command_line;
@@ -44,7 +44,6 @@ extern const struct command_line key_command_line;
 extern const struct command_line logits_command_line;
 extern const struct command_line pack_command_line;
 extern const struct command_line run_command_line;
-extern const struct command_line serve_command_line;
 extern const struct command_line template_command_line;
 extern const struct command_line tokenize_command_line;
 extern const struct command_line top_command_line;

@@ -16,17 +16,17 @@ struct pack_cache_options {
     bool on;
 };
 
-/* Rows of an option table for `field`, a struct pack_cache_options of struct `values`. */
-#define PACK_CACHE_OPTIONS(values, field)                                                          \
+/* Rows of an option table for the struct pack_cache_options at this offset of the values. */
+#define PACK_CACHE_OPTIONS(at)                                                                     \
     {.name = "cache",                                                                              \
      .section = "model",                                                                           \
      .type = OPTION_FLAG,                                                                          \
-     .offset = offsetof(values, field.on),                                                         \
+     .offset = (at) + offsetof(struct pack_cache_options, on),                                     \
      .fallback = "yes",                                                                            \
      .help = "keep packed weights in files; otherwise they are packed at every start"},            \
     {                                                                                              \
         .name = "cache-dir", .section = "model", .type = OPTION_TEXT,                              \
-        .offset = offsetof(values, field.directory), .argument = "DIR",                            \
+        .offset = (at) + offsetof(struct pack_cache_options, directory), .argument = "DIR",        \
         .help = "where these files are, instead of $CACHE_DIRECTORY, $XDG_CACHE_HOME/quern or "    \
                 "~/.cache/quern"                                                                   \
     }

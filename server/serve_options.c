@@ -53,7 +53,7 @@ static const struct option options_table[] = {
     {.name = "kv-dtype", .section = "model", .type = OPTION_TEXT, FIELD(model.kv_dtype),
      .argument = "TYPE", .choices = model_kv_names,
      .help = "keys and values, otherwise f16, or f32 with exact"},
-    PACK_CACHE_OPTIONS(struct serve_options, cache),
+    PACK_CACHE_OPTIONS(offsetof(struct serve_options, cache)),
 
     {.name = "memory", .section = "models", .reload = true, .type = OPTION_SIZE, FIELD(memory_mb),
      .argument = "MB", .maximum = MEMORY_MB_MAX, .fallback = "0",

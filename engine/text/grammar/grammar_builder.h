@@ -77,7 +77,7 @@ grammar_expression grammar_reference(struct grammar_builder *builder, grammar_ru
 #define GRAMMAR_CHOICE(builder, ...)                                                               \
     grammar_choice(builder, (const grammar_expression[]){__VA_ARGS__},                             \
                    sizeof(const grammar_expression[]){__VA_ARGS__} / sizeof(grammar_expression))
-#define GRAMMAR_TEXT(builder, literal) grammar_text(builder, literal, sizeof literal - 1)
+#define GRAMMAR_TEXT(builder, literal) grammar_text(builder, literal, sizeof(literal) - 1)
 
 /* A growing list of parts; start from {0}, free the items. Nothing is added once the builder has
  * failed. */
