@@ -289,10 +289,6 @@ bool session_take(struct session *session, struct session_event *event) {
     return true;
 }
 
-void *session_user(const struct session *session) {
-    return session->user;
-}
-
 /* From one time to a later one; 0 where the later one has not come. */
 static double seconds(uint64_t from, uint64_t to) {
     return to > from && from > 0 ? (double)(to - from) * 1e-9 : 0;

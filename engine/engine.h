@@ -104,7 +104,6 @@ struct session_request {
     size_t drafts_max;       /* tokens guessed ahead in a step; changes the speed, not the reply; 0:
                                  none */
     size_t adapter;          /* i + 1: adapter i of the engine's; 0: none */
-    void *user;              /* for session_user */
 };
 
 struct session_event {
@@ -124,8 +123,6 @@ bool session_submit(struct session **out, struct engine *engine,
 
 /* Takes the next event, if there is one. Never blocks. */
 bool session_take(struct session *session, struct session_event *event);
-
-void *session_user(const struct session *session);
 
 /* What a session has needed so far; meaningful once an event has been taken. */
 struct session_usage {

@@ -31,17 +31,3 @@ bool error_prefix(struct error *err, const char *format, ...) {
     }
     return false;
 }
-
-const char *error_code_name(enum error_code code) {
-    static const char *const names[] = {
-        [ERROR_NONE] = "none",
-        [ERROR_OUT_OF_MEMORY] = "out of memory",
-        [ERROR_IO] = "input/output",
-        [ERROR_BAD_FILE] = "bad file",
-        [ERROR_UNSUPPORTED] = "unsupported",
-        [ERROR_INVALID] = "invalid",
-        [ERROR_TOO_LARGE] = "too large",
-        [ERROR_BUSY] = "busy",
-    };
-    return names[code];
-}

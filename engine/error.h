@@ -35,7 +35,4 @@ bool error_set(struct error *err, enum error_code code, const char *format, ...)
 /* Puts "prefix: " before the sentence in err, if err holds an error. Always returns false. */
 bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The code as a word for logs ("bad file"). */
-const char *error_code_name(enum error_code code);
-
 #endif

@@ -758,7 +758,3 @@ size_t executor_weight_bytes(const struct executor *executor) {
     return weights_bytes(executor->parts.weights) - routing->weight_bytes_all +
            routing->weight_bytes_read;
 }
-
-size_t executor_bytes(const struct executor *executor) {
-    return executor->memory_bytes;
-}

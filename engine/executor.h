@@ -91,7 +91,4 @@ size_t executor_stage_times(const struct executor *executor,
 /* Bytes of packed weights that the latest step read: all but those of experts that no row chose. */
 size_t executor_weight_bytes(const struct executor *executor);
 
-/* Bytes reserved for activations; touched as far as steps need them. */
-size_t executor_bytes(const struct executor *executor);
-
 #endif

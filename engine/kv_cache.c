@@ -22,7 +22,6 @@ struct kv_group {
 struct kv_layout {
     size_t group_count;
     struct kv_group *groups;
-    size_t layer_count;
     struct layer_place *places;
     size_t page_bytes;
 };
@@ -86,7 +85,7 @@ static void layout_deinit(struct kv_layout *layout) {
 static bool layout_init(struct kv_layout *layout, const struct plan *plan, enum kv_type type,
                         struct error *err) {
     size_t layers = plan->kv_layer_count;
-    *layout = (struct kv_layout){.layer_count = layers};
+    *layout = (struct kv_layout){0};
     layout->groups = calloc(layers + 1, sizeof *layout->groups);
     layout->places = calloc(layers + 1, sizeof *layout->places);
     if (layout->groups == NULL || layout->places == NULL) {

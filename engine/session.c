@@ -76,7 +76,6 @@ bool session_open(struct session **out, struct engine *engine, const struct deco
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for another session");
     }
     session->engine = engine;
-    session->user = request->user;
     session->vocabulary_size = decoder->plan->vocabulary_size;
     session->prompt_length = request->prompt_length;
     session->capacity = request->prompt_length + reply;

@@ -35,7 +35,6 @@ enum { SESSION_RING_EVENTS = 64 };
 struct session {
     /* Constant once submitted. */
     struct engine *engine;
-    void *user;
     size_t vocabulary_size;
     size_t prompt_length;
     size_t capacity;

@@ -24,8 +24,6 @@ static const struct figure of_models[] = {
     OF_MODEL("time_to_first_token_seconds_count", first_tokens),
     OF_MODEL("inter_token_seconds_sum", inter_token_s),
     OF_MODEL("inter_token_seconds_count", inter_tokens),
-    OF_MODEL("draft_tokens_total", drafted),
-    OF_MODEL("draft_accepted_tokens_total", accepted),
 };
 
 /* Of several samples with the same name, the sum. */

@@ -15,7 +15,6 @@ struct model_figures {
     double prompt_tokens, generated_tokens; /* since the start, as all that follows */
     double first_token_s, first_tokens;
     double inter_token_s, inter_tokens;
-    double drafted, accepted;
 };
 
 struct daemon_figures {

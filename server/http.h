@@ -78,7 +78,6 @@ unsigned http_status(const struct http_exchange *exchange); /* of the answer; 0:
 const char *http_path(const struct http_exchange *exchange);
 /* NULL if there is no such header. */
 const char *http_request_header(const struct http_exchange *exchange, const char *name);
-const char *http_request_id(const struct http_exchange *exchange); /* the client's, or made up */
 
 /* Whose request it is: "127.0.0.1", "::1" or "unix", unless a better name was set. */
 const char *http_client(const struct http_exchange *exchange);
