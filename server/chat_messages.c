@@ -49,8 +49,7 @@ static const struct template_value *member_of(const struct template_dict *dict, 
 
 static bool set_member(const struct place *place, struct template_dict *dict, const char *name,
                        struct template_value value) {
-    return template_dict_set(place->arena, dict, template_from_text(name, strlen(name)), value) ||
-           no_memory(place->error);
+    return template_dict_set_text(place->arena, dict, name, value) || no_memory(place->error);
 }
 
 static struct template_value literal(const char *text) {

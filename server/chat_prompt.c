@@ -5,11 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-static bool set(struct arena *arena, struct template_dict *dict, const char *name,
-                struct template_value value) {
-    return template_dict_set(arena, dict, template_from_text(name, strlen(name)), value);
-}
-
 static bool set_all(struct arena *arena, struct template_dict *dict,
                     const struct template_dict *others) {
     for (size_t i = 0; i < others->count; i++) {
@@ -24,11 +19,12 @@ static bool set_all(struct arena *arena, struct template_dict *dict,
 static struct template_dict *complete(struct arena *arena, const struct chat_template *chat,
                                       const struct template_dict *variables) {
     struct template_dict *all = template_dict_new(arena);
-    bool fine = all != NULL && set_all(arena, all, chat->tokens) &&
-                set(arena, all, "tools", template_none()) &&
-                set(arena, all, "documents", template_none()) &&
-                set(arena, all, "add_generation_prompt", template_from_boolean(false)) &&
-                set_all(arena, all, variables);
+    bool fine =
+        all != NULL && set_all(arena, all, chat->tokens) &&
+        template_dict_set_text(arena, all, "tools", template_none()) &&
+        template_dict_set_text(arena, all, "documents", template_none()) &&
+        template_dict_set_text(arena, all, "add_generation_prompt", template_from_boolean(false)) &&
+        set_all(arena, all, variables);
     return fine ? all : NULL;
 }
 

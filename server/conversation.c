@@ -56,8 +56,7 @@ void conversation_deinit(struct conversation *conversation) {
 
 bool conversation_set(struct conversation *conversation, const char *name,
                       struct template_value value, struct api_error *error) {
-    return template_dict_set(&conversation->arena, conversation->variables,
-                             template_from_text(name, strlen(name)), value) ||
+    return template_dict_set_text(&conversation->arena, conversation->variables, name, value) ||
            no_memory(error);
 }
 

@@ -19,7 +19,7 @@ bool reader_refuse(const struct reader *reader, const char *format, ...) {
 
 bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
                 struct template_value value) {
-    return (dict != NULL && template_dict_set(reader->arena, dict, reader_literal(name), value)) ||
+    return (dict != NULL && template_dict_set_text(reader->arena, dict, name, value)) ||
            reader_no_memory(reader);
 }
 

@@ -70,16 +70,13 @@ void transcript_cut(struct transcript *transcript, size_t count) {
 
 /* ---- As a prompt ---- */
 
-static bool set(struct arena *arena, struct template_dict *dict, const char *name,
-                struct template_value value) {
-    return template_dict_set(arena, dict, template_from_text(name, strlen(name)), value);
-}
-
 static bool push_message(struct arena *arena, struct template_list *list, const char *role,
                          const struct text_buffer *text) {
     struct template_dict *dict = template_dict_new(arena);
-    return dict != NULL && set(arena, dict, "role", template_from_text(role, strlen(role))) &&
-           set(arena, dict, "content", template_from_text(text->bytes, text->length)) &&
+    return dict != NULL &&
+           template_dict_set_text(arena, dict, "role", template_from_text(role, strlen(role))) &&
+           template_dict_set_text(arena, dict, "content",
+                                  template_from_text(text->bytes, text->length)) &&
            template_list_push(arena, list, template_from_dict(dict));
 }
 
@@ -95,8 +92,9 @@ static struct template_dict *variables_of(const struct transcript *transcript,
         const struct transcript_message *message = &transcript->messages[i];
         fine = push_message(arena, list, message->role, &message->text);
     }
-    fine = fine && set(arena, variables, "messages", template_from_list(list)) &&
-           set(arena, variables, "add_generation_prompt", template_from_boolean(true));
+    fine = fine && template_dict_set_text(arena, variables, "messages", template_from_list(list)) &&
+           template_dict_set_text(arena, variables, "add_generation_prompt",
+                                  template_from_boolean(true));
     return fine ? variables : NULL;
 }
 

@@ -195,6 +195,11 @@ struct template_value *template_dict_find(const struct template_dict *dict,
     return entry != NULL ? &entry->value : NULL;
 }
 
+bool template_dict_set_text(struct arena *arena, struct template_dict *dict, const char *key,
+                            struct template_value value) {
+    return template_dict_set(arena, dict, template_from_text(key, strlen(key)), value);
+}
+
 struct template_value *template_dict_find_text(const struct template_dict *dict, const char *key) {
     return template_dict_find(dict, template_from_text(key, strlen(key)));
 }

@@ -161,6 +161,8 @@ bool template_list_push(struct arena *arena, struct template_list *list,
 struct template_dict *template_dict_new(struct arena *arena);
 bool template_dict_set(struct arena *arena, struct template_dict *dict, struct template_value key,
                        struct template_value value);
+bool template_dict_set_text(struct arena *arena, struct template_dict *dict, const char *key,
+                            struct template_value value);
 
 /* NULL where there is none, and for a key of another type. */
 struct template_value *template_dict_find(const struct template_dict *dict,
