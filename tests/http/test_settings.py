@@ -33,6 +33,10 @@ def test_a_setting_has_its_effect(name, start_server, tmp_path):
     EFFECTS[name](start_server, tmp_path)
 
 
+def test_what_is_tried_is_a_setting():
+    assert set(EFFECTS) == {setting.name for setting in SETTINGS}
+
+
 def refused(*arguments):
     """Exit status and complaint of a daemon that does not start."""
     command = [BINARY, "serve", "--listen", "127.0.0.1:0", *map(str, arguments)]
