@@ -10,9 +10,10 @@ enum {
     MASKS_KEPT = 16,
     /* A mask is kept if as many nodes were visited for it: some 20 us. */
     NODES_TO_KEEP = 1 << 12,
-    /* Nodes visited and instructions looked at for one mask, some 50 ms. Beyond that only tokens of
-     * one byte are tried. Texts still match; no grammar that was written to be used comes near. */
-    WORK_MAX = 1 << 23,
+    /* Nodes visited and instructions looked at for one mask, some 10 ms: more than all nodes of a large
+     * vocabulary. Beyond that only tokens of one byte are tried. Texts still match; no grammar that was
+     * written to be used comes near. */
+    WORK_MAX = 1 << 20,
     FLOW_TOKENS_LEAST = 100,     /* to find a flow for is as much work as to walk through fewer */
     TOKENS_SCANNED_PER_NODE = 8, /* in the same time */
     /* Loops may end once for each character of a token, and for what a token before has begun. */
