@@ -4,6 +4,7 @@
 #include "server/options.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ static int report_unknown(const char *word) {
     return EXIT_USAGE;
 }
 
+static int run_command(int count, char **words) {
+    for (size_t i = 0; i < command_count; i++) {
+        if (strcmp(words[0], commands[i].name) == 0) {
+            return commands[i].run(count, words);
+        }
+    }
+    return report_unknown(words[0]);
+}
+
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like any other */
     if (argc < 2) {
@@ -37,7 +47,11 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+    bool help = strcmp(word, "help") == 0;
+    if (help && argc == 3) {
+        return run_command(2, (char *[]){argv[2], (char[]){"--help"}, NULL});
+    }
+    if (help || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         print_help(stdout);
         return EXIT_SUCCESS;
     }
@@ -45,10 +59,5 @@ int main(int argc, char **argv) {
         printf("quern %s\n", QUERN_VERSION);
         return EXIT_SUCCESS;
     }
-    for (size_t i = 0; i < command_count; i++) {
-        if (strcmp(word, commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
-    }
-    return report_unknown(word);
+    return run_command(argc - 1, argv + 1);
 }

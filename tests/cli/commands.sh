@@ -26,8 +26,10 @@ expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
-for command in serve run inspect pack bench logits template tokenize top key config completion; do
+for command in serve run inspect pack bench logits template tokenize top health key config api completion; do
+    expect 0 "usage: quern $command" help "$command"
     expect 0 "usage: quern $command" "$command" --help
+    ! grep '.\{80\}' "$scratch/said" || fail "quern $command --help is wider than a terminal"
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
 
