@@ -68,7 +68,7 @@ static const struct option options_table[] = {
      .help = "prompt tokens of one step"},
     {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
-     .help = "compute threads (default: one for each processor)"},
+     .help = "compute threads, otherwise one for each processor"},
     {.name = "seconds", .type = OPTION_NUMBER, FIELD(seconds), .argument = "S",
      .minimum = 0.1, .maximum = 3600, .fallback = "30",
      .help = "of each measurement, after which it is cut short"},

@@ -69,7 +69,7 @@ static const struct option options_table[] = {
      .help = "adapter (.onnx_adapter) of the model that all replies are made with"},
     {.name = "threads", .type = OPTION_SIZE, FIELD(speaker.threads), .argument = "N", .minimum = 1,
      .maximum = THREADS_MAX,
-     .help = "compute threads (default: one for each processor)"},
+     .help = "compute threads, otherwise one for each processor"},
     {.name = "exact", .type = OPTION_FLAG, FIELD(speaker.exact),
      .help = "activations and KV cache in f32"},
     PACK_CACHE_OPTIONS(offsetof(struct run_options, speaker.cache)),

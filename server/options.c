@@ -451,18 +451,28 @@ static void print_entry(const char *name, const char *text, FILE *out) {
     options_print_text(text, HELP_COLUMN, out);
 }
 
-/* What is said of an option: its help, its words or range, its default. */
+/* What is said of an option: "rows to write: all, last (default last)", "rows of a step (1 to 4096,
+ * default 512)". */
 static void say_option(const struct option *option, FILE *out) {
-    fprintf(out, "%s%s", option->help,
-            option->choices != NULL ? ": "
-            : has_range(option)     ? "; "
-                                    : "");
-    option_print_values(option, out);
-    if (option->required) {
-        fprintf(out, " (required)");
-    } else if (option->fallback != NULL) {
-        fprintf(out, " (default %s)", option->fallback);
+    char range[64];
+    const char *separator = " (";
+    fputs(option->help, out);
+    if (option->choices != NULL) {
+        fputs(": ", out);
+        option_print_values(option, out);
     }
+    if (has_range(option)) {
+        fprintf(out, "%s%s", separator, range_text(option, range));
+        separator = ", ";
+    }
+    if (option->required) {
+        fprintf(out, "%srequired", separator);
+        separator = ", ";
+    } else if (option->fallback != NULL) {
+        fprintf(out, "%sdefault %s", separator, option->fallback);
+        separator = ", ";
+    }
+    fputs(separator[0] == ',' ? ")" : "", out);
 }
 
 static void print_option(const struct option *option, FILE *out) {

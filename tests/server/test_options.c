@@ -179,7 +179,7 @@ Test(options, help_shows_ranges_choices_and_defaults) {
     fclose(out);
     static const char *const parts[] = {
         "usage: quern try MODEL_DIR [PROMPT] --ids LIST [options]\n",
-        "rows of a step; 1 to 4096 (default 512)\n",
+        "rows of a step (1 to 4096, default 512)\n",
         "rows to write: all, last (default last)\n",
         "token ids (required)\n",
     };
