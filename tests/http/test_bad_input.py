@@ -103,6 +103,13 @@ def test_a_body_that_is_no_json_object_is_refused(demo, body):
     assert_is_error(answer)
 
 
+@pytest.mark.parametrize("name", ["k{}", "{}", "key number {}", "{}" + 20 * "x"])
+def test_a_hundred_thousand_names_keep_nobody_waiting(demo, name):
+    members = {name.format(i): i for i in range(100_000)}
+    body = {"messages": [{"role": "user", "content": "Hi"}], "chat_template_kwargs": members}
+    assert demo.request("POST", "/apply-template", body)[0] in (200, 413)
+
+
 def test_unknown_names_are_ignored(demo):
     assert demo.complete(prompt=WORDS, max_tokens=2, ignore_eos=True, colour={"a": [1]})["choices"]
 
