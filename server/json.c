@@ -188,6 +188,9 @@ static bool check_all_names(const cJSON *value, struct error *err) {
 /* ---- Public ---- */
 
 bool json_parse(cJSON **out, const char *text, size_t length, struct error *err) {
+    if (length == 0) {
+        return error_set(err, ERROR_INVALID, "There must be JSON, but there is nothing");
+    }
     if (!scan_text(text, length, err)) {
         return false;
     }

@@ -12,7 +12,7 @@ Test(json, what_cjson_would_misread_is_refused_with_its_place) {
         const char *says;
     } cases[] = {
         {"{\"a\":1,}", 8, "Malformed JSON at byte"},
-        {"", 0, "Malformed JSON at byte 0"},
+        {"", 0, "There must be JSON, but there is nothing"},
         {"{} x", 4, "Malformed JSON at byte 3"},
         {"{\"a\":\"b", 7, "string at byte 5 does not end"},
         {"\"a\\u0000b\"", 10, "The string at byte 2 contains \\u0000"},
