@@ -1,36 +1,22 @@
 #include "server/chat_messages.h"
 
 #include "importer/json_values.h"
+#include "server/prompt_reader.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* One message (or tool) of the list, for errors that name it. */
+/* One message (or tool) of the list, and what the template takes. */
 struct place {
-    struct arena *arena;
+    struct reader reader;
     const struct chat_traits *traits;
-    const char *list;
-    size_t index;
-    struct api_error *error;
 };
 
-static bool no_memory(struct api_error *error) {
-    return api_error_set(error, API_INTERNAL, NULL, "Out of memory");
-}
-
-/* "messages[3].content must be …", with that as the parameter. */
-__attribute__((format(printf, 3, 4))) static bool
-refuse(const struct place *place, const char *member, const char *format, ...) {
-    char name[64];
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    snprintf(name, sizeof name, "%s[%zu]%s%s", place->list, place->index,
-             member[0] != '\0' ? "." : "", member);
-    return api_error_set(place->error, API_INVALID, name, "%s %s", name, text);
+static struct place place_of(struct arena *arena, const struct chat_traits *traits,
+                             const char *list, size_t index, struct api_error *error) {
+    struct place place = {{.arena = arena, .error = error}, traits};
+    snprintf(place.reader.place, sizeof place.reader.place, "%s[%zu]", list, index);
+    return place;
 }
 
 /* ---- Values ---- */
@@ -47,34 +33,20 @@ static const struct template_value *member_of(const struct template_dict *dict, 
     return template_dict_find_text(dict, name);
 }
 
-static bool set_member(const struct place *place, struct template_dict *dict, const char *name,
-                       struct template_value value) {
-    return template_dict_set_text(place->arena, dict, name, value) || no_memory(place->error);
-}
-
-static struct template_value literal(const char *text) {
-    return template_from_text(text, strlen(text));
-}
-
 /* Values are shared: what is changed is a copy. NULL when memory is out. */
 static struct template_dict *copy_dict(const struct place *place,
                                        const struct template_dict *original) {
-    struct template_dict *copy = template_dict_new(place->arena);
+    struct template_dict *copy = template_dict_new(place->reader.arena);
     for (size_t i = 0; copy != NULL && i < original->count; i++) {
         const struct template_entry *entry = &original->entries[i];
-        if (!template_dict_set(place->arena, copy, entry->key, entry->value)) {
+        if (!template_dict_set(place->reader.arena, copy, entry->key, entry->value)) {
             copy = NULL;
         }
     }
     if (copy == NULL) {
-        no_memory(place->error);
+        reader_no_memory(&place->reader);
     }
     return copy;
-}
-
-/* How much of a text from outside a message quotes. */
-static int shown(struct template_text text) {
-    return text.length < 40 ? (int)text.length : 40;
 }
 
 /* ---- Content ---- */
@@ -102,37 +74,39 @@ static bool refuse_part(const struct place *place, const struct template_value *
     const struct template_value *type =
         part->type == TEMPLATE_DICT ? member_of(part->dict, "type") : NULL;
     if (!is_text(type)) {
-        return refuse(place, "content",
-                      "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}, but "
-                      "its element %zu is no such part",
-                      index);
+        return reader_refuse_member(
+            &place->reader, "content",
+            "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}, but "
+            "its element %zu is no such part",
+            index);
     }
     if (template_text_is(type->text, "text") || template_text_is(type->text, "refusal")) {
-        return refuse(place, "content", "has a part of type \"%.*s\" at %zu without its text",
-                      shown(type->text), type->text.bytes, index);
+        return reader_refuse_member(&place->reader, "content",
+                                    "has a part of type \"%.*s\" at %zu without its text",
+                                    reader_shown(type->text), type->text.bytes, index);
     }
-    return refuse(place, "content",
-                  "has a part of type \"%.*s\" at %zu, but this model reads only parts of type "
-                  "\"text\"",
-                  shown(type->text), type->text.bytes, index);
+    return reader_refuse_member(
+        &place->reader, "content",
+        "has a part of type \"%.*s\" at %zu, but this model reads only parts of type "
+        "\"text\"",
+        reader_shown(type->text), type->text.bytes, index);
 }
 
 static bool make_part(const struct place *place, struct template_text text,
                       struct template_value *part) {
-    struct template_dict *dict = template_dict_new(place->arena);
+    struct template_dict *dict = template_dict_new(place->reader.arena);
     if (dict == NULL) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
     *part = template_from_dict(dict);
-    return set_member(place, dict, "type", literal("text")) &&
-           set_member(place, dict, "text", template_from_text(text.bytes, text.length));
+    return reader_set(&place->reader, dict, "type", reader_literal("text")) &&
+           reader_set(&place->reader, dict, "text", template_from_text(text.bytes, text.length));
 }
 
 static bool push_part(const struct place *place, struct template_list *list,
                       struct template_text text) {
     struct template_value part = {.type = TEMPLATE_ABSENT};
-    return make_part(place, text, &part) &&
-           (template_list_push(place->arena, list, part) || no_memory(place->error));
+    return make_part(place, text, &part) && reader_push(&place->reader, list, part);
 }
 
 /* The parts as one text, a line break between any two, for templates that know no parts. */
@@ -143,9 +117,9 @@ static bool join_parts(const struct place *place, const struct template_list *pa
     for (size_t i = 0; i < parts->count; i++) {
         length += text_of_part(&parts->items[i], &text) ? text.length + 1 : 0;
     }
-    char *joined = arena_allocate(place->arena, length + 1, 1);
+    char *joined = arena_allocate(place->reader.arena, length + 1, 1);
     if (joined == NULL) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
     size_t at = 0;
     for (size_t i = 0; i < parts->count; i++) {
@@ -163,9 +137,9 @@ static bool join_parts(const struct place *place, const struct template_list *pa
 
 static bool read_parts(const struct place *place, const struct template_list *parts,
                        struct template_value *content) {
-    struct template_list *list = template_list_new(place->arena);
+    struct template_list *list = template_list_new(place->reader.arena);
     if (list == NULL) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
     for (size_t i = 0; i < parts->count; i++) {
         struct template_text text;
@@ -191,11 +165,11 @@ static bool read_no_content(const struct place *place, const struct template_dic
     if (!has_calls && !is_given(member_of(message, "function_call")) &&
         !is_given(member_of(message, "reasoning_content")) &&
         !is_given(member_of(message, "refusal"))) {
-        return refuse(
-            place, "content",
+        return reader_refuse_member(
+            &place->reader, "content",
             "is required: a string or a list of parts, {\"type\": \"text\", \"text\": …}");
     }
-    *content = has_calls && place->traits->takes_no_content ? template_none() : literal("");
+    *content = has_calls && place->traits->takes_no_content ? template_none() : reader_literal("");
     return true;
 }
 
@@ -209,16 +183,17 @@ static bool read_content(const struct place *place, const struct template_dict *
         return read_parts(place, value->list, content);
     }
     if (value->type != TEMPLATE_TEXT) {
-        return refuse(place, "content",
-                      "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}");
+        return reader_refuse_member(
+            &place->reader, "content",
+            "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}");
     }
     if (!place->traits->needs_parts) {
         *content = *value;
         return true;
     }
-    struct template_list *list = template_list_new(place->arena);
+    struct template_list *list = template_list_new(place->reader.arena);
     if (list == NULL || !push_part(place, list, value->text)) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
     *content = template_from_list(list);
     return true;
@@ -230,12 +205,13 @@ static bool print_arguments(const struct place *place, struct template_dict *fun
                             struct template_value mapping) {
     struct text_buffer text = {0};
     char *copy = json_values_print(mapping, &text)
-                     ? arena_copy_text(place->arena, text.bytes, text.length)
+                     ? arena_copy_text(place->reader.arena, text.bytes, text.length)
                      : NULL;
     size_t length = text.length;
     text_buffer_deinit(&text);
-    return copy != NULL ? set_member(place, function, "arguments", template_from_text(copy, length))
-                        : no_memory(place->error);
+    return copy != NULL
+               ? reader_set(&place->reader, function, "arguments", template_from_text(copy, length))
+               : reader_no_memory(&place->reader);
 }
 
 /* What a model made may be no JSON, or no object: such arguments stay as they are. */
@@ -253,14 +229,14 @@ static bool read_arguments(const struct place *place, struct template_dict *func
     bool is_empty = text->text.length == 0;
     json_reader_init(&json, is_empty ? empty : text->text.bytes,
                      is_empty ? strlen(empty) : text->text.length);
-    bool is_mapping = json_values_read(&json, place->arena, &value) && json_end(&json) &&
+    bool is_mapping = json_values_read(&json, place->reader.arena, &value) && json_end(&json) &&
                       value.type == TEMPLATE_DICT;
     bool has_memory = json.error.code != ERROR_OUT_OF_MEMORY;
     json_reader_deinit(&json);
     if (!has_memory) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
-    return !is_mapping || set_member(place, function, "arguments", value);
+    return !is_mapping || reader_set(&place->reader, function, "arguments", value);
 }
 
 static bool read_call(const struct place *place, const struct template_value *value,
@@ -271,27 +247,28 @@ static bool read_call(const struct place *place, const struct template_value *va
                                             ? member_of(function->dict, "name")
                                             : NULL;
     if (!is_text(name)) {
-        return refuse(place, "tool_calls",
-                      "must be a list of calls, {\"id\": …, \"type\": \"function\", \"function\": "
-                      "{\"name\": …, \"arguments\": …}}, but its element %zu is none",
-                      calls->count);
+        return reader_refuse_member(
+            &place->reader, "tool_calls",
+            "must be a list of calls, {\"id\": …, \"type\": \"function\", \"function\": "
+            "{\"name\": …, \"arguments\": …}}, but its element %zu is none",
+            calls->count);
     }
     const struct template_value *arguments = member_of(function->dict, "arguments");
     if (is_given(arguments) && arguments->type != TEMPLATE_TEXT &&
         arguments->type != TEMPLATE_DICT) {
-        return refuse(place, "tool_calls",
-                      "must have arguments that are an object, as JSON in a string, but those of "
-                      "its element %zu are not",
-                      calls->count);
+        return reader_refuse_member(
+            &place->reader, "tool_calls",
+            "must have arguments that are an object, as JSON in a string, but those of "
+            "its element %zu are not",
+            calls->count);
     }
     struct template_dict *call = copy_dict(place, value->dict);
     struct template_dict *called = copy_dict(place, function->dict);
     if (call == NULL || called == NULL || !read_arguments(place, called) ||
-        !set_member(place, call, "function", template_from_dict(called))) {
+        !reader_set(&place->reader, call, "function", template_from_dict(called))) {
         return false;
     }
-    return template_list_push(place->arena, calls, template_from_dict(call)) ||
-           no_memory(place->error);
+    return reader_push(&place->reader, calls, template_from_dict(call));
 }
 
 static bool read_calls(const struct place *place, struct template_dict *message) {
@@ -300,18 +277,18 @@ static bool read_calls(const struct place *place, struct template_dict *message)
         return true;
     }
     if (value->type != TEMPLATE_LIST) {
-        return refuse(place, "tool_calls", "must be a list of calls");
+        return reader_refuse_member(&place->reader, "tool_calls", "must be a list of calls");
     }
-    struct template_list *calls = template_list_new(place->arena);
+    struct template_list *calls = template_list_new(place->reader.arena);
     if (calls == NULL) {
-        return no_memory(place->error);
+        return reader_no_memory(&place->reader);
     }
     for (size_t i = 0; i < value->list->count; i++) {
         if (!read_call(place, &value->list->items[i], calls)) {
             return false;
         }
     }
-    return set_member(place, message, "tool_calls", template_from_list(calls));
+    return reader_set(&place->reader, message, "tool_calls", template_from_list(calls));
 }
 
 /* ---- Messages ---- */
@@ -326,14 +303,15 @@ static bool read_role(const struct place *place, const struct template_dict *mes
             if (template_text_is(value->text, roles[i])) {
                 bool unknown =
                     template_text_is(value->text, "developer") && !place->traits->knows_developer;
-                *role = unknown ? literal("system") : *value;
+                *role = unknown ? reader_literal("system") : *value;
                 return true;
             }
         }
     }
-    return refuse(place, "role",
-                  "must be \"system\", \"developer\", \"user\", \"assistant\", \"tool\" or "
-                  "\"function\"");
+    return reader_refuse_member(
+        &place->reader, "role",
+        "must be \"system\", \"developer\", \"user\", \"assistant\", \"tool\" or "
+        "\"function\"");
 }
 
 static bool check_texts(const struct place *place, const struct template_dict *message) {
@@ -341,7 +319,7 @@ static bool check_texts(const struct place *place, const struct template_dict *m
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         const struct template_value *value = member_of(message, members[i]);
         if (is_given(value) && value->type != TEMPLATE_TEXT) {
-            return refuse(place, members[i], "must be a string");
+            return reader_refuse_member(&place->reader, members[i], "must be a string");
         }
     }
     return true;
@@ -351,7 +329,7 @@ static bool check_texts(const struct place *place, const struct template_dict *m
 static bool read_message(const struct place *place, const struct template_value *value,
                          struct template_value *message) {
     if (value->type != TEMPLATE_DICT) {
-        return refuse(place, "", "must be an object with a role and a content");
+        return reader_refuse(&place->reader, "must be an object with a role and a content");
     }
     struct template_value role = {.type = TEMPLATE_ABSENT};
     struct template_value content = {.type = TEMPLATE_ABSENT};
@@ -364,8 +342,8 @@ static bool read_message(const struct place *place, const struct template_value 
         return false;
     }
     *message = template_from_dict(copy);
-    return set_member(place, copy, "role", role) && set_member(place, copy, "content", content) &&
-           read_calls(place, copy);
+    return reader_set(&place->reader, copy, "role", role) &&
+           reader_set(&place->reader, copy, "content", content) && read_calls(place, copy);
 }
 
 bool chat_messages_read(struct arena *arena, const struct chat_traits *traits,
@@ -376,17 +354,12 @@ bool chat_messages_read(struct arena *arena, const struct chat_traits *traits,
                              "messages must be a list of at least one message");
     }
     struct template_list *list = template_list_new(arena);
-    if (list == NULL) {
-        return no_memory(error);
-    }
     for (size_t i = 0; i < messages.list->count; i++) {
-        const struct place place = {arena, traits, "messages", i, error};
+        const struct place place = place_of(arena, traits, "messages", i, error);
         struct template_value message = {.type = TEMPLATE_ABSENT};
-        if (!read_message(&place, &messages.list->items[i], &message)) {
+        if (!read_message(&place, &messages.list->items[i], &message) ||
+            !reader_push(&place.reader, list, message)) {
             return false;
-        }
-        if (!template_list_push(arena, list, message)) {
-            return no_memory(error);
         }
     }
     *out = template_from_list(list);
@@ -401,23 +374,27 @@ static bool check_tool(const struct place *place, const struct template_value *t
     const struct template_value *function =
         tool->type == TEMPLATE_DICT ? member_of(tool->dict, "function") : NULL;
     if (is_text(type) && !template_text_is(type->text, "function")) {
-        return refuse(place, "type", "is \"%.*s\", but only functions can be called",
-                      shown(type->text), type->text.bytes);
+        return reader_refuse_member(&place->reader, "type",
+                                    "is \"%.*s\", but only functions can be called",
+                                    reader_shown(type->text), type->text.bytes);
     }
     if (!is_text(type) || function == NULL || function->type != TEMPLATE_DICT) {
-        return refuse(place, "", "must be {\"type\": \"function\", \"function\": {\"name\": …}}");
+        return reader_refuse(&place->reader,
+                             "must be {\"type\": \"function\", \"function\": {\"name\": …}}");
     }
     const struct template_value *name = member_of(function->dict, "name");
     const struct template_value *description = member_of(function->dict, "description");
     const struct template_value *parameters = member_of(function->dict, "parameters");
     if (!is_text(name) || name->text.length == 0) {
-        return refuse(place, "function.name", "must be a string that is not empty");
+        return reader_refuse_member(&place->reader, "function.name",
+                                    "must be a string that is not empty");
     }
     if (is_given(description) && description->type != TEMPLATE_TEXT) {
-        return refuse(place, "function.description", "must be a string");
+        return reader_refuse_member(&place->reader, "function.description", "must be a string");
     }
     if (is_given(parameters) && parameters->type != TEMPLATE_DICT) {
-        return refuse(place, "function.parameters", "must be a JSON Schema, an object");
+        return reader_refuse_member(&place->reader, "function.parameters",
+                                    "must be a JSON Schema, an object");
     }
     return true;
 }
@@ -428,7 +405,7 @@ bool chat_messages_check_tools(const struct chat_traits *traits, struct template
         return api_error_set(error, API_INVALID, "tools", "tools must be a list of functions");
     }
     for (size_t i = 0; i < tools.list->count; i++) {
-        const struct place place = {NULL, traits, "tools", i, error};
+        const struct place place = place_of(NULL, traits, "tools", i, error);
         if (!check_tool(&place, &tools.list->items[i])) {
             return false;
         }

@@ -8,13 +8,30 @@ bool reader_no_memory(const struct reader *reader) {
     return api_error_set(reader->error, API_INTERNAL, NULL, "Out of memory");
 }
 
+__attribute__((format(printf, 3, 0))) static bool
+refuse(const struct reader *reader, const char *param, const char *format, va_list arguments) {
+    char text[512];
+    vsnprintf(text, sizeof text, format, arguments);
+    return api_error_set(reader->error, API_INVALID, param, "%s %s", param, text);
+}
+
 bool reader_refuse(const struct reader *reader, const char *format, ...) {
-    char text[400];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    refuse(reader, reader->place, format, arguments);
     va_end(arguments);
-    return api_error_set(reader->error, API_INVALID, reader->place, "%s %s", reader->place, text);
+    return false;
+}
+
+bool reader_refuse_member(const struct reader *reader, const char *member, const char *format,
+                          ...) {
+    char param[64];
+    va_list arguments;
+    snprintf(param, sizeof param, "%s.%s", reader->place, member);
+    va_start(arguments, format);
+    refuse(reader, param, format, arguments);
+    va_end(arguments);
+    return false;
 }
 
 bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,

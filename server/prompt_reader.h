@@ -1,5 +1,5 @@
-/* What reading a conversation of another API into the variables of a chat template needs, whichever API it
- * is: where one is in the request, for errors that name it, and values that go into the arena.
+/* What reading a conversation into the variables of a chat template needs, whichever API's form it has:
+ * where one is in the request, for errors that name it, and values that go into the arena.
  *
  * One thread at a time. */
 #ifndef QUERN_SERVER_PROMPT_READER_H
@@ -27,6 +27,10 @@ bool reader_no_memory(const struct reader *reader);
 /* "input[3] must be …", with the place as the parameter. */
 bool reader_refuse(const struct reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same of a member of what is there: "messages[3].content must be …". */
+bool reader_refuse_member(const struct reader *reader, const char *member, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A NULL dict or list is one that memory was out for. */
 bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
