@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 
+import openai
 import pytest
 
 BINARY = os.environ["QUERN_BINARY"]
@@ -60,18 +61,29 @@ class Server:
         is_json = answer.headers.get("Content-Type", "").startswith("application/json") and text
         return answer.status, answer.headers, json.loads(text) if is_json else text
 
-    def complete(self, **parameters):
-        status, _, answer = self.request("POST", "/v1/completions", parameters)
+    def post(self, path, **parameters):
+        """The answer, which must be 200."""
+        status, _, answer = self.request("POST", path, parameters)
         assert status == 200, answer
         return answer
 
-    def stream(self, **parameters):
-        """The JSON of every event of a streamed completion, which must end with [DONE]."""
-        status, headers, text = self.request("POST", "/v1/completions", {**parameters, "stream": True})
+    def events(self, path, **parameters):
+        """The texts of all events of a stream."""
+        status, headers, text = self.request("POST", path, {**parameters, "stream": True})
         assert status == 200 and headers["Content-Type"].startswith("text/event-stream"), text
-        events = [event.removeprefix("data: ") for event in text.split("\n\n") if event]
+        return text.removesuffix("\n\n").split("\n\n")
+
+    def chunks(self, path, **parameters):
+        """The JSON of every event of a stream, which must end with [DONE]."""
+        events = [event.removeprefix("data: ") for event in self.events(path, **parameters)]
         assert events.pop() == "[DONE]"
         return [json.loads(event) for event in events]
+
+    def complete(self, **parameters):
+        return self.post("/v1/completions", **parameters)
+
+    def stream(self, **parameters):
+        return self.chunks("/v1/completions", **parameters)
 
     def health(self):
         return self.request("GET", "/health")[2]
@@ -109,6 +121,11 @@ def demo():
     server = Server()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def client(demo):
+    return openai.OpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0)
 
 
 @pytest.fixture(scope="session")

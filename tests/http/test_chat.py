@@ -12,24 +12,12 @@ USER = {"role": "user", "content": "Hi"}
 GREEDY = {"messages": [USER], "max_tokens": 40, "temperature": 0}
 
 
-@pytest.fixture
-def client(demo):
-    return openai.OpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0)
-
-
 def chat(server, **body):
-    status, _, answer = server.request("POST", "/v1/chat/completions", body)
-    assert status == 200, answer
-    return answer
+    return server.post("/v1/chat/completions", **body)
 
 
 def stream(server, **body):
-    """The chunks of a stream, which must end with [DONE]."""
-    status, headers, text = server.request("POST", "/v1/chat/completions", {**body, "stream": True})
-    assert status == 200 and headers["Content-Type"].startswith("text/event-stream"), text
-    events = [event.removeprefix("data: ") for event in text.split("\n\n") if event]
-    assert events.pop() == "[DONE]"
-    return [json.loads(event) for event in events]
+    return server.chunks("/v1/chat/completions", **body)
 
 
 def test_a_reply_is_what_the_prompt_of_the_template_is_continued_with(demo):

@@ -8,11 +8,6 @@ import pydantic
 import pytest
 
 
-@pytest.fixture
-def client(demo):
-    return openai.OpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0)
-
-
 def curl(*arguments):
     return subprocess.run(["curl", "-sS", "--max-time", "60", *arguments], capture_output=True, text=True, check=True).stdout
 

@@ -161,6 +161,5 @@ def test_tokens_and_timings_are_told_on_request(demo):
            "timings_per_token": True}
     whole = demo.request("POST", "/v1/messages", ask)[2]
     assert len(whole["tokens"]) == whole["timings"]["predicted_n"] == whole["usage"]["output_tokens"] == 5
-    events = demo.request("POST", "/v1/messages", {**ask, "stream": True})[2].split("\n\n")
-    last = json.loads(events[-3].partition("data: ")[2])
+    last = json.loads(demo.events("/v1/messages", **ask)[-2].partition("data: ")[2])
     assert last["type"] == "message_delta" and last["tokens"] == whole["tokens"] and last["timings"]["predicted_n"] == 5

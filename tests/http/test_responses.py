@@ -7,23 +7,14 @@ import pytest
 GREEDY = {"input": "Hi", "temperature": 0}
 
 
-@pytest.fixture
-def client(demo):
-    return openai.OpenAI(base_url=f"{demo.url}/v1", api_key="none", max_retries=0)
-
-
 def respond(server, **body):
-    status, _, answer = server.request("POST", "/v1/responses", body)
-    assert status == 200, answer
-    return answer
+    return server.post("/v1/responses", **body)
 
 
 def stream(server, **body):
     """The events of a stream, each with the name that its data has."""
-    status, headers, text = server.request("POST", "/v1/responses", {**body, "stream": True})
-    assert status == 200 and headers["Content-Type"].startswith("text/event-stream"), text
     events = []
-    for event in text.split("\n\n")[:-1]:
+    for event in server.events("/v1/responses", **body):
         name, data = event.split("\n")
         events.append(json.loads(data.removeprefix("data: ")))
         assert name == f"event: {events[-1]['type']}"

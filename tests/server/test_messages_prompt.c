@@ -1,33 +1,14 @@
-/* Conversations of Anthropic's form, seen by a template that prints what it is given. */
+/* Conversations of Anthropic's form. */
+#include "prompt_fixture.h"
 #include "server/messages_prompt.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
 
-static const char printing[] = "{{ messages | tojson }} {{ tools | tojson }} {{ enable_thinking }}"
-                               "{{ ' go' if add_generation_prompt else '' }}";
-
-/* The prompt of a request, or its error. */
-static void render(const char *body, struct text_buffer *out) {
-    struct chat_template chat = {0};
-    struct model model = {.chat_template = &chat};
-    struct service service = {.model = &model,
-                              .chat_traits = {.takes_parts = true, .knows_tools = true}};
-    struct conversation conversation;
-    struct api_error error;
-    arena_init(&chat.arena);
-    chat.tokens = template_dict_new(&chat.arena);
-    cr_assert(template_parse(&chat.usual, printing, sizeof printing - 1, NULL));
-    bool fine = conversation_open(&conversation, &service, body, strlen(body), &error) &&
-                messages_prompt_read(&conversation, &error) &&
-                conversation_render(&conversation, &error);
-    const char *text = fine ? conversation.prompt.bytes : error.message;
-    cr_assert(text_buffer_append(out, text, strlen(text)));
-    conversation_deinit(&conversation);
-    template_close(chat.usual);
-    arena_deinit(&chat.arena);
-}
+static const struct prompt_fixture fixture = {
+    "{{ messages | tojson }} {{ tools | tojson }} {{ enable_thinking }}"
+    "{{ ' go' if add_generation_prompt else '' }}",
+    messages_prompt_read,
+};
 
 struct example {
     const char *body;
@@ -74,10 +55,7 @@ Test(messages_prompt, conversations_become_those_of_chat_completions) {
          "\"parameters\": {\"type\": \"object\"}}}] False go"},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-        struct text_buffer out = {0};
-        render(examples[i].body, &out);
-        cr_expect_str_eq(out.bytes, examples[i].expected);
-        text_buffer_deinit(&out);
+        prompt_check(&fixture, examples[i].body, examples[i].expected);
     }
 }
 
@@ -109,10 +87,6 @@ Test(messages_prompt, errors_name_the_block_and_what_is_wrong_with_it) {
          "thinking must be"},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-        struct text_buffer out = {0};
-        render(examples[i].body, &out);
-        cr_expect(strstr(out.bytes, examples[i].expected) != NULL, "%s\n   gave %s",
-                  examples[i].body, out.bytes);
-        text_buffer_deinit(&out);
+        prompt_check_part(&fixture, examples[i].body, examples[i].expected);
     }
 }

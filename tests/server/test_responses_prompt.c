@@ -1,38 +1,16 @@
-/* Inputs of responses, seen by a template that prints what it is given. */
+/* Inputs of responses. */
+#include "prompt_fixture.h"
 #include "server/responses_prompt.h"
 
 #include <criterion/criterion.h>
-#include <string.h>
 
-static const char printing[] =
-    "{{ messages | tojson }} {{ tools | tojson }} {{ reasoning_effort }}";
-
-/* The prompt of a request, or its error. */
-static void render(const char *body, struct text_buffer *out) {
-    struct chat_template chat = {0};
-    struct model model = {.chat_template = &chat};
-    struct service service = {.model = &model,
-                              .chat_traits = {.takes_parts = true, .knows_tools = true}};
-    struct conversation conversation;
-    struct api_error error;
-    arena_init(&chat.arena);
-    chat.tokens = template_dict_new(&chat.arena);
-    cr_assert(template_parse(&chat.usual, printing, sizeof printing - 1, NULL));
-    bool fine = conversation_open(&conversation, &service, body, strlen(body), &error) &&
-                responses_prompt_read(&conversation, &error) &&
-                conversation_render(&conversation, &error);
-    const char *text = fine ? conversation.prompt.bytes : error.message;
-    cr_assert(text_buffer_append(out, text, strlen(text)));
-    conversation_deinit(&conversation);
-    template_close(chat.usual);
-    arena_deinit(&chat.arena);
-}
+static const struct prompt_fixture fixture = {
+    "{{ messages | tojson }} {{ tools | tojson }} {{ reasoning_effort }}",
+    responses_prompt_read,
+};
 
 static void check(const char *body, const char *expected) {
-    struct text_buffer out = {0};
-    render(body, &out);
-    cr_expect_str_eq(out.bytes, expected, "%s\n   gave %s", body, out.bytes);
-    text_buffer_deinit(&out);
+    prompt_check(&fixture, body, expected);
 }
 
 #define TEXT(text) "[{\"type\": \"text\", \"text\": \"" text "\"}]"
