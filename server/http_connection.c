@@ -1,5 +1,7 @@
-/* A connection is MHD's, but for two things: a deferred exchange's is suspended, and libuv watches
- * every one for its client hanging up.
+/* A connection is MHD's, but for three things: a deferred exchange's is suspended, and libuv watches
+ * every one for its client hanging up, and for how long its next request takes to begin. MHD's own
+ * timeout begins anew with every byte, so that a client that sends its headers byte by byte would keep
+ * its connection for ever.
  *
  * MHD does not see each hang-up itself. It takes a suspended socket out of its epoll set; and its epoll
  * is edge-triggered, and a read that leaves room in the buffer makes it wait for the next edge: where
@@ -18,7 +20,9 @@
 #include <sys/socket.h>
 
 struct http_connection {
-    uv_poll_t poll; /* the memory is freed when libuv has closed it */
+    uv_poll_t poll;
+    uv_timer_t late; /* runs while there is no exchange */
+    unsigned open_handles;
     struct http_server *server;
     struct http_exchange *exchange; /* NULL between requests, and until its headers are there */
     int socket;
@@ -114,6 +118,21 @@ static void watch(struct http_connection *connection) {
     }
 }
 
+/* ---- Requests that do not begin ---- */
+
+static void on_late(uv_timer_t *handle) {
+    struct http_connection *connection = handle->data;
+    shutdown(connection->socket, SHUT_RDWR);
+}
+
+/* MHD ends those that are silent in half of the time. */
+static void expect_request(struct http_connection *connection) {
+    uint64_t idle_ms = (uint64_t)connection->server->options.idle_timeout_s * 1000;
+    if (idle_ms > 0) {
+        uv_timer_start(&connection->late, on_late, 2 * idle_ms, 0);
+    }
+}
+
 /* ---- For the other files ---- */
 
 void http_connection_open(struct http_server *server, struct MHD_Connection *connection,
@@ -126,15 +145,21 @@ void http_connection_open(struct http_server *server, struct MHD_Connection *con
         free(opened);
         return;
     }
-    opened->poll.data = opened;
+    uv_timer_init(server->loop, &opened->late);
+    opened->open_handles = 2;
+    opened->poll.data = opened->late.data = opened;
     opened->server = server;
     opened->socket = info->connect_fd;
     watch(opened);
+    expect_request(opened);
     *slot = opened;
 }
 
 static void on_closed(uv_handle_t *handle) {
-    free(handle->data);
+    struct http_connection *connection = handle->data;
+    if (--connection->open_handles == 0) {
+        free(connection);
+    }
 }
 
 void http_connection_close(void **slot) {
@@ -142,6 +167,7 @@ void http_connection_close(void **slot) {
     if (connection != NULL) {
         uv_poll_stop(&connection->poll);
         uv_close((uv_handle_t *)&connection->poll, on_closed);
+        uv_close((uv_handle_t *)&connection->late, on_closed);
         *slot = NULL;
     }
 }
@@ -152,6 +178,11 @@ void http_connection_set_exchange(struct MHD_Connection *mhd_connection,
     if (connection != NULL) {
         connection->exchange = exchange;
         watch(connection);
+        if (exchange != NULL) {
+            uv_timer_stop(&connection->late);
+        } else {
+            expect_request(connection);
+        }
     }
 }
 

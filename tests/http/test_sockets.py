@@ -114,6 +114,25 @@ def test_a_client_that_leaves_half_way_is_noticed_at_once(start_server, pieces):
         assert server.stderr_text().count("/v1/completions") == 8
 
 
+def test_headers_that_come_byte_by_byte_have_an_end(start_server):
+    server = start_server("--idle-timeout", 1)
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+        connection.setblocking(False)
+        connection.sendall(b"GET /health HTTP/1.1\r\n")
+
+        def is_over():
+            try:
+                connection.sendall(b"a")
+                return connection.recv(1, socket.MSG_DONTWAIT) == b""
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+
+        wait_until(is_over, "the server to give up")
+    assert server.request("GET", "/health")[0] == 200
+
+
 def test_a_client_that_has_said_all_gets_every_answer(demo):
     """It closes its sending half behind several requests: they are answered, and then the connection ends."""
     nothing = b"GET /nothing HTTP/1.1\r\nHost: quern\r\n\r\n"
