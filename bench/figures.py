@@ -123,8 +123,10 @@ def remarks(found: Found) -> list[str]:
         bare = middle(alone, lambda one: decode_speed(one, 1, http_load.PROMPT_TOKENS))
         served = middle(found["http"]["Quern"], lambda one: one["alone"]["decode_tokens_per_second"])
         clients = middle(found["http"]["Quern"], lambda one: one["clients_processor_share"])
+        lost = 100 * (1 - served / bare)
+        went = f"{lost:.1f} % went" if lost > 0 else "no more than differs from run to run went"
         out.append(
             f"A client alone got {served:.1f} tokens/s from the server while it decoded, `quern bench` behind as many "
-            f"tokens {bare:.1f}: {100 * (1 - served / bare):.1f} % went to sampling, the loop thread and the client. The "
+            f"tokens {bare:.1f}: {went} to sampling, the loop thread and the client. The "
             f"{http_load.CLIENTS} clients together took {100 * clients:.0f} % of one core.")
     return out
