@@ -33,6 +33,14 @@ static const struct template_value *member_of(const struct template_dict *dict, 
     return template_dict_find_text(dict, name);
 }
 
+/* The text that is this member of a dict; NULL if there is none. */
+static const struct template_text *text_member(const struct template_value *value,
+                                               const char *name) {
+    const struct template_value *member =
+        value->type == TEMPLATE_DICT ? member_of(value->dict, name) : NULL;
+    return member != NULL && member->type == TEMPLATE_TEXT ? &member->text : NULL;
+}
+
 /* Values are shared: what is changed is a copy. NULL when memory is out. */
 static struct template_dict *copy_dict(const struct place *place,
                                        const struct template_dict *original) {
@@ -57,12 +65,11 @@ static bool text_of_part(const struct template_value *part, struct template_text
         const char *type;
         const char *member;
     } parts[] = {{"text", "text"}, {"refusal", "refusal"}};
-    const struct template_value *type =
-        part->type == TEMPLATE_DICT ? member_of(part->dict, "type") : NULL;
-    for (size_t i = 0; is_text(type) && i < sizeof parts / sizeof *parts; i++) {
-        const struct template_value *value = member_of(part->dict, parts[i].member);
-        if (template_text_is(type->text, parts[i].type) && is_text(value)) {
-            *text = value->text;
+    const struct template_text *type = text_member(part, "type");
+    for (size_t i = 0; type != NULL && i < sizeof parts / sizeof *parts; i++) {
+        const struct template_text *found = text_member(part, parts[i].member);
+        if (found != NULL && template_text_is(*type, parts[i].type)) {
+            *text = *found;
             return true;
         }
     }
@@ -71,25 +78,24 @@ static bool text_of_part(const struct template_value *part, struct template_text
 
 static bool refuse_part(const struct place *place, const struct template_value *part,
                         size_t index) {
-    const struct template_value *type =
-        part->type == TEMPLATE_DICT ? member_of(part->dict, "type") : NULL;
-    if (!is_text(type)) {
+    const struct template_text *type = text_member(part, "type");
+    if (type == NULL) {
         return reader_refuse_member(
             &place->reader, "content",
             "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}, but "
             "its element %zu is no such part",
             index);
     }
-    if (template_text_is(type->text, "text") || template_text_is(type->text, "refusal")) {
+    if (template_text_is(*type, "text") || template_text_is(*type, "refusal")) {
         return reader_refuse_member(&place->reader, "content",
                                     "has a part of type \"%.*s\" at %zu without its text",
-                                    reader_shown(type->text), type->text.bytes, index);
+                                    reader_shown(*type), type->bytes, index);
     }
     return reader_refuse_member(
         &place->reader, "content",
         "has a part of type \"%.*s\" at %zu, but this model reads only parts of type "
         "\"text\"",
-        reader_shown(type->text), type->text.bytes, index);
+        reader_shown(*type), type->bytes, index);
 }
 
 static bool make_part(const struct place *place, struct template_text text,
