@@ -24,6 +24,7 @@ expect() {
 # ---- The command line ----
 expect 0 '^quern [0-9]' --version
 expect 0 'usage: quern COMMAND' --help
+! grep '.\{80\}' "$scratch/said" || fail "quern --help is wider than a terminal"
 expect 2 'usage: quern COMMAND'
 expect 2 'did you mean "logits"' logit
 for command in serve run inspect pack bench logits template tokenize top health key config api completion; do
