@@ -9,6 +9,9 @@ bool text_range_push(struct text_range *range, const char *bytes, size_t length)
 }
 
 static void skip(struct text_range *range, size_t length) {
+    if (length == 0) {
+        return; /* there may be no bytes at all */
+    }
     range->skipped += utf8_count(range->raw.bytes, length);
     range->raw.length -= length;
     memmove(range->raw.bytes, range->raw.bytes + length, range->raw.length);
