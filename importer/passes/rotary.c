@@ -28,15 +28,25 @@ struct rotation {
     bool whole_heads; /* the tables say how wide a head is: all of it is rotated */
 };
 
-/* Two rotary embeddings of which that of the key has no input, before an attention with packed query, key
- * and value: the model builder 0.12 writes them for layers of SmolLM3 that have no rotary embedding. */
-static bool is_without_meaning(const struct graph *graph, const struct graph_node *node) {
-    const struct graph_node *query = graph_producer(graph, graph_input(graph, node, INPUT_QUERY));
-    const struct graph_node *key = graph_producer(graph, graph_input(graph, node, INPUT_KEY));
-    return query != NULL && key != NULL && graph_input(graph, node, INPUT_VALUE) == GRAPH_NONE &&
-           graph_node_is(query, MICROSOFT_DOMAIN, "RotaryEmbedding") &&
-           graph_node_is(key, MICROSOFT_DOMAIN, "RotaryEmbedding") &&
-           graph_input(graph, key, 0) == GRAPH_NONE;
+static bool is_rotary(const struct graph_node *node) {
+    return node != NULL && graph_node_is(node, MICROSOFT_DOMAIN, "RotaryEmbedding");
+}
+
+/* The model builder 0.12 writes rotary embeddings without an input for layers of SmolLM3 that have none,
+ * and reads them as key of an attention with packed query, key and value, in layers behind them, too,
+ * and by further rotary embeddings. */
+static bool rotates_nothing(const struct graph *graph, int value) {
+    const struct graph_node *node = graph_producer(graph, value);
+    return is_rotary(node) && graph_input(graph, node, 0) == GRAPH_NONE;
+}
+
+/* The attention takes its packed input as it is. */
+static void take_packed(const struct graph *graph, struct graph_node *node) {
+    const struct graph_node *query = graph_producer(graph, node->inputs[INPUT_QUERY]);
+    if (is_rotary(query)) {
+        node->inputs[INPUT_QUERY] = graph_input(graph, query, 0);
+    }
+    node->inputs[INPUT_KEY] = GRAPH_NONE;
 }
 
 /* Does the node rotate `heads` heads? */
@@ -80,17 +90,20 @@ bool pass_rotary(struct graph *graph, size_t *changes, struct error *err) {
         struct rotation key;
         bool is_attention = graph_node_is(node, MICROSOFT_DOMAIN, "GroupQueryAttention") ||
                             graph_node_is(node, QUERN_DOMAIN, "Attention");
-        if (node->removed || !is_attention || rotates_itself(graph, node)) {
+        if (is_rotary(node) && rotates_nothing(graph, graph_input(graph, node, 0))) {
+            node->inputs[0] = GRAPH_NONE;
+        }
+        if (node->removed || !is_attention) {
             continue;
         }
-        if (is_without_meaning(graph, node)) {
-            const struct graph_node *rotary = graph_producer(graph, node->inputs[INPUT_QUERY]);
-            node->inputs[INPUT_QUERY] = graph_input(graph, rotary, 0);
-            node->inputs[INPUT_KEY] = GRAPH_NONE;
+        if (graph_input(graph, node, INPUT_VALUE) == GRAPH_NONE &&
+            rotates_nothing(graph, graph_input(graph, node, INPUT_KEY))) {
+            take_packed(graph, node);
             ++*changes;
             continue;
         }
-        if (!match(graph, graph_input(graph, node, INPUT_QUERY),
+        if (rotates_itself(graph, node) ||
+            !match(graph, graph_input(graph, node, INPUT_QUERY),
                    graph_attribute_int(node, "num_heads", 0), &query) ||
             !match(graph, graph_input(graph, node, INPUT_KEY),
                    graph_attribute_int(node, "kv_num_heads", 0), &key) ||

@@ -435,6 +435,19 @@ Test(lower_attention, rotary_embeddings_without_a_key_mean_nothing) {
     graph_close(graph);
 }
 
+Test(lower_attention, and_neither_do_rotary_embeddings_of_those) {
+    struct graph *graph = begin_arithmetic();
+    struct plan plan;
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", ",position_ids,cos,sin", "k0");
+    add_node(graph, MICROSOFT_DOMAIN, "RotaryEmbedding", "k0,position_ids,cos,sin", "k1");
+    add_attention(graph, "qkv,k1,,past.0.key,past.0.value,seqlens,total,cos,sin");
+    char *reasons = finish_arithmetic(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    cr_assert_neq(attention_of(&plan)->rope, PLAN_NONE);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 Test(lower_attention, rotary_embeddings_that_differ_stay_and_have_no_instruction) {
     struct graph *graph = begin_arithmetic();
     struct plan plan;
