@@ -39,7 +39,8 @@ class Engine:
 def quern(options: argparse.Namespace) -> Engine:
     common = [options.folder, "--cache-dir", options.cache_dir, "--threads", str(options.threads)]
     # Guesses would gain from text that repeats itself, as that of random weights does.
-    server = http_load.Server([options.quern, "serve", *common], "--listen 127.0.0.1:{}", {"draft_tokens": 0})
+    server = http_load.Server([options.quern, "serve", *common], "--listen 127.0.0.1:{}", "/ready",
+                              {"draft_tokens": 0})
     return Engine("Quern", [options.quern, "bench", "--json", *common], alone=["--stages"], server=server)
 
 
@@ -59,7 +60,7 @@ def llama(options: argparse.Namespace) -> Engine:
              "--ctx-size", str(http_load.CLIENTS * CLIENT_POSITIONS), "--no-cache-prompt", "--cache-ram", "0",
              "--ctx-checkpoints", "0", "--slot-prompt-similarity", "0"]
     # The cheapest way to the most likely token that it has.
-    server = http_load.Server(serve, "--host 127.0.0.1 --port {}", {"samplers": ["top_k"], "top_k": 1},
+    server = http_load.Server(serve, "--host 127.0.0.1 --port {}", "/health", {"samplers": ["top_k"], "top_k": 1},
                               {"LD_LIBRARY_PATH": os.path.abspath(libraries)})  # it only knows where it was built
     engine = Engine("llama.cpp", [sys.executable, os.path.join(PEERS, "llama.py"), options.gguf, *threads],
                     {"PYTHONPATH": options.llama, "LLAMA_CPP_LIB_PATH": libraries},

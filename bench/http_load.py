@@ -30,6 +30,7 @@ BEGIN_OF_TEXT = 2
 class Server:
     command: list[str]  # to which the port is added
     port_option: str  # with "{}" for the number
+    ready: str  # the path that answers 200 once the model is loaded
     request: dict = field(default_factory=dict)  # parameters that only this server knows
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -46,10 +47,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def is_ready(port: int) -> bool:
+def is_ready(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False
@@ -66,7 +67,7 @@ def running(server: Server) -> Iterator[tuple[int, int, float]]:
         process = subprocess.Popen(server.command + server.port_option.format(port).split(), stdout=log, stderr=log,
                                    env={**os.environ, **server.environment})
         try:
-            while not is_ready(port):
+            while not is_ready(port, server.ready):
                 if process.poll() is not None or time.perf_counter() - start > READY_SECONDS:
                     log.seek(0)
                     said = log.read().decode(errors="replace").split("\n")
