@@ -9,7 +9,7 @@
 enum {
     /* Rows of prompts in a step in which others decode: enough to be bound by arithmetic and not by
      * reading weights, few enough that a decoding session hardly notices. */
-    PROMPT_ROWS_BESIDE_DECODES = 64,
+    PROMPT_ROWS_BESIDE_DECODES = 32,
     /* Rows that pass over the weights once (see kernels.h): up to so many, drafts included, cost
      * little more than one. */
     DECODE_ROWS_CHEAP = 8,
