@@ -346,7 +346,7 @@ static void serve(struct server *server) {
     models_begin(server->models, on_settled, server);
     uv_run(&server->loop, UV_RUN_DEFAULT);
     watchdog_stop(&server->watchdog);
-    if (models_are_busy(server->models)) {
+    if (models_abandon_task(server->models)) {
         listeners_close(&server->listeners);
         _exit(server->status);
     }

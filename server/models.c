@@ -5,6 +5,7 @@
 #include "server/loaded_model.h"
 #include "server/log.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -743,8 +744,12 @@ bool models_are_settled(const struct models *models) {
     return models->settled == NULL;
 }
 
-bool models_are_busy(const struct models *models) {
-    return models->task.entry != NULL;
+bool models_abandon_task(struct models *models) {
+    if (models->task.entry == NULL) {
+        return false;
+    }
+    pthread_detach(models->task.thread); /* uv_thread_detach is younger than Debian 12 */
+    return true;
 }
 
 static const struct model_options *configured(const struct models *models,

@@ -48,8 +48,9 @@ void models_begin(struct models *models,
 /* Has `settled` been called? */
 bool models_are_settled(const struct models *models);
 
-/* Is the other thread at work on a model, so that models_stop would wait for it? */
-bool models_are_busy(const struct models *models);
+/* Is the other thread at work on a model, so that models_stop would wait for it? If so, nobody will: the
+ * process must end now. */
+bool models_abandon_task(struct models *models);
 
 /* The options have changed. Models that are gone from them are unloaded once nobody uses them; those
  * whose options have changed, too, and loaded again when they are wanted. */
