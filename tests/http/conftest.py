@@ -6,26 +6,15 @@ import re
 import signal
 import subprocess
 import tempfile
-import time
 
 import openai
 import pytest
 
+from waiting import PATIENCE, wait_until
+
 BINARY = os.environ["QUERN_BINARY"]
 MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models")
-PATIENCE = float(os.environ.get("QUERN_TEST_PATIENCE", "60"))  # seconds: sanitizer builds are slow
 SANITIZER_WORDS = ("ThreadSanitizer", "AddressSanitizer", "LeakSanitizer", "runtime error")
-
-
-def wait_until(condition, what):
-    """Polls, for at most PATIENCE seconds, and returns what the condition returned."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"waited {PATIENCE} s for {what}")
 
 
 class Server:

@@ -18,20 +18,11 @@ import tempfile
 import threading
 import time
 
+from waiting import PATIENCE, wait_until
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 CONFIGURATION = os.path.join(ROOT, "docs", "deploy", "haproxy.cfg")
-PATIENCE = float(os.environ.get("QUERN_TEST_PATIENCE", "60"))
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"waited {PATIENCE} s for {what}")
 
 
 def free_ports(count):
