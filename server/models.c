@@ -4,6 +4,7 @@
 #include "engine/turns.h"
 #include "server/loaded_model.h"
 #include "server/log.h"
+#include "server/model_names.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@ enum {
     RETRY_AFTER_MS = 30000, /* a model that has failed may be tried again */
     WAIT_MEMORY_MS = 30000, /* that a model waits for memory since it was wanted last */
     MEGABYTE = 1000000,
-    MODEL_NAME_BYTES = 256, /* of the model in MODEL:ADAPTER */
 };
 
 enum state {
@@ -152,44 +152,8 @@ static void free_entry(struct model_entry *entry) {
 
 /* ---- Names ---- */
 
-static bool has_name(const struct model_entry *entry, const char *name) {
-    return strcmp(entry->id, name) == 0 || model_options_has_name(&entry->options, name);
-}
-
-/* Which adapter of the model has the name, from 1 on; 0: none. */
-static size_t find_adapter(const struct model_entry *entry, const char *name) {
-    const size_t length = strlen(name);
-    struct model_adapter adapter = {0};
-    for (size_t i = 1; model_options_next_adapter(&entry->options, &adapter); i++) {
-        if (length == adapter.name.length && memcmp(name, adapter.name.bytes, length) == 0) {
-            return i;
-        }
-    }
-    return 0;
-}
-
-/* The same for MODEL:ADAPTER. Either may have colons in its name. */
-static size_t find_full_adapter(const struct model_entry *entry, const char *name) {
-    char model[MODEL_NAME_BYTES] = "";
-    size_t found = 0;
-    for (size_t i = 0; found == 0 && i + 1 < sizeof model && name[i] != '\0'; i++) {
-        if (name[i] == ':' && has_name(entry, model)) {
-            found = find_adapter(entry, name + i + 1);
-        }
-        model[i] = name[i];
-    }
-    return found;
-}
-
-/* Does the name mean the model, or one of its adapters? */
 static bool is_meant(const struct model_entry *entry, const char *name, size_t *adapter) {
-    *adapter = 0;
-    if (has_name(entry, name)) {
-        return true;
-    }
-    *adapter = find_adapter(entry, name);
-    *adapter = *adapter != 0 ? *adapter : find_full_adapter(entry, name);
-    return *adapter != 0;
+    return model_names_mean(entry->id, &entry->options, name, adapter);
 }
 
 /* Names are checked to be different, but for that of a folder: it comes first where it is another's
@@ -494,29 +458,11 @@ static void on_tick(uv_timer_t *timer) {
 
 /* ---- For requests ---- */
 
-/* Names for a message, which ends where they become too many. */
-struct name_list {
-    char text[400];
-    size_t length;
-};
-
-static void add_name(struct name_list *list, const char *name, size_t length) {
-    size_t room = sizeof list->text - list->length;
-    int written = snprintf(list->text + list->length, room, "%s\"%.*s\"",
-                           list->length > 0 ? ", " : "", length < 100 ? (int)length : 100, name);
-    list->length += (size_t)written < room ? (size_t)written : room - 1;
-}
-
 static void refuse_unknown(const struct models *models, const char *name, struct api_error *error) {
     struct name_list names = {0};
     for (const struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
-        struct model_adapter adapter = {0};
-        if (entry->removed) {
-            continue;
-        }
-        add_name(&names, entry->id, strlen(entry->id));
-        while (model_options_next_adapter(&entry->options, &adapter)) {
-            add_name(&names, adapter.name.bytes, adapter.name.length);
+        if (!entry->removed) {
+            model_names_add(&names, entry->id, &entry->options);
         }
     }
     api_error_set(error, API_MODEL_NOT_FOUND, "model",
