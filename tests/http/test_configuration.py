@@ -104,9 +104,10 @@ def test_each_setting_is_read_from_file_environment_and_command_line(setting, co
 @pytest.mark.parametrize("setting", named("FILE"))
 def test_each_file_is_read_when_it_is_named(setting, config_file):
     path = config_file(f"[{setting.section}]\n{setting.name} = /nowhere/a\n")
+    serve = "serve", "--listen=127.0.0.1:0"
     for where, refused in ((f"{path}:2", quern("config", "check", path)),
-                           (setting.variable, quern("serve", environment={setting.variable: "/nowhere/a"})),
-                           (f"--{setting.name}", quern("serve", f"--{setting.name}=/nowhere/a"))):
+                           (setting.variable, quern(*serve, environment={setting.variable: "/nowhere/a"})),
+                           (f"--{setting.name}", quern(*serve, f"--{setting.name}=/nowhere/a"))):
         assert refused.returncode == 3, refused
         assert "/nowhere/a cannot be read" in refused.stderr or f"{where}: {setting.name} needs " in refused.stderr, refused
 
