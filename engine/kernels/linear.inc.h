@@ -295,8 +295,12 @@ EXPANDED void add_quantized_unit(const struct packed_matrix *matrix, const struc
 }
 
 EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t *tile,
-                              const float *const *inputs, size_t k, const enum weight_format format,
-                              const size_t rows, lanes *sums) {
+                              const float *const *inputs, size_t k, const bool first_rows,
+                              const enum weight_format format, const size_t rows, lanes *sums) {
+    const size_t number_bytes = format == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
+    if (first_rows) {
+        prefetch_ahead(tile + k * TILE_ROWS * number_bytes, LINEAR_UNIT * TILE_ROWS * number_bytes);
+    }
     const size_t end = k + LINEAR_UNIT < matrix->columns ? k + LINEAR_UNIT : matrix->columns;
     const uint16_t *halves = (const uint16_t *)(const void *)tile;
     const float *numbers = (const float *)(const void *)tile;
@@ -336,7 +340,7 @@ EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
             add_quantized_unit(matrix, &head, from, inputs, k, format, unit, rows, sums);
             from += code_bytes(format, unit);
         } else {
-            add_number_unit(matrix, at, inputs, k, format, rows, sums);
+            add_number_unit(matrix, at, inputs, k, row == 0, format, rows, sums);
         }
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
