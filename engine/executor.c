@@ -435,6 +435,7 @@ struct offsets {
     size_t states;
     size_t wanted;
     size_t blocks;
+    size_t runs[2];
     size_t routing;
     size_t scratch; /* of thread 0 */
     size_t scratch_bytes;
@@ -464,6 +465,8 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
                                 extent->states * sizeof(float));
     offsets.wanted = take_bytes(memory, x->parts.wanted_max, sizeof *x->wanted);
     offsets.blocks = take_bytes(memory, rows, sizeof *x->blocks);
+    offsets.runs[false] = take_bytes(memory, rows, sizeof *x->runs[false].list);
+    offsets.runs[true] = take_bytes(memory, x->parts.wanted_max, sizeof *x->runs[true].list);
     executor_measure_experts(x);
     offsets.routing = take_bytes(memory, x->routing.bytes, 1);
     offsets.scratch = take_bytes(memory, 0, 1);
@@ -555,6 +558,9 @@ static bool allocate(struct executor *x, struct error *err) {
             x->states = (float *)(void *)(x->memory + offsets.states);
             x->wanted = (size_t *)(void *)(x->memory + offsets.wanted);
             x->blocks = (struct row_block *)(void *)(x->memory + offsets.blocks);
+            for (size_t i = 0; i < 2; i++) {
+                x->runs[i].list = (struct adapter_run *)(void *)(x->memory + offsets.runs[i]);
+            }
             executor_place_experts(x, x->memory + offsets.routing);
             place_scratch(x, &offsets, &extent);
             place_registers(x, &memory);
@@ -630,6 +636,7 @@ static void begin_step(struct executor *x, const struct executor_row *rows, size
             x->wanted[x->wanted_count++] = r;
         }
     }
+    executor_find_adapter_runs(x);
     for (size_t thread = 0; thread < workers_count(x->parts.workers); thread++) {
         atomic_store_explicit(&x->shares[0][thread].taken, 0, memory_order_relaxed);
     }

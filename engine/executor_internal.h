@@ -80,6 +80,18 @@ struct row_block {
     size_t rows;
 };
 
+/* Neighbouring rows of one adapter, for which its matrices are read once. */
+struct adapter_run {
+    size_t adapter;
+    size_t first_row;
+    size_t rows;
+};
+
+struct adapter_runs {
+    struct adapter_run *list; /* [rows_max], [wanted_max] */
+    size_t count;
+};
+
 /* Seconds of one thread in the stages that begin with one kind of operation. */
 struct stage_seconds {
     double working;
@@ -151,6 +163,7 @@ struct executor {
     size_t wanted_count;
     struct row_block *blocks; /* [rows_max] */
     size_t block_count;
+    struct adapter_runs runs[2]; /* of all rows, of the wanted ones; of none without adapters */
     struct expert_routing routing;
 };
 
@@ -191,6 +204,9 @@ void executor_multiply(const struct executor *x, struct linear_task *task,
 /* Do adapters add something to an output of the instruction? */
 bool executor_has_low_rank(const struct executor *x, const struct plan_linear *linear);
 
+/* Finds the runs of the rows of a step. */
+void executor_find_adapter_runs(struct executor *x);
+
 /* The functions of OP_LOW_RANK. */
 size_t executor_low_rank_items(const struct executor *x, const struct op *op, size_t rows);
 void executor_low_rank_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
@@ -207,6 +223,10 @@ struct executor_outputs {
     float *y;
     size_t y_stride;
 };
+
+/* Asks the memory for what adapters will add to these outputs, to be called before they are computed. */
+void executor_expect_low_rank(const struct executor *x, const struct op *op,
+                              const struct executor_outputs *outputs);
 
 /* Adds what the adapters of the rows add to outputs that have been computed. */
 void executor_add_low_rank(const struct executor *x, const struct op *op,

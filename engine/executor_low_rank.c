@@ -5,30 +5,54 @@
  *     linear       each item, which has some outputs of some rows at hand, adds up(..) to them
  *                  before anybody reads them
  *
- * Rows of different adapters follow each other as they come: the weights are read once for a run of
+ * Rows of different adapters follow each other as they come: the matrices are read once for a run of
  * rows of one adapter. A row's sum does not depend on what run it is in. */
 #include "engine/executor_internal.h"
 
-#include <string.h>
-
 enum {
-    ROWS_PER_ITEM = 16, /* of down(x) */
-    ROWS_PER_SUM = 8,   /* of up(..), which stay in the first cache: 2 KB */
+    RUN_ROWS_MAX = 16, /* so that a prompt's rows are several items of down(x) */
+    ROWS_PER_SUM = 8,  /* of up(..), which stay in the first cache: 2 KB */
 };
 
-/* The adapter of a row of the operation, which may run on the wanted rows only. */
-static size_t adapter_of(const struct executor *x, const struct op *op, size_t row) {
-    return x->rows[op->selected ? x->wanted[row] : row].adapter;
+/* ---- Runs of rows ---- */
+
+static void find_runs(const struct executor *x, bool selected, struct adapter_runs *runs) {
+    const size_t rows = selected ? x->wanted_count : x->row_count;
+    runs->count = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const size_t adapter = x->rows[selected ? x->wanted[r] : r].adapter;
+        struct adapter_run *run = runs->count > 0 ? &runs->list[runs->count - 1] : NULL;
+        if (run != NULL && run->adapter == adapter && run->rows < RUN_ROWS_MAX) {
+            run->rows++;
+        } else {
+            runs->list[runs->count++] =
+                (struct adapter_run){.adapter = adapter, .first_row = r, .rows = 1};
+        }
+    }
 }
 
-/* Where the rows from `row` on that have its adapter end; at most `end`. */
-static size_t end_of_run(const struct executor *x, const struct op *op, size_t row, size_t end) {
-    const size_t adapter = adapter_of(x, op, row);
-    do {
-        row++;
-    } while (row < end && adapter_of(x, op, row) == adapter);
-    return row;
+void executor_find_adapter_runs(struct executor *x) {
+    for (int selected = 0; x->middles != NULL && selected < 2; selected++) {
+        find_runs(x, selected, &x->runs[selected]);
+    }
 }
+
+/* The run that a row belongs to. */
+static const struct adapter_run *run_of_row(const struct adapter_runs *runs, size_t row) {
+    size_t low = 0;
+    size_t high = runs->count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (runs->list[middle].first_row <= row) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return &runs->list[low];
+}
+
+/* ---- down(x): items are tiles, of a run of rows and one of the outputs ---- */
 
 /* down(x) of a row for output `index` of its linear instruction. */
 static float *middle(const struct executor *x, size_t index, size_t row) {
@@ -43,40 +67,77 @@ bool executor_has_low_rank(const struct executor *x, const struct plan_linear *l
     return has && x->middle_stride > 0;
 }
 
+/* As if all adapters had the greatest rank. */
 size_t executor_low_rank_items(const struct executor *x, const struct op *op, size_t rows) {
-    (void)x;
-    return (rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM * op->instruction->linear.count;
+    (void)rows;
+    return x->runs[op->selected].count * op->instruction->linear.count * x->middle_stride /
+           TILE_ROWS;
 }
 
 void executor_low_rank_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
                             size_t item) {
+    (void)rows;
     (void)thread;
     const struct plan_linear *linear = &op->instruction->linear;
-    const size_t index = item % linear->count;
-    const size_t first = item / linear->count * ROWS_PER_ITEM;
-    const size_t end = first + ROWS_PER_ITEM < rows ? first + ROWS_PER_ITEM : rows;
+    const size_t tiles = x->middle_stride / TILE_ROWS;
+    const size_t tile = item % tiles;
+    const size_t index = item / tiles % linear->count;
+    const struct adapter_run *run = &x->runs[op->selected].list[item / tiles / linear->count];
     const int place = linear->outputs[index].low_rank;
+    const struct packed_low_rank *adds =
+        place != PLAN_NONE ? adapters_find(x->parts.adapters, run->adapter, place) : NULL;
+    if (adds == NULL || tile >= adds->down.tiles) {
+        return;
+    }
     const struct register_place *input = &x->registers[linear->input];
-    for (size_t row = first, next; place != PLAN_NONE && row < end; row = next) {
-        next = end_of_run(x, op, row, end);
+    const size_t first = tile * TILE_ROWS;
+    const size_t left = adds->down.rows - first;
+    const struct linear_task task = {
+        .matrix = &adds->down,
+        .first_tile = tile,
+        .end_tile = tile + 1,
+        .values = input->values + run->first_row * input->stride,
+        .x_stride = input->stride,
+        .rows = run->rows,
+        .y = middle(x, index, run->first_row) + first,
+        .y_stride = x->middle_stride,
+    };
+    x->parts.kernels->linear_f32[adds->down.format](&task);
+    for (size_t r = 0; r < run->rows; r++) {
+        float *sums = task.y + r * task.y_stride;
+        x->parts.kernels->scale(sums, x->parts.plan->low_ranks[place].factor, 0,
+                                left < TILE_ROWS ? left : TILE_ROWS, sums);
+    }
+}
+
+/* ---- up(..) ---- */
+
+/* The place where adapters add something to the outputs, if any do. */
+static int place_of(const struct executor *x, const struct op *op,
+                    const struct executor_outputs *outputs) {
+    return x->middles != NULL ? op->instruction->linear.outputs[outputs->index].low_rank
+                              : PLAN_NONE;
+}
+
+void executor_expect_low_rank(const struct executor *x, const struct op *op,
+                              const struct executor_outputs *outputs) {
+    const int place = place_of(x, op, outputs);
+    if (place == PLAN_NONE) {
+        return;
+    }
+    const struct adapter_run *run = run_of_row(&x->runs[op->selected], outputs->first_row);
+    const size_t end = outputs->first_row + outputs->rows;
+    size_t before = SIZE_MAX;
+    for (size_t row = outputs->first_row; row < end; row = run->first_row + run->rows, run++) {
         const struct packed_low_rank *adds =
-            adapters_find(x->parts.adapters, adapter_of(x, op, row), place);
-        if (adds == NULL) {
-            continue;
-        }
-        const struct linear_task task = {
-            .matrix = &adds->down,
-            .end_tile = adds->down.tiles,
-            .values = input->values + row * input->stride,
-            .x_stride = input->stride,
-            .rows = next - row,
-            .y = middle(x, index, row),
-            .y_stride = x->middle_stride,
-        };
-        x->parts.kernels->linear_f32[adds->down.format](&task);
-        for (size_t r = row; r < next; r++) {
-            x->parts.kernels->scale(middle(x, index, r), x->parts.plan->low_ranks[place].factor, 0,
-                                    adds->down.rows, middle(x, index, r));
+            run->adapter != before ? adapters_find(x->parts.adapters, run->adapter, place) : NULL;
+        before = run->adapter;
+        if (adds != NULL) {
+            const uint8_t *tiles = adds->up.bytes + outputs->first_tile * adds->up.tile_bytes;
+            const size_t count = outputs->end_tile - outputs->first_tile;
+            for (size_t at = 0; at < count * adds->up.tile_bytes; at += CACHE_LINE_BYTES) {
+                __builtin_prefetch(tiles + at, 0, 2);
+            }
         }
     }
 }
@@ -110,15 +171,15 @@ static void add_run(const struct executor *x, const struct packed_low_rank *adds
 
 void executor_add_low_rank(const struct executor *x, const struct op *op,
                            const struct executor_outputs *outputs) {
-    const int place = op->instruction->linear.outputs[outputs->index].low_rank;
-    if (place == PLAN_NONE || x->middles == NULL) {
+    const int place = place_of(x, op, outputs);
+    if (place == PLAN_NONE) {
         return;
     }
+    const struct adapter_run *run = run_of_row(&x->runs[op->selected], outputs->first_row);
     const size_t end = outputs->first_row + outputs->rows;
-    for (size_t row = outputs->first_row, next; row < end; row = next) {
-        next = end_of_run(x, op, row, end);
-        const struct packed_low_rank *adds =
-            adapters_find(x->parts.adapters, adapter_of(x, op, row), place);
+    for (size_t row = outputs->first_row, next; row < end; row = next, run++) {
+        next = run->first_row + run->rows < end ? run->first_row + run->rows : end;
+        const struct packed_low_rank *adds = adapters_find(x->parts.adapters, run->adapter, place);
         if (adds != NULL) {
             add_run(x, adds, outputs, row, next - row,
                     outputs->y + (row - outputs->first_row) * outputs->y_stride);

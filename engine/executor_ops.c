@@ -200,6 +200,7 @@ static void multiply_tiles(const struct executor *x, const struct op *op,
         .y = outputs->y,
         .y_stride = outputs->y_stride,
     };
+    executor_expect_low_rank(x, op, outputs);
     executor_multiply(x, &task, &x->registers[linear->input], outputs->first_row);
     executor_add_low_rank(x, op, outputs);
 }
