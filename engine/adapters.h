@@ -26,13 +26,14 @@ struct adapters_source {
     size_t count;
 };
 
-/* Adapter i + 1 will be adapters[i] of the source; adapter 0 is what the plan itself has.
- * ERROR_TOO_LARGE beyond bytes_max. */
+/* Adapter i + 1 will be adapters[i] of the source; adapter 0 is what the plan itself has. Unless
+ * `exact`, numbers become f16. ERROR_TOO_LARGE beyond bytes_max. */
 bool adapters_open(struct adapters **out, const struct plan *plan,
-                   const struct adapters_source *source, size_t bytes_max, struct error *err);
+                   const struct adapters_source *source, bool exact, size_t bytes_max,
+                   struct error *err);
 void adapters_close(struct adapters *adapters);
 
-/* Bytes that they will take. */
+/* Bytes that they will take at most: as if they were `exact`. */
 bool adapters_plan_bytes(const struct plan *plan, const struct adapters_source *source,
                          size_t *bytes, struct error *err);
 

@@ -43,7 +43,7 @@ static bool open_weights(struct decoder *decoder, const struct decoder_options *
     packing.exact = options->exact;
     packing.bytes_max = memory_max;
     return weights_open(&decoder->weights, decoder->plan, &packing, decoder->workers, err) &&
-           adapters_open(&decoder->adapters, decoder->plan, &options->adapters,
+           adapters_open(&decoder->adapters, decoder->plan, &options->adapters, options->exact,
                          memory_max - weights_bytes(decoder->weights), err);
 }
 

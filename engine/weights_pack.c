@@ -109,11 +109,11 @@ bool pack_layout(const struct plan_weight *source, struct pack_form form,
         .fine_inputs = source->fine_inputs,
     };
     bool laid_out;
-    if (source->bits == 0) {
+    if (form.decoded) {
+        laid_out = lay_out_numbers(source, form.wide ? WEIGHT_F32 : WEIGHT_F16, matrix);
+    } else if (source->bits == 0) {
         laid_out =
             lay_out_numbers(source, source->type == ELEMENT_F16 ? WEIGHT_F16 : WEIGHT_F32, matrix);
-    } else if (form.decoded) {
-        laid_out = lay_out_numbers(source, form.wide ? WEIGHT_F32 : WEIGHT_F16, matrix);
     } else {
         laid_out = lay_out_codes(source, form.wide, matrix);
     }
@@ -281,12 +281,14 @@ static void pack_decoded_tile(const struct plan_weight *source, const struct pac
 void pack_tiles(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
                 size_t end, uint8_t *bytes) {
     const bool codes = matrix->format == WEIGHT_Q4 || matrix->format == WEIGHT_Q8;
-    if (source->bits == 0 && source->data.row < source->data.step) {
+    const bool copied =
+        source->bits == 0 && (matrix->format == WEIGHT_F32 || source->type == ELEMENT_F16);
+    if (copied && source->data.row < source->data.step) {
         pack_number_tiles(source, matrix, first, end, bytes);
         return;
     }
     for (size_t tile = first; tile < end; tile++) {
-        if (source->bits == 0) {
+        if (copied) {
             pack_number_tiles(source, matrix, tile, tile + 1, bytes);
         } else if (codes) {
             pack_quantized_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);

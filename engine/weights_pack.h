@@ -13,7 +13,7 @@
 /* What the elements of a weight decide of its packed form. */
 struct pack_form {
     bool wide;    /* scales, or decoded numbers, are f32 instead of f16 */
-    bool decoded; /* quantized in the file, but packed as numbers */
+    bool decoded; /* packed as numbers of that width, whatever they are in the file */
 };
 
 /* The form for a quantized weight with such scales and zero points. Decoded are those that no kernel

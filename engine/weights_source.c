@@ -82,6 +82,28 @@ float source_element(const struct plan_weight *source, size_t row, size_t column
            source_scale(source, row, block);
 }
 
+/* Neighbours in the file one after another. */
+bool source_suits_f16(const struct plan_weight *source) {
+    const struct plan_part *data = &source->data;
+    const bool by_columns = data->row < data->step;
+    const size_t outer = by_columns ? source->columns : source->rows;
+    const size_t inner = by_columns ? source->rows : source->columns;
+    const size_t outer_step = by_columns ? data->step : data->row;
+    const size_t inner_step = by_columns ? data->row : data->step;
+    float greatest = 0;
+    for (size_t o = 0; o < outer; o++) {
+        for (size_t i = 0; i < inner; i++) {
+            const size_t index = o * outer_step + i * inner_step;
+            const float magnitude = fabsf(source_number(source->type, data->bytes, index));
+            if (!(magnitude <= 65504.0f)) {
+                return false;
+            }
+            greatest = magnitude > greatest ? magnitude : greatest;
+        }
+    }
+    return greatest == 0.0f || greatest >= 0x1p-14f;
+}
+
 /* ---- Rows ---- */
 
 void source_row(const struct plan_weight *source, size_t row, float *output) {

@@ -23,6 +23,10 @@ float source_zero_point(const struct plan_weight *source, size_t row, size_t blo
 /* W[row][column] */
 float source_element(const struct plan_weight *source, size_t row, size_t column);
 
+/* Does f16 hold numbers (not codes)? None is beyond its range, and unless all are 0 the greatest is no
+ * subnormal, so that each is kept to 2^-11 of itself or of the greatest. */
+bool source_suits_f16(const struct plan_weight *source);
+
 /* output[0..columns) = one row. */
 void source_row(const struct plan_weight *source, size_t row, float *output);
 

@@ -10,7 +10,7 @@ static const char model_name[] = "llama-lora-int4";
 
 /* ---- Rows of a decoder ---- */
 
-enum { PLAYERS = 6, TOKENS = 24, STEP_MAX = 7, VOCABULARY = 512 };
+enum { PLAYERS = 6, TOKENS = 48, STEP_MAX = 40, VOCABULARY = 512 };
 
 /* A sequence with an adapter, the logits of all its rows. */
 struct player {
@@ -88,9 +88,9 @@ static void step(struct player *players, size_t count, const struct decoder *dec
 }
 
 /* The first steps are prompts and single tokens in turns, so that runs of rows of one adapter have
- * all lengths. */
+ * all lengths, and begin and end anywhere in what passes over a matrix together. */
 static void play_together(struct player *players, const struct decoder *decoder) {
-    static const size_t some[] = {1, STEP_MAX, 2, 5, 1, 3};
+    static const size_t some[] = {1, STEP_MAX, 2, STEP_MAX - 7, 1, 3};
     for (size_t s = 0; s < TOKENS; s++) {
         size_t rows_of[PLAYERS];
         for (size_t i = 0; i < PLAYERS; i++) {
@@ -159,13 +159,31 @@ Test(adapters, those_that_memory_has_no_room_for_are_refused) {
     struct error err = {0};
     size_t bytes = 0;
     cr_assert(adapters_plan_bytes(&fixture.model->plan, &source, &bytes, &err), "%s", err.text);
-    cr_expect_not(adapters_open(&adapters, &fixture.model->plan, &source, bytes - 1, &err));
+    cr_expect_not(adapters_open(&adapters, &fixture.model->plan, &source, true, bytes - 1, &err));
     cr_expect_eq(err.code, ERROR_TOO_LARGE, "%s", err.text);
-    cr_assert(adapters_open(&adapters, &fixture.model->plan, &source, bytes, &err), "%s", err.text);
+    cr_assert(adapters_open(&adapters, &fixture.model->plan, &source, true, bytes, &err), "%s",
+              err.text);
     cr_expect_eq(adapters_bytes(adapters), bytes);
     cr_expect_eq(adapters_count(adapters), FIXTURE_ADAPTERS + 1);
     cr_expect_eq(adapters_rank(adapters), 20);
     adapters_close(adapters);
+    fixture_close(&fixture);
+}
+
+/* As the file has them: f32. */
+Test(adapters, f16_holds_them_unless_they_are_to_be_exact) {
+    struct fixture fixture = fixture_open(model_name);
+    const struct adapters_source source = fixture_adapters(&fixture);
+    struct error err = {0};
+    for (int exact = 0; exact < 2; exact++) {
+        struct adapters *adapters = NULL;
+        cr_assert(adapters_open(&adapters, &fixture.model->plan, &source, exact, SIZE_MAX, &err));
+        const struct packed_low_rank *adds = adapters_find(adapters, 1, 0);
+        cr_assert_not_null(adds);
+        cr_expect_eq(adds->down.format, exact ? WEIGHT_F32 : WEIGHT_F16);
+        cr_expect_eq(adds->up.format, exact ? WEIGHT_F32 : WEIGHT_F16);
+        adapters_close(adapters);
+    }
     fixture_close(&fixture);
 }
 

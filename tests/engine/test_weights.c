@@ -1,5 +1,6 @@
 #include "engine/weights.h"
 
+#include "engine/weights_source.h"
 #include "engine/workers.h"
 #include "tests/engine/random_weight.h"
 
@@ -272,6 +273,27 @@ static bool page_is_present(const void *address) {
     cr_assert_eq(pread(map, &entry, sizeof entry, page * (off_t)sizeof entry), sizeof entry);
     close(map);
     return entry >> 63 != 0;
+}
+
+Test(weights, f16_suits_numbers_that_it_holds_to_a_part_of_the_greatest) {
+    static const struct {
+        float numbers[3];
+        bool suit;
+    } cases[] = {
+        {{0.5f, -3e-9f, 0.0f}, true}, {{0.0f, 0.0f, 0.0f}, true},
+        {{1.0f, -65504.0f, 0}, true}, {{1.0f, -65505.0f, 0}, false},
+        {{1e-9f, 0, 6.2e-5f}, true},  {{1e-9f, 0, -6.1e-5f}, false},
+        {{1.0f, NAN, 2.0f}, false},   {{1.0f, 2.0f, -INFINITY}, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct plan_weight weight = {
+            .rows = 3,
+            .columns = 1,
+            .type = ELEMENT_F32,
+            .data = {.bytes = (const uint8_t *)cases[i].numbers, .row = 1, .step = 1},
+        };
+        cr_expect_eq(source_suits_f16(&weight), cases[i].suit, "case %zu", i);
+    }
 }
 
 Test(weights, pages_of_a_mapped_file_are_given_back_and_other_memory_is_kept) {
