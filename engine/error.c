@@ -4,21 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
-bool error_set(struct error *err, enum error_code code, const char *format, ...) {
+void error_write(struct error *err, enum error_code code, const char *format, ...) {
     if (err == NULL) {
-        return false;
+        return;
     }
     err->code = code;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(err->text, sizeof err->text, format, arguments);
     va_end(arguments);
-    return false;
 }
 
-bool error_prefix(struct error *err, const char *format, ...) {
+void error_write_prefix(struct error *err, const char *format, ...) {
     if (err == NULL || err->code == ERROR_NONE) {
-        return false;
+        return;
     }
     char sentence[sizeof err->text];
     memcpy(sentence, err->text, sizeof sentence);
@@ -29,5 +28,4 @@ bool error_prefix(struct error *err, const char *format, ...) {
     if (length >= 0 && (size_t)length < sizeof err->text) {
         snprintf(err->text + length, sizeof err->text - (size_t)length, ": %s", sentence);
     }
-    return false;
 }

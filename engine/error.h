@@ -27,12 +27,21 @@ struct error {
     char text[ERROR_TEXT_BYTES];
 };
 
-/* Fills err (which may be NULL) with a printf-style sentence. Always returns false, so that a
- * function can end with `return error_set(err, ...)`. A sentence that is too long is cut. */
-bool error_set(struct error *err, enum error_code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Fills err (which may be NULL) with a printf-style sentence. Always false, so that a function can
+ * end with `return error_set(err, ...)`. A sentence that is too long is cut. */
+#define error_set(...) (error_write(__VA_ARGS__), error_false())
 
-/* Puts "prefix: " before the sentence in err, if err holds an error. Always returns false. */
-bool error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "prefix: " before the sentence in err, if err holds an error. Always false. */
+#define error_prefix(...) (error_write_prefix(__VA_ARGS__), error_false())
+
+/* What the two are made of. They are macros, so that compilers and analyzers see in every file that
+ * what fails never says that it went well. */
+void error_write(struct error *err, enum error_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void error_write_prefix(struct error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static inline bool error_false(void) {
+    return false;
+}
 
 #endif
