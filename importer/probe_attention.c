@@ -2,6 +2,7 @@
 
 #include "engine/kernels/kernels.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -114,9 +115,9 @@ static size_t at_head(const struct head_shape *shape, size_t head, size_t row, s
     return (head * shape->fresh + row) * shape->head_dim + dim;
 }
 
-static bool projection_shape(struct probe_runs *probes, enum probe_run which,
-                             const struct projection *projection, struct head_shape *shape,
-                             struct error *err) {
+static bool read_shape(struct probe_runs *probes, enum probe_run which,
+                       const struct projection *projection, struct head_shape *shape,
+                       struct error *err) {
     const struct tensor *rows = shape_of(probes, which, projection->rows, err);
     const struct tensor *value =
         rows != NULL ? shape_of(probes, which, projection->value, err) : NULL;
@@ -130,6 +131,20 @@ static bool projection_shape(struct probe_runs *probes, enum probe_run which,
     }
     *shape = (struct head_shape){value->dims[1], value->dims[2], value->dims[3], rows->dims[2]};
     return true;
+}
+
+/* Only the number of rows may differ from one run to another. */
+static bool projection_shape(struct probe_runs *probes, enum probe_run which,
+                             const struct projection *projection, struct head_shape *shape,
+                             struct error *err) {
+    struct head_shape prompt;
+    if (!read_shape(probes, PROBE_PROMPT, projection, &prompt, err) ||
+        !read_shape(probes, which, projection, shape, err)) {
+        return false;
+    }
+    return (shape->heads == prompt.heads && shape->head_dim == prompt.head_dim &&
+            shape->columns == prompt.columns) ||
+           unlike(err, "its heads are not the same in every step");
 }
 
 /* The projection of rows of such numbers. The norm is left out: what it passes on is taken for what
@@ -444,7 +459,7 @@ static bool keep_rotation(struct probe_runs *probes, const struct rotation *rota
 /* Keys are rotated as queries are, but may have another factor. */
 static bool probe_projections(struct probe_runs *probes, const struct attention_parts *parts,
                               struct attention_meaning *meaning, struct error *err) {
-    double factors[HEAD_DIM_MAX];
+    double factors[HEAD_DIM_MAX] = {0};
     struct rotation rotation = {0};
     if (!probe_columns(probes, &parts->query, &meaning->query_first, factors, err) ||
         !probe_rotation(probes, &parts->query, meaning->query_first, factors, meaning->head_dim,
@@ -555,6 +570,7 @@ static bool check_mask(struct experiment *experiment, const struct tensor *mask,
                        size_t window) {
     size_t total = experiment->past + experiment->fresh;
     for (size_t i = 0; i < mask->count; i++) {
+        assert(total > 0 && experiment->fresh > 0); /* or there would be no elements */
         size_t here = experiment->past + i / total % experiment->fresh;
         size_t position = i % total;
         bool seen = position <= here && (window == 0 || position + window > here);

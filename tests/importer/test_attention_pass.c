@@ -2,6 +2,7 @@
 #include "importer/lower.h"
 #include "importer/onnx_file.h"
 #include "importer/passes/passes.h"
+#include "small_graph.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -114,6 +115,17 @@ static void mix_heads(struct export *export) {
 static void turn_by_something_else(struct export *export) {
     node_named(export, "/model/rotary_emb/Sin")->op = "Tanh";
 }
+/* As many heads of values as tokens, without three: in the prompt of five these are the right two. */
+static void change_heads(struct export *export) {
+    struct graph_node *heads = node_named(export, "layers.0/self_attn/Unsqueeze_5");
+    struct graph_node *shape = node_named(export, "layers.0/self_attn/Concat_2");
+    const int64_t length = 1;
+    heads->op = "Add";
+    heads->inputs[1] = add_integers(export->graph, "fewer", 1, &length, (const int64_t[]){-3});
+    shape->inputs[1] = add_integers(export->graph, "as it is", 1, &length, (const int64_t[]){0});
+    shape->inputs[2] = heads->outputs[0];
+    shape->inputs[3] = add_integers(export->graph, "the rest", 1, &length, (const int64_t[]){-1});
+}
 static void soften_another_dimension(struct export *export) {
     graph_set_int(node_named(export, "layers.0/self_attn/Softmax"), "axis", 2);
 }
@@ -135,6 +147,7 @@ Test(attention_pass, what_is_not_as_in_a_decoder_is_named) {
         {see_not_itself, "its mask adds"},
         {mix_heads, "does not put its heads side by side"},
         {turn_by_something_else, "rotates heads by something else"},
+        {change_heads, "its heads are not the same in every step"},
         {soften_another_dimension, "not over the last"},
         {square_scores, "its mask adds"},
         {attend_to_nothing, "between two products"},
