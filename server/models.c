@@ -487,13 +487,17 @@ static void refuse(const struct models *models, const struct model_entry *entry,
     }
 }
 
+static void queue(struct model_entry *entry) {
+    entry->state = STATE_QUEUED;
+    log_say(PRIORITY_NOTICE, "loading the model %s", entry->id);
+}
+
 static void want(struct models *models, struct model_entry *entry) {
     bool again =
         entry->state == STATE_FAILED && now_ms(models) - entry->failed_ms >= RETRY_AFTER_MS;
     entry->wanted_ms = now_ms(models);
     if (entry->state == STATE_UNLOADED || again) {
-        entry->state = STATE_QUEUED;
-        log_say(PRIORITY_NOTICE, "loading the model %s", entry->id);
+        queue(entry);
     }
     advance(models);
 }
@@ -661,13 +665,15 @@ bool models_open(struct models **out, uv_loop_t *loop, const struct service *com
     return true;
 }
 
-static void queue_at_start(struct models *models) {
+static void load_at_start(struct models *models) {
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         if (entry->state == STATE_UNLOADED && !entry->removed &&
             model_options_load_at_start(&entry->options)) {
-            want(models, entry);
+            entry->wanted_ms = now_ms(models);
+            queue(entry);
         }
     }
+    advance(models);
 }
 
 void models_begin(struct models *models,
@@ -682,7 +688,7 @@ void models_begin(struct models *models,
         entry->wanted_ms = now_ms(models);
     }
     uv_timer_start(&models->tick, on_tick, TICK_MS, TICK_MS);
-    queue_at_start(models);
+    load_at_start(models);
     settle(models);
 }
 
@@ -737,8 +743,7 @@ void models_configure(struct models *models) {
     if (!arrange_entries(models, &err)) {
         log_say(PRIORITY_ERROR, "%s", err.text);
     }
-    queue_at_start(models);
-    advance(models);
+    load_at_start(models);
 }
 
 void models_stop(struct models *models) {
