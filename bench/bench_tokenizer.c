@@ -82,9 +82,12 @@ int main(int argc, char **argv) {
     free(json);
     double loaded = now();
     size_t rounds = 0;
+    double start = now();
     double seconds = 0;
-    for (double start = now(); seconds < MEASURE_SECONDS; seconds = now() - start, rounds++) {
+    while (seconds < MEASURE_SECONDS) {
         encode_all(tokenizer, text, text_size, &ids);
+        rounds++;
+        seconds = now() - start;
     }
     double encoded = (double)(rounds * text_size) / seconds / 1e6;
     uint32_t checksum = 0;
@@ -92,12 +95,15 @@ int main(int argc, char **argv) {
         checksum = checksum * 31 + (uint32_t)ids.ids[i];
     }
     rounds = 0;
+    start = now();
     seconds = 0;
-    for (double start = now(); seconds < MEASURE_SECONDS; seconds = now() - start, rounds++) {
+    while (seconds < MEASURE_SECONDS) {
         back.length = 0;
         if (!tokenizer_decode(tokenizer, ids.ids, ids.length, false, &back, &err)) {
             fail("decoding", err.text);
         }
+        rounds++;
+        seconds = now() - start;
     }
     printf("{\"load_seconds\": %.3f, \"encode_megabytes_per_second\": %.2f, "
            "\"decode_tokens_per_second\": %.0f, \"tokens\": %zu, \"checksum\": %u}\n",

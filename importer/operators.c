@@ -4,6 +4,7 @@
 #include "importer/lower.h"
 #include "importer/passes/passes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ static bool print_rows(FILE *out) {
     for (size_t i = 0; passes_support(i) != NULL; i++) {
         count++;
     }
+    assert(count > 0);
     const struct operator_support **rows = calloc(count, sizeof(const struct operator_support *));
     if (rows == NULL) {
         return false;

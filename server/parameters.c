@@ -1,5 +1,6 @@
 #include "server/parameters.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -88,8 +89,15 @@ static bool refuse(const struct parameter *parameter, const cJSON *value, struct
                                  parameter->name, parameter->help);
 }
 
+/* Does its value have a place in the target, at an offset? */
+static bool has_place(const struct parameter *parameter) {
+    return parameter->type == PARAMETER_FLOAT || parameter->type == PARAMETER_INTEGER ||
+           parameter->type == PARAMETER_BOOLEAN || parameter->type == PARAMETER_TEXT;
+}
+
 static bool read_one(const struct parameter *parameter, const cJSON *value, void *target,
                      struct api_error *error) {
+    assert(target != NULL || !has_place(parameter));
     void *field = target != NULL ? (char *)target + parameter->offset : NULL;
     switch (parameter->type) {
     case PARAMETER_FLOAT:
@@ -165,6 +173,7 @@ static bool describe_refused(const struct parameter *parameter, cJSON *schema) {
 }
 
 static cJSON *describe(const struct parameter *parameter, const void *defaults) {
+    assert(defaults != NULL || !has_place(parameter));
     const void *field = defaults != NULL ? (const char *)defaults + parameter->offset : NULL;
     bool apart = parameter->type == PARAMETER_OTHER || parameter->type == PARAMETER_REQUIRED;
     cJSON *schema = apart ? cJSON_Parse(parameter->schema) : cJSON_CreateObject();

@@ -64,7 +64,7 @@ static bool reserve(struct stretch *stretch, size_t more) {
     if (!checked_add(stretch->count, more, &needed)) {
         return false;
     }
-    if (needed <= stretch->capacity) {
+    if (stretch->codes != NULL && needed <= stretch->capacity) {
         return true;
     }
     size_t capacity = needed > 2 * stretch->capacity ? needed : 2 * stretch->capacity;

@@ -36,7 +36,7 @@ static bool rewrite(struct graph *graph, struct graph_node *node, int input, dou
 bool pass_softcap(struct graph *graph, size_t *changes, struct error *err) {
     for (size_t n = 0; n < graph->node_count; n++) {
         struct graph_node *node = &graph->nodes[n];
-        double outer;
+        double outer = 1;
         double inner = 1;
         const struct graph_node *tanh =
             node->removed ? NULL : graph_producer(graph, behind_factor(graph, node, &outer));

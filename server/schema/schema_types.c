@@ -1,5 +1,6 @@
 #include "server/schema/schema_types.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -146,9 +147,11 @@ static void lower_most(struct number_range *range, double most, bool open) {
     }
 }
 
-/* The least common multiple; of what is greater than all numbers that there are, only 0 is a multiple. */
+/* The least common multiple, b if `a` is 0; of what is greater than all numbers that there are, only 0 is
+ * a multiple. */
 static uint64_t common_multiple(uint64_t a, uint64_t b) {
     const uint64_t beyond = UINT64_C(1) << 60;
+    assert(b > 0);
     uint64_t divisor = a;
     for (uint64_t rest = b; rest != 0;) {
         uint64_t next = divisor % rest;

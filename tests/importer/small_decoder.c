@@ -24,7 +24,7 @@ struct graph *begin_decoder(void) {
     add_input(graph, "past.0.value", TENSOR_F32, 4);
     constant_matrix(graph, "table", VOCABULARY, HIDDEN);
     constant_matrix(graph, "w_qkv", HIDDEN, QKV);
-    constant_matrix(graph, "w_o", HEADS * HEAD_DIM, HIDDEN);
+    constant_matrix(graph, "w_o", (int64_t)HEADS * HEAD_DIM, HIDDEN);
     constant_matrix(graph, "w_head", HIDDEN, VOCABULARY);
     constant_vector(graph, "norm", HIDDEN);
     constant_vector(graph, "head_norm", HEAD_DIM);

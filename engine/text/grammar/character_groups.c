@@ -57,7 +57,7 @@ character_set character_groups_of(const char *text, size_t length, size_t *chara
 }
 
 static const character_set families[FAMILY_COUNT] = {
-    [FAMILY_LETTER - FAMILY_LETTER] = GROUPS_SMALL | GROUPS_CAPITAL,
+    [0] = GROUPS_SMALL | GROUPS_CAPITAL, /* FAMILY_LETTER, the first of them */
     [FAMILY_DIGIT - FAMILY_LETTER] = GROUPS_DIGIT,
     [FAMILY_CONTROL - FAMILY_LETTER] = GROUPS_CONTROL,
     [FAMILY_PUNCTUATION - FAMILY_LETTER] = GROUPS_PUNCTUATION,

@@ -1,5 +1,6 @@
 #include "engine/text/grammar/grammar_automaton.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -262,7 +263,7 @@ static void stage_place(struct automaton_memory *memory, size_t first, struct pl
 static uint32_t unite(struct grammar_automaton *automaton, uint32_t a, uint32_t b, size_t depth) {
     struct automaton_memory *memory = automaton->memory;
     if (a == b || memory->step_work >= STEP_WORK_MAX ||
-        memory->staged + 2 * STACK_PLACES_MAX > STAGE_MAX) {
+        memory->staged > STAGE_MAX - 2 * STACK_PLACES_MAX) {
         return a; /* the stage is large enough for the greatest depth: this is for safety */
     }
     const struct stack x = memory->stacks[a];
@@ -694,11 +695,13 @@ static uint32_t move_state(struct grammar_automaton *automaton, struct automaton
                      hash_words(moved, state.pair_count * sizeof *moved) ^ state.accepts);
 }
 
-/* What `old` has become, of sorted states and what they have become. */
-static uint32_t moved_to(const uint32_t *sorted, const uint32_t *moved, uint32_t old) {
+/* What `old` has become, one of so many sorted states, of what they have become. */
+static uint32_t moved_to(const uint32_t *sorted, const uint32_t *moved, size_t count,
+                         uint32_t old) {
     size_t i = 0;
     while (sorted[i] != old) {
         i++;
+        assert(i < count);
     }
     return moved[i];
 }
@@ -734,6 +737,6 @@ void grammar_automaton_collect(struct grammar_automaton *automaton, uint32_t *st
                        : move_state(automaton, automaton->states[sorted[i]]);
     }
     for (size_t i = 0; i < count; i++) {
-        states[i] = moved_to(sorted, moved, states[i]);
+        states[i] = moved_to(sorted, moved, count, states[i]);
     }
 }

@@ -39,7 +39,7 @@ static uint32_t common_target(struct grammar_automaton *automaton, uint32_t stat
 static uint32_t target_of_piece(struct grammar_automaton *automaton, uint32_t state,
                                 const struct character_piece *piece) {
     char first[4];
-    char last[4];
+    char last[4] = {0};
     size_t bytes = utf8_encode(piece->first, first);
     utf8_encode(piece->last, last);
     return common_target(automaton, state, first, last, bytes);

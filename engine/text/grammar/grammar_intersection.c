@@ -2,6 +2,7 @@
 
 #include "engine/text/grammar/grammar_automaton.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,7 @@ static void sort_borders(struct intersector *in) {
         }
     }
     in->border_count = kept;
+    assert(class_count(in) > 0); /* two borders are always there */
     if (class_count(in) > CLASSES_MAX) {
         fail(in);
     }
