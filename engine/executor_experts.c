@@ -130,10 +130,6 @@ struct expert_task {
     size_t pairs;
 };
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* All pairs of an expert, and tiles of its matrices. */
 static struct expert_task begin_task(const struct executor *x, size_t expert, size_t first_tile,
                                      size_t tiles) {

@@ -205,10 +205,6 @@ static void multiply_tiles(const struct executor *x, const struct op *op,
     executor_add_low_rank(x, op, outputs);
 }
 
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static void linear_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
                         size_t item) {
     (void)thread;

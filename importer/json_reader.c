@@ -1,5 +1,6 @@
 #include "importer/json_reader.h"
 
+#include "engine/text/hexadecimal.h"
 #include "engine/text/utf8.h"
 
 #include <math.h>
@@ -146,15 +147,11 @@ static bool append_code_point(struct json_reader *json, uint32_t code) {
 static bool four_digits(struct json_reader *json, uint32_t *code) {
     *code = 0;
     for (int i = 0; i < 4; i++, json->at++) {
-        char c = json->at < json->end ? *json->at : '\0';
-        char lower = (char)(c | 0x20);
-        if (c >= '0' && c <= '9') {
-            *code = *code << 4 | (uint32_t)(c - '0');
-        } else if (lower >= 'a' && lower <= 'f') {
-            *code = *code << 4 | (uint32_t)(lower - 'a' + 10);
-        } else {
+        int digit = json->at < json->end ? hexadecimal_digit(*json->at) : -1;
+        if (digit < 0) {
             return fail(json, "four hexadecimal digits");
         }
+        *code = *code << 4 | (uint32_t)digit;
     }
     return true;
 }

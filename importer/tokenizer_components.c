@@ -124,22 +124,18 @@ static void read_members(struct json_reader *json, struct component *component) 
     }
 }
 
-static struct token_text text_of(const struct text_buffer *buffer) {
-    return (struct token_text){buffer->bytes == NULL ? "" : buffer->bytes, buffer->length};
-}
-
 static struct token_text text(const char *bytes) {
     return (struct token_text){bytes, strlen(bytes)};
 }
 
 static bool is(const struct text_buffer *buffer, const char *expected) {
-    return token_text_is(text_of(buffer), expected);
+    return token_text_is(text_buffer_text(buffer), expected);
 }
 
 static struct pattern_definition pattern_of(const struct component *component) {
     return (struct pattern_definition){.kind = component->pattern_is_regex ? PATTERN_REGEX
                                                                            : PATTERN_STRING,
-                                       .text = text_of(&component->pattern)};
+                                       .text = text_buffer_text(&component->pattern)};
 }
 
 static struct pattern_definition string_pattern(struct token_text string) {
@@ -157,16 +153,16 @@ static bool add_normalizer(struct reading *reading, const struct text_step_defin
 }
 
 static bool add_replace(struct reading *reading, const struct component *component) {
-    return add_normalizer(reading,
-                          &(struct text_step_definition){.kind = TEXT_REPLACE,
-                                                         .pattern = pattern_of(component),
-                                                         .content = text_of(&component->content)});
+    return add_normalizer(
+        reading, &(struct text_step_definition){.kind = TEXT_REPLACE,
+                                                .pattern = pattern_of(component),
+                                                .content = text_buffer_text(&component->content)});
 }
 
 static bool add_prepend(struct reading *reading, const struct component *component) {
-    return add_normalizer(reading,
-                          &(struct text_step_definition){.kind = TEXT_PREPEND,
-                                                         .content = text_of(&component->prepend)});
+    return add_normalizer(
+        reading, &(struct text_step_definition){.kind = TEXT_PREPEND,
+                                                .content = text_buffer_text(&component->prepend)});
 }
 
 static bool add_strip(struct reading *reading, const struct component *component) {
@@ -222,7 +218,7 @@ static bool read_behavior(struct reading *reading, const struct component *compo
         }
     }
     return error_set(reading->err, ERROR_BAD_FILE, "a %s has the unknown behavior \"%.40s\"",
-                     component->type.bytes, text_of(&component->behavior).bytes);
+                     component->type.bytes, text_buffer_text(&component->behavior).bytes);
 }
 
 static bool add_split(struct reading *reading, const struct component *component) {
@@ -286,7 +282,7 @@ static bool read_metaspace(struct reading *reading, const struct component *comp
     static const char *const names[] = {
         [PREPEND_ALWAYS] = "always", [PREPEND_FIRST] = "first", [PREPEND_NEVER] = "never"};
     const struct text_buffer *name = &component->prepend_scheme;
-    if (!is_character(text_of(&component->replacement))) {
+    if (!is_character(text_buffer_text(&component->replacement))) {
         return error_set(reading->err, ERROR_BAD_FILE,
                          "the replacement of a Metaspace is not one character");
     }
@@ -312,7 +308,7 @@ static bool add_metaspace(struct reading *reading, const struct component *compo
     if (!read_metaspace(reading, component, &scheme)) {
         return false;
     }
-    struct token_text replacement = text_of(&component->replacement);
+    struct token_text replacement = text_buffer_text(&component->replacement);
     const struct text_step_definition replace = {
         .kind = TEXT_REPLACE, .pattern = string_pattern(text(" ")), .content = replacement};
     const struct text_step_definition begin = {.kind = TEXT_BEGIN_WITH, .content = replacement};
@@ -392,7 +388,7 @@ static bool read_piece(struct reading *reading, const struct component *componen
             }
         }
         surroundings->texts += !special;
-        ok = !special || add_special_ids(reading, component, text_of(&id),
+        ok = !special || add_special_ids(reading, component, text_buffer_text(&id),
                                          surroundings->texts == 0 ? &surroundings->before
                                                                   : &surroundings->after);
         text_buffer_deinit(&id);
@@ -443,10 +439,10 @@ static bool add_decoder(struct reading *reading, const struct decoder_step_defin
 }
 
 static bool add_decoder_replace(struct reading *reading, const struct component *component) {
-    return add_decoder(reading,
-                       &(struct decoder_step_definition){.kind = DECODER_REPLACE,
-                                                         .pattern = pattern_of(component),
-                                                         .content = text_of(&component->content)});
+    return add_decoder(reading, &(struct decoder_step_definition){
+                                    .kind = DECODER_REPLACE,
+                                    .pattern = pattern_of(component),
+                                    .content = text_buffer_text(&component->content)});
 }
 
 static bool add_decoder_bytes(struct reading *reading, const struct component *component) {
@@ -465,7 +461,7 @@ static bool add_decoder_byte_level(struct reading *reading, const struct compone
 }
 
 static bool add_decoder_strip(struct reading *reading, const struct component *component) {
-    struct token_text content = text_of(&component->content);
+    struct token_text content = text_buffer_text(&component->content);
     if (!is_character(content) || component->start < 0 || component->stop < 0) {
         return error_set(reading->err, ERROR_BAD_FILE,
                          "a Strip needs one character as \"content\", and counts as \"start\" and "
@@ -482,7 +478,7 @@ static bool add_decoder_metaspace(struct reading *reading, const struct componen
     return read_metaspace(reading, component, &scheme) &&
            add_decoder(reading, &(struct decoder_step_definition){
                                     .kind = DECODER_METASPACE,
-                                    .content = text_of(&component->replacement),
+                                    .content = text_buffer_text(&component->replacement),
                                     .left = scheme != PREPEND_NEVER});
 }
 
@@ -576,7 +572,7 @@ static bool add_component(const struct component_kind *kind, const struct compon
         }
     }
     return error_set(reading->err, ERROR_UNSUPPORTED, "%s of type \"%.60s\" is not supported",
-                     kind->name, text_of(&component->type).bytes);
+                     kind->name, text_buffer_text(&component->type).bytes);
 }
 
 /* Sequences within sequences end where the JSON reader's levels do. */

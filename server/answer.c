@@ -1,5 +1,6 @@
 #include "server/answer.h"
 
+#include "server/json.h"
 #include "server/sse.h"
 
 #include <stdint.h>
@@ -23,6 +24,10 @@ bool answer_append(cJSON *array, cJSON *item) {
 
 bool answer_add_text(cJSON *object, const char *name, const char *text) {
     return answer_add(object, name, text != NULL ? cJSON_CreateString(text) : cJSON_CreateNull());
+}
+
+bool answer_add_bytes(cJSON *object, const char *name, const struct text_buffer *text) {
+    return answer_add(object, name, json_create_text(text->bytes, text->length));
 }
 
 bool answer_add_tokens(cJSON *choice, struct completion *completion) {

@@ -19,6 +19,9 @@ bool answer_append(cJSON *array, cJSON *item);
 /* A string, or null for NULL. */
 bool answer_add_text(cJSON *object, const char *name, const char *text);
 
+/* A string of any UTF-8, also with zero bytes. */
+bool answer_add_bytes(cJSON *object, const char *name, const struct text_buffer *text);
+
 /* The tokens of a choice since the last time, if the request wants them. */
 bool answer_add_tokens(cJSON *choice, struct completion *completion);
 

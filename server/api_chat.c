@@ -28,10 +28,6 @@ static void close_chat(void *state) {
 
 /* ---- JSON ---- */
 
-static bool add_bytes(cJSON *object, const char *name, const struct text_buffer *text) {
-    return answer_add(object, name, json_create_text(text->bytes, text->length));
-}
-
 static bool add_calls(cJSON *message, const struct chat_reply *reply) {
     cJSON *calls = cJSON_AddArrayToObject(message, "tool_calls");
     bool complete = calls != NULL;
@@ -40,8 +36,8 @@ static bool add_calls(cJSON *message, const struct chat_reply *reply) {
         cJSON *function = cJSON_CreateObject();
         complete = answer_add_text(call, "id", reply->all_calls[i].id) &&
                    answer_add_text(call, "type", "function") &&
-                   add_bytes(function, "name", &reply->all_calls[i].name) &&
-                   add_bytes(function, "arguments", &reply->all_calls[i].arguments);
+                   answer_add_bytes(function, "name", &reply->all_calls[i].name) &&
+                   answer_add_bytes(function, "arguments", &reply->all_calls[i].arguments);
         complete = answer_add(call, "function", function) && complete;
         complete = answer_append(calls, call) && complete;
     }
@@ -53,10 +49,10 @@ static bool add_message(cJSON *choice, const struct chat_reply *reply) {
     bool silent = reply->all_text.length == 0 && reply->call_count > 0;
     bool complete = message != NULL && answer_add_text(message, "role", "assistant") &&
                     (silent ? answer_add_text(message, "content", NULL)
-                            : add_bytes(message, "content", &reply->all_text)) &&
+                            : answer_add_bytes(message, "content", &reply->all_text)) &&
                     answer_add_text(message, "refusal", NULL);
     if (reply->all_thoughts.length > 0) {
-        complete = complete && add_bytes(message, "reasoning_content", &reply->all_thoughts);
+        complete = complete && answer_add_bytes(message, "reasoning_content", &reply->all_thoughts);
     }
     return complete && (reply->call_count == 0 || add_calls(message, reply));
 }

@@ -18,10 +18,6 @@ static const struct block_kind tool_use_block = {"tool_use", "input_json_delta",
 
 /* ---- Blocks ---- */
 
-static bool add_bytes(cJSON *object, const char *name, const struct text_buffer *text) {
-    return answer_add(object, name, json_create_text(text->bytes, text->length));
-}
-
 /* NULL instead of what is not complete. */
 static cJSON *complete(cJSON *object, bool is_complete) {
     if (!is_complete) {
@@ -33,15 +29,15 @@ static cJSON *complete(cJSON *object, bool is_complete) {
 
 static cJSON *create_text(const struct text_buffer *text) {
     cJSON *block = cJSON_CreateObject();
-    return complete(block,
-                    answer_add_text(block, "type", "text") && add_bytes(block, "text", text));
+    return complete(block, answer_add_text(block, "type", "text") &&
+                               answer_add_bytes(block, "text", text));
 }
 
 /* Nobody here can sign thoughts. */
 static cJSON *create_thinking(const struct text_buffer *thoughts) {
     cJSON *block = cJSON_CreateObject();
     return complete(block, answer_add_text(block, "type", "thinking") &&
-                               add_bytes(block, "thinking", thoughts) &&
+                               answer_add_bytes(block, "thinking", thoughts) &&
                                answer_add_text(block, "signature", ""));
 }
 
@@ -51,7 +47,7 @@ static cJSON *create_tool_use(const struct reply_call *call, cJSON *input) {
     bool fine = answer_add(block, "input", input);
     return complete(block, fine && answer_add_text(block, "type", "tool_use") &&
                                answer_add_text(block, "id", call->id) &&
-                               add_bytes(block, "name", &call->name));
+                               answer_add_bytes(block, "name", &call->name));
 }
 
 /* The arguments as they were written, so that numbers stay what they are. Where a model has not
@@ -67,7 +63,7 @@ static cJSON *create_input(const struct text_buffer *arguments) {
         return cJSON_CreateRaw(arguments->bytes);
     }
     cJSON *input = cJSON_CreateObject();
-    return complete(input, add_bytes(input, "INVALID_JSON", arguments));
+    return complete(input, answer_add_bytes(input, "INVALID_JSON", arguments));
 }
 
 cJSON *messages_blocks_print(const struct chat_reply *reply) {

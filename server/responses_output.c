@@ -53,10 +53,6 @@ static bool add_id(cJSON *object, const char *name, const struct responses_outpu
     return answer_add_text(object, name, id);
 }
 
-static bool add_bytes(cJSON *object, const char *name, const struct text_buffer *text) {
-    return answer_add(object, name, json_create_text(text->bytes, text->length));
-}
-
 static cJSON *copy_list(const cJSON *list) {
     return list != NULL ? cJSON_Duplicate(list, true) : cJSON_CreateArray();
 }
@@ -64,8 +60,8 @@ static cJSON *copy_list(const cJSON *list) {
 /* The open item's content part, with the text so far; NULL when memory is out. */
 static cJSON *create_part(const struct responses_output *output) {
     cJSON *part = cJSON_CreateObject();
-    bool complete =
-        answer_add_text(part, "type", output->open->part) && add_bytes(part, "text", &output->text);
+    bool complete = answer_add_text(part, "type", output->open->part) &&
+                    answer_add_bytes(part, "text", &output->text);
     if (complete && output->open == &message) {
         complete = cJSON_AddArrayToObject(part, "annotations") != NULL &&
                    answer_add(part, "logprobs", copy_list(output->logprobs));
@@ -91,8 +87,8 @@ static cJSON *create_item(const struct responses_output *output, const char *sta
                     answer_add_text(item, "status", status);
     if (output->open == &call) {
         complete = complete && answer_add_text(item, "call_id", output->call_id) &&
-                   add_bytes(item, "name", &output->name) &&
-                   add_bytes(item, "arguments", &output->text);
+                   answer_add_bytes(item, "name", &output->name) &&
+                   answer_add_bytes(item, "arguments", &output->text);
     } else {
         complete = complete && add_content(item, output, begins) &&
                    (output->open == &message ? answer_add_text(item, "role", "assistant")
@@ -136,7 +132,7 @@ static void send_text(struct responses_output *output, const char *type, const c
         whole = whole && answer_add(event, "logprobs", copy_list(logprobs));
     }
     if (output->open == &call && type == call.done) {
-        whole = whole && add_bytes(event, "name", &output->name);
+        whole = whole && answer_add_bytes(event, "name", &output->name);
     }
     responses_output_send(output, type, event, whole);
 }

@@ -1,6 +1,7 @@
 #include "engine/text/tokenizer.h"
 
 #include "engine/checked.h"
+#include "engine/text/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,4 +68,8 @@ bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t le
 void text_buffer_deinit(struct text_buffer *buffer) {
     free(buffer->bytes);
     *buffer = (struct text_buffer){0};
+}
+
+struct token_text text_buffer_text(const struct text_buffer *buffer) {
+    return (struct token_text){buffer->bytes != NULL ? buffer->bytes : "", buffer->length};
 }

@@ -10,6 +10,7 @@
  * pcre2pattern(3)) */
 #include "engine/text/regex.h"
 
+#include "engine/text/hexadecimal.h"
 #include "engine/text/unicode.h"
 #include "engine/text/utf8.h"
 
@@ -172,13 +173,6 @@ static bool put_category(struct translation *t, const char *name) {
 }
 
 /* ---- Escapes ---- */
-
-static int hexadecimal_digit(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
 
 static uint32_t take_hexadecimal(struct translation *t, size_t digits_max, size_t *digits) {
     uint32_t code = 0;

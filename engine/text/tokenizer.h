@@ -16,7 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tokenizer; /* made by a tokenizer_builder */
+struct tokenizer;  /* made by a tokenizer_builder */
+struct token_text; /* vocabulary.h */
 
 void tokenizer_close(struct tokenizer *tokenizer);
 
@@ -39,6 +40,8 @@ struct text_buffer {
 bool text_buffer_reserve(struct text_buffer *buffer, size_t more); /* room for more bytes */
 bool text_buffer_append(struct text_buffer *buffer, const char *bytes, size_t length);
 void text_buffer_deinit(struct text_buffer *buffer);
+struct token_text
+text_buffer_text(const struct text_buffer *buffer); /* not NULL where it is empty */
 
 /* Appends the ids of `length` bytes of `text` to `ids`. Bytes that are not UTF-8 count as U+FFFD.
  * add_special puts what the post-processor says (BOS) around them. Fails when memory is out, and with

@@ -1,5 +1,6 @@
 #include "engine/text/grammar/grammar_reader.h"
 
+#include "engine/text/hexadecimal.h"
 #include "engine/text/utf8.h"
 
 #include <string.h>
@@ -23,13 +24,6 @@ uint32_t grammar_read_character(struct grammar_reader *reader) {
     uint32_t code = utf8_decode(reader->text + reader->at, width);
     reader->at += width;
     return code;
-}
-
-static int hexadecimal_digit(int c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
 }
 
 uint32_t grammar_read_digits(struct grammar_reader *reader, size_t digits) {

@@ -1,5 +1,6 @@
 #include "engine/text/template/lexer.h"
 
+#include "engine/text/hexadecimal.h"
 #include "engine/text/template/text.h"
 #include "engine/text/utf8.h"
 
@@ -162,16 +163,11 @@ static bool lex_raw(struct lexer *lexer, bool *is_raw) {
 
 /* ---- Strings ---- */
 
-static int hexadecimal(char c) {
-    char lower = (char)(c | 0x20);
-    return c >= '0' && c <= '9' ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Of "\xhh", "\uhhhh" and "\Uhhhhhhhh", the code point; false for fewer digits or none. */
 static bool read_code_point(struct template_text text, size_t *at, size_t digits, uint32_t *code) {
     *code = 0;
     for (size_t i = 0; i < digits; i++, (*at)++) {
-        int digit = *at < text.length ? hexadecimal(text.bytes[*at]) : -1;
+        int digit = *at < text.length ? hexadecimal_digit(text.bytes[*at]) : -1;
         if (digit < 0) {
             return false;
         }
@@ -273,7 +269,7 @@ static bool lex_string(struct lexer *lexer) {
 /* ---- Numbers and names ---- */
 
 static bool is_digit_of(char c, int base) {
-    int digit = hexadecimal(c);
+    int digit = hexadecimal_digit(c);
     return digit >= 0 && digit < base;
 }
 
