@@ -1,6 +1,7 @@
 #include "engine/pack_file.h"
 
 #include "engine/checked.h"
+#include "engine/mapped_files.h"
 #include "engine/weights.h"
 #include "engine/workers.h"
 
@@ -277,6 +278,9 @@ bool pack_file_open(struct pack_file *file, const char *path, const struct pack_
     }
     bool sound = map_file(file, descriptor, err);
     close(descriptor);
+    if (sound) {
+        mapped_files_add(file->mapping, file->mapping_bytes, path);
+    }
     struct geometry geometry = {0};
     sound = sound && check_front(file, identity, entry_count, &geometry, err);
     if (sound) {
@@ -353,6 +357,7 @@ bool pack_file_create(struct pack_file *file, const char *path, size_t entry_cou
     }
     file->mapping = mapping;
     file->mapping_bytes = geometry.file_bytes;
+    mapped_files_add(mapping, file->mapping_bytes, path);
     file->tiles = file->mapping + geometry.tiles_offset;
     file->tile_bytes = tile_bytes;
     return true;
@@ -395,6 +400,7 @@ bool pack_file_publish(struct pack_file *file, const char *path,
 
 void pack_file_close(struct pack_file *file) {
     if (file->mapping != NULL) {
+        mapped_files_remove(file->mapping);
         munmap(file->mapping, file->mapping_bytes);
     }
     if (file->temporary != NULL) {

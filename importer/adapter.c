@@ -1,5 +1,6 @@
 #include "importer/adapter.h"
 
+#include "engine/mapped_files.h"
 #include "importer/adapter_file.h"
 #include "importer/graph.h"
 #include "importer/low_rank.h"
@@ -42,6 +43,8 @@ static bool map_file(struct adapter *adapter, const char *path, struct error *er
         adapter->bytes = bytes != MAP_FAILED ? bytes : NULL;
         if (bytes == MAP_FAILED) {
             error_set(err, ERROR_IO, "%s", strerror(errno));
+        } else {
+            mapped_files_add(bytes, adapter->size, path);
         }
     }
     if (file >= 0) {
@@ -173,6 +176,7 @@ void adapter_close(struct adapter *adapter) {
         return;
     }
     if (adapter->bytes != NULL) {
+        mapped_files_remove(adapter->bytes);
         munmap(adapter->bytes, adapter->size);
     }
     free(adapter->pairs);

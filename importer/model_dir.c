@@ -1,5 +1,7 @@
 #include "importer/model_dir.h"
 
+#include "engine/mapped_files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -70,8 +72,9 @@ static bool join(const struct model_dir *dir, const char *name, char *path) {
 
 bool model_dir_has(const struct model_dir *dir, const char *name) {
     char path[PATH_MAX];
+    struct stat status;
     return dir->root == NULL ? demo_find(name) < DEMO_FILE_COUNT
-                             : join(dir, name, path) && access(path, F_OK) == 0;
+                             : join(dir, name, path) && lstat(path, &status) == 0;
 }
 
 static bool has_configuration(const struct model_dir *dir) {
@@ -153,6 +156,7 @@ bool model_dir_open(struct model_dir **out, const char *path, struct error *err)
 
 static void release(struct mapped_file *mapped) {
     if (mapped->mapping != NULL) {
+        mapped_files_remove(mapped->mapping);
         munmap(mapped->mapping, mapped->file.size);
     }
     free(mapped->name);
@@ -263,7 +267,9 @@ static char *resolve(const struct model_dir *dir, const char *name, struct error
     }
     char *canonical = realpath(path, NULL);
     if (canonical == NULL) {
-        error_set(err, ERROR_IO, "%s: %s", name, reason(errno));
+        bool leads_nowhere = errno == ENOENT && model_dir_has(dir, name);
+        error_set(err, ERROR_IO, "%s: %s", name,
+                  leads_nowhere ? "a link to a file that does not exist" : reason(errno));
         return NULL;
     }
     size_t length = strcmp(dir->root, "/") == 0 ? 0 : strlen(dir->root);
@@ -309,6 +315,7 @@ static bool map_path(struct mapped_file *mapped, const char *path, struct error 
                       strerror(errno));
             goto fail;
         }
+        mapped_files_add(mapping, file->size, path);
         mapped->mapping = mapping;
         file->bytes = mapping;
     }
@@ -376,6 +383,17 @@ const struct model_file *model_dir_map(struct model_dir *dir, const char *name, 
         return NULL;
     }
     return &mapped->file;
+}
+
+const struct model_file *model_dir_map_text(struct model_dir *dir, const char *name,
+                                            size_t bytes_max, struct error *err) {
+    const struct model_file *file = model_dir_map(dir, name, err);
+    if (file != NULL && file->size > bytes_max) {
+        error_set(err, ERROR_TOO_LARGE, "%s has %zu bytes; at most %zu are read", name, file->size,
+                  bytes_max);
+        return NULL;
+    }
+    return file;
 }
 
 const struct model_file *model_dir_map_beside(struct model_dir *dir, const char *name,

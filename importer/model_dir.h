@@ -45,13 +45,17 @@ const char *model_dir_name(const struct model_dir *dir);
  * or its sub-folder onnx/, or the only one. NULL with err if there is none, or no telling which. */
 const char *model_dir_onnx_file(struct model_dir *dir, const char *configured, struct error *err);
 
-/* Is there a file of that name? (It may still fail to map.) */
+/* Is there a file of that name, or a link? (It may still fail to map.) */
 bool model_dir_has(const struct model_dir *dir, const char *name);
 
 /* The file of that name, mapped. Valid until model_dir_close; NULL with err if it cannot be had. */
 const struct model_file *model_dir_map(struct model_dir *dir, const char *name, struct error *err);
 
-/* The same for a file whose name is relative to where the ONNX file lies. */
+/* The same for a file that is read as text, all of it: ERROR_TOO_LARGE beyond bytes_max. */
+const struct model_file *model_dir_map_text(struct model_dir *dir, const char *name,
+                                            size_t bytes_max, struct error *err);
+
+/* The same as model_dir_map for a file whose name is relative to where the ONNX file lies. */
 const struct model_file *model_dir_map_beside(struct model_dir *dir, const char *name,
                                               struct error *err);
 

@@ -1,4 +1,5 @@
 /* quern: one program, its sub-commands in one table (commands.c). */
+#include "engine/mapped_files.h"
 #include "server/commands.h"
 #include "server/exit_status.h"
 #include "server/options.h"
@@ -42,6 +43,7 @@ static int run_command(int count, char **words) {
 
 int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like any other */
+    mapped_files_explain_loss();
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

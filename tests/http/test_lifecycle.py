@@ -209,3 +209,13 @@ def test_a_damaged_model_is_refused_at_start_with_its_file(tmp_path, damage, nam
     assert ended.returncode == 4, ended.stderr
     assert named in ended.stderr and "Sanitizer" not in ended.stderr and "runtime error" not in ended.stderr
     assert len(ended.stderr.strip().splitlines()) <= 2, ended.stderr
+
+
+def test_a_file_that_is_cut_while_it_is_served_is_named(tmp_path):
+    folder = shutil.copytree(os.path.join(MODELS, "gemma3-int4-untied"), tmp_path / "model")  # its embedding stays there
+    server = Server("--no-cache", model=folder)
+    os.truncate(folder / "model.onnx.data", 0)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        server.complete(prompt="Once", max_tokens=4)
+    assert server.process.wait(timeout=PATIENCE) == 1
+    assert f"{folder}/model.onnx.data became shorter" in server.stderr_text()
