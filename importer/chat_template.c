@@ -10,6 +10,11 @@ static const char template_file[] = "chat_template.jinja";
 static const char config_file[] = "tokenizer_config.json";
 static const char tokens_file[] = "special_tokens_map.json";
 
+enum {
+    TEMPLATE_BYTES_MAX = 1 << 20, /* the longest there are have some 20,000 */
+    CONFIG_BYTES_MAX = 64 << 20,  /* some list all added tokens of a large vocabulary */
+};
+
 /* ---- Special tokens ---- */
 
 static bool no_memory(struct json_reader *json) {
@@ -68,6 +73,10 @@ static bool parse(struct chat_template *chat, struct template **out, struct toke
     if (*out != NULL) { /* of two of the same name the last counts, as in Python */
         template_close(*out);
         *out = NULL;
+    }
+    if (source.length > TEMPLATE_BYTES_MAX) {
+        return error_set(err, ERROR_TOO_LARGE, "a template of %zu bytes; at most %d are read",
+                         source.length, TEMPLATE_BYTES_MAX);
     }
     if (!template_parse(out, source.bytes, source.length, err)) {
         return false;
@@ -165,7 +174,7 @@ static bool read_config(struct chat_template *chat, struct model_dir *directory,
     if (!model_dir_has(directory, name)) {
         return true;
     }
-    const struct model_file *file = model_dir_map(directory, name, err);
+    const struct model_file *file = model_dir_map_text(directory, name, CONFIG_BYTES_MAX, err);
     if (file == NULL) {
         return false;
     }

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP_TOKENS_MAX = 64 };
+enum {
+    STOP_TOKENS_MAX = 64,
+    CONFIG_BYTES_MAX =
+        4 << 20, /* real ones have a few thousand; cJSON takes 32 times as much memory */
+};
 
 struct reading {
     struct model_config *config;
@@ -127,7 +131,7 @@ static bool read_hugging_face(struct reading *reading, const cJSON *root) {
 
 static bool read_file(struct model_config *config, struct model_dir *dir, const char *name,
                       bool (*read)(struct reading *, const cJSON *), struct error *err) {
-    const struct model_file *file = model_dir_map(dir, name, err);
+    const struct model_file *file = model_dir_map_text(dir, name, CONFIG_BYTES_MAX, err);
     if (file == NULL) {
         return false;
     }

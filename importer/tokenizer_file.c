@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { FILE_BYTES_MAX = 1 << 30 }; /* the largest vocabularies have some 40 MB */
+
 struct reading {
     struct tokenizer_builder *builder;
     struct error *err; /* of the builder; that of the JSON is in its reader */
@@ -73,10 +75,6 @@ static void read_model_parts(struct json_reader *json, struct model_parts *parts
     }
 }
 
-static struct token_text text_of(const struct text_buffer *buffer) {
-    return (struct token_text){buffer->bytes == NULL ? "" : buffer->bytes, buffer->length};
-}
-
 static bool add_vocabulary(struct reading *reading, struct json_reader *json) {
     struct token_text text;
     struct text_buffer copy = {0}; /* reading the id may move the bytes of an escaped text */
@@ -88,7 +86,7 @@ static bool add_vocabulary(struct reading *reading, struct json_reader *json) {
         ok = text_buffer_append(&copy, text.bytes, text.length) && json_integer(json, &id) &&
              tokenizer_builder_add_token(reading->builder,
                                          id >= 0 && id < TOKEN_ID_LIMIT ? (int32_t)id : -1,
-                                         text_of(&copy), reading->err);
+                                         text_buffer_text(&copy), reading->err);
     }
     text_buffer_deinit(&copy);
     return ok;
@@ -152,7 +150,7 @@ static bool add_value(struct reading *reading, struct token_text value, const ch
 
 static bool add_model(struct reading *reading, const struct model_parts *parts) {
     /* Files of old leave the type out; only BPE has merges. */
-    if (parts->type.length > 0 && !token_text_is(text_of(&parts->type), "BPE")) {
+    if (parts->type.length > 0 && !token_text_is(text_buffer_text(&parts->type), "BPE")) {
         return error_set(reading->err, ERROR_UNSUPPORTED,
                          "a model of type \"%.60s\" is not supported, only BPE is",
                          parts->type.bytes);
@@ -204,8 +202,8 @@ static bool add_added_token(struct reading *reading, struct json_reader *json) {
     }
     token.id = id >= 0 && id < TOKEN_ID_LIMIT ? (int32_t)id : -1;
     bool ok = json->error.code == ERROR_NONE &&
-              tokenizer_builder_add_added_token(reading->builder, &token, text_of(&content),
-                                                reading->err);
+              tokenizer_builder_add_added_token(reading->builder, &token,
+                                                text_buffer_text(&content), reading->err);
     text_buffer_deinit(&content);
     return ok;
 }
@@ -259,6 +257,10 @@ bool tokenizer_file_load(struct tokenizer **out, const uint8_t *bytes, size_t si
     struct reading reading = {.err = &local};
     struct json_reader json;
     struct file_parts parts = {0};
+    if (size > FILE_BYTES_MAX) {
+        return error_set(err, ERROR_TOO_LARGE, "%zu bytes; at most %d are read", size,
+                         FILE_BYTES_MAX);
+    }
     if (!tokenizer_builder_open(&reading.builder, err)) {
         return false;
     }

@@ -342,6 +342,25 @@ Test(model_folder, a_link_that_leads_out_is_refused) {
     remove_folder();
 }
 
+Test(model_folder, a_link_that_leads_nowhere_is_not_taken_for_no_file) {
+    char link[256];
+    make_folder();
+    path_of(link, sizeof link, "genai_config.json");
+    cr_assert_eq(symlink("nowhere", link), 0);
+    expect_unopened(folder, "genai_config.json: a link to a file that does not exist");
+    remove_folder();
+}
+
+Test(model_folder, a_configuration_without_end_is_not_read) {
+    char path[256];
+    make_folder();
+    write_file("genai_config.json", "{");
+    path_of(path, sizeof path, "genai_config.json");
+    cr_assert_eq(truncate(path, 1 << 30), 0); /* a hole: it takes no room */
+    expect_unopened(folder, "genai_config.json has 1073741824 bytes; at most 4194304 are read");
+    remove_folder();
+}
+
 Test(model_folder, a_hugging_face_configuration_gives_ids) {
     make_folder();
     copy_file("model.onnx", SIZE_MAX);
