@@ -28,7 +28,8 @@ struct error {
 };
 
 /* Fills err (which may be NULL) with a printf-style sentence. Always false, so that a function can
- * end with `return error_set(err, ...)`. A sentence that is too long is cut. */
+ * end with `return error_set(err, ...)`. A sentence that is too long is cut; control characters, and
+ * what is no UTF-8, become '?'. */
 #define error_set(...) (error_write(__VA_ARGS__), error_false())
 
 /* Puts "prefix: " before the sentence in err, if err holds an error. Always false. */

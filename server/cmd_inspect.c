@@ -3,6 +3,7 @@
 #include "importer/operators.h"
 #include "server/commands.h"
 #include "server/options.h"
+#include "server/terminal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -105,6 +106,19 @@ static bool draw(const struct plan *plan, const char *path, struct error *err) {
     return true;
 }
 
+/* JSON escapes what is harmful by itself. */
+static bool describe(const struct model *model, bool json, struct error *err) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *memory = json ? NULL : open_memstream(&text, &length);
+    bool done = (json || memory != NULL) && model_inspect(model, json, json ? stdout : memory);
+    if (memory != NULL) {
+        done = fclose(memory) == 0 && done && terminal_print_harmless(stdout, text, length);
+    }
+    free(text);
+    return done || error_set(err, ERROR_OUT_OF_MEMORY, "no memory to describe the model");
+}
+
 int cmd_inspect(int argc, char **argv) {
     struct inspect_options options = {0};
     int status;
@@ -120,8 +134,7 @@ int cmd_inspect(int argc, char **argv) {
         return options_report("inspect", &err);
     }
     bool runs = model->plan_error.code == ERROR_NONE;
-    bool done = model_inspect(model, options.json, stdout) ||
-                error_set(&err, ERROR_OUT_OF_MEMORY, "no memory to describe the model");
+    bool done = describe(model, options.json, &err);
     if (done && runs && options.graph != NULL) {
         done = draw(&model->plan, options.graph, &err);
     }

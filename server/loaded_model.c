@@ -1,6 +1,7 @@
 #include "server/loaded_model.h"
 
 #include "server/log.h"
+#include "server/terminal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ bool loaded_model_open(struct loaded_model *loaded, const struct model_options *
     char *reasons = NULL;
     if (!model_open(&loaded->model, options->folder, &reasons, err)) {
         if (reasons != NULL) {
-            fprintf(stderr, "%s\n", reasons);
+            terminal_print_harmless(stderr, reasons, strlen(reasons));
+            fputc('\n', stderr);
             free(reasons);
         }
         return false;

@@ -48,3 +48,13 @@ bool terminal_append_harmless(struct text_buffer *out, const char *bytes, size_t
     }
     return text_buffer_append(out, bytes + sound, at - sound);
 }
+
+bool terminal_print_harmless(FILE *out, const char *bytes, size_t length) {
+    struct text_buffer harmless = {0};
+    bool done = terminal_append_harmless(&harmless, bytes, length);
+    if (done && harmless.length > 0) {
+        fwrite(harmless.bytes, 1, harmless.length, out);
+    }
+    text_buffer_deinit(&harmless);
+    return done;
+}

@@ -25,4 +25,7 @@ const struct terminal_styles *terminal_styles_of(FILE *stream);
  * must not move the cursor, set the title, or answer for the person. False when memory is out. */
 bool terminal_append_harmless(struct text_buffer *out, const char *bytes, size_t length);
 
+/* The same for what is printed, such as names that a model file gives to its nodes. */
+bool terminal_print_harmless(FILE *out, const char *bytes, size_t length);
+
 #endif
