@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What replacing may make of a text, all steps together: so many bytes of each, and of some besides. Eight
+ * steps that make ten letters of each would make a hundred million. */
+enum { GROWTH_MAX = 64, GROWTH_FREE = 1024 };
+
 static bool no_memory(struct error *err) {
     return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a text");
 }
@@ -38,7 +42,7 @@ void text_step_deinit(struct text_step *step) {
 
 bool text_step_run_init(struct text_step_run *run, const struct text_step *step,
                         struct error *err) {
-    *run = (struct text_step_run){.step = step};
+    *run = (struct text_step_run){.step = step, .made_max = SIZE_MAX};
     return step->kind != TEXT_REPLACE || pattern_search_init(&run->search, &step->pattern, err);
 }
 
@@ -75,6 +79,11 @@ static bool replace(struct text_step_run *run, struct token_text text, struct te
         if (!append(output, text.bytes + copied, begin - copied, err) ||
             !append_content(run, output, err)) {
             return false;
+        }
+        if (output->length > run->made_max) {
+            return error_set(err, ERROR_UNSUPPORTED,
+                             "the tokenizer's normalizer makes more than %zu bytes of the text",
+                             run->made_max);
         }
         copied = end;
     }
@@ -200,6 +209,7 @@ void text_steps_deinit(struct text_steps *steps) {
 bool text_steps_apply(const struct text_steps *steps, struct token_text text,
                       struct text_buffer *output, struct error *err) {
     struct text_buffer made = {0};
+    const size_t made_max = (text.length + GROWTH_FREE) * GROWTH_MAX;
     if (steps->count == 0) {
         return append(output, text.bytes, text.length, err);
     }
@@ -210,8 +220,9 @@ bool text_steps_apply(const struct text_steps *steps, struct token_text text,
         *output = made;
         output->length = 0;
         made = before;
-        ok = text_step_run_init(&run, &steps->steps[i], err) && append(output, "", 0, err) &&
-             text_step_run_apply(&run, text, output, err);
+        ok = text_step_run_init(&run, &steps->steps[i], err);
+        run.made_max = made_max;
+        ok = ok && append(output, "", 0, err) && text_step_run_apply(&run, text, output, err);
         text_step_run_deinit(&run);
         text = (struct token_text){output->bytes, output->length};
     }

@@ -52,6 +52,7 @@ void text_step_deinit(struct text_step *step);
 /* One step on its way over any number of texts. */
 struct text_step_run {
     const struct text_step *step;
+    size_t made_max; /* bytes that it may make of one text */
     struct pattern_search search;
 };
 

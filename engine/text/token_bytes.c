@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { POOL_BYTES_MAX = 256 << 20 }; /* 260,000 real tokens have 2 MB */
+
 static bool append_bytes(const struct tokenizer *tokenizer, struct decoder_stream *stream,
                          int32_t id, struct text_buffer *bytes, struct error *err) {
     struct token_text text = vocabulary_text(&tokenizer->vocabulary, id);
@@ -37,8 +39,9 @@ static bool fill(struct token_bytes *tokens, const struct tokenizer *tokenizer,
         tokens->offsets[id] = (uint32_t)pool->length;
         ok = tokenizer_is_special(tokenizer, (int32_t)id) ||
              append_bytes(tokenizer, stream, (int32_t)id, pool, err);
-        if (ok && pool->length > UINT32_MAX) {
-            ok = error_set(err, ERROR_TOO_LARGE, "the tokens have more than 4 GB of text");
+        if (ok && pool->length > POOL_BYTES_MAX) {
+            ok = error_set(err, ERROR_TOO_LARGE, "the tokens have more than %d bytes of text",
+                           POOL_BYTES_MAX);
         }
     }
     tokens->offsets[tokens->size] = (uint32_t)pool->length;

@@ -1,6 +1,7 @@
 #include "engine/text/token_decoder.h"
 
 #include "engine/text/byte_alphabet.h"
+#include "engine/text/hexadecimal.h"
 #include "engine/text/utf8.h"
 
 #include <stdlib.h>
@@ -38,6 +39,10 @@ struct decoder_stream {
     struct text_buffer *output;
     struct error *err;
 };
+
+/* What a replacement may make of a part of a token: few steps that each make ten letters of one would
+ * make a gigabyte. */
+enum { REPLACED_BYTES_MAX = 16 << 20 };
 
 static bool no_memory(struct error *err) {
     return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for decoded text");
@@ -103,6 +108,17 @@ static bool search_match(const struct decoder_step *step, struct step_state *sta
     return true;
 }
 
+static bool append_content(struct decoder_stream *stream, size_t index) {
+    const struct text_buffer *content = &stream->decoder->steps[index].content;
+    struct text_buffer *made = &stream->states[index].made;
+    if (made->length + content->length > REPLACED_BYTES_MAX) {
+        return error_set(stream->err, ERROR_UNSUPPORTED,
+                         "the tokenizer's decoder makes more than %d bytes of a token",
+                         REPLACED_BYTES_MAX);
+    }
+    return text_buffer_append(made, content->bytes, content->length) || no_memory(stream->err);
+}
+
 static bool replace_string(struct decoder_stream *stream, size_t index, struct token_text bytes,
                            bool ends) {
     const struct decoder_step *step = &stream->decoder->steps[index];
@@ -115,8 +131,8 @@ static bool replace_string(struct decoder_stream *stream, size_t index, struct t
         }
         if (matches) {
             state->matched = 0;
-            if (!text_buffer_append(&state->made, step->content.bytes, step->content.length)) {
-                return no_memory(stream->err);
+            if (!append_content(stream, index)) {
+                return false;
             }
         }
     }
@@ -132,7 +148,6 @@ static bool replace_string(struct decoder_stream *stream, size_t index, struct t
 /* A token as a whole, see token_decoder_add. */
 static bool replace_matches(struct decoder_stream *stream, size_t index, struct token_text token,
                             bool ends) {
-    const struct decoder_step *step = &stream->decoder->steps[index];
     struct step_state *state = &stream->states[index];
     size_t copied = 0;
     bool found = true;
@@ -145,10 +160,11 @@ static bool replace_matches(struct decoder_stream *stream, size_t index, struct 
             return false;
         }
         begin = found ? begin : token.length;
-        if (!text_buffer_append(&state->made, token.bytes + copied, begin - copied) ||
-            (found &&
-             !text_buffer_append(&state->made, step->content.bytes, step->content.length))) {
+        if (!text_buffer_append(&state->made, token.bytes + copied, begin - copied)) {
             return no_memory(stream->err);
+        }
+        if (found && !append_content(stream, index)) {
+            return false;
         }
         copied = end;
     }
@@ -163,13 +179,6 @@ static bool replace(struct decoder_stream *stream, size_t index, struct token_te
 }
 
 /* ---- Bytes ---- */
-
-static int hexadecimal_digit(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
 
 /* The byte that a token like <0x41> stands for, or -1. */
 static int byte_of(struct token_text token) {

@@ -103,3 +103,21 @@ Test(text_steps, a_megabyte_of_marks_is_put_in_order) {
     text_steps_deinit(&steps);
     free(input);
 }
+
+/* Each makes ten letters of one: together, a hundred million. */
+Test(text_steps, a_text_does_not_grow_without_end) {
+    const struct text_step_definition step = {.kind = TEXT_REPLACE,
+                                              .pattern = {PATTERN_STRING, text("a")},
+                                              .content = text("aaaaaaaaaa")};
+    struct text_steps steps = {0};
+    struct text_buffer output = {0};
+    struct error err = {0};
+    for (size_t i = 0; i < 8; i++) {
+        cr_assert(text_steps_add(&steps, &step, &err), "%s", err.text);
+    }
+    cr_assert_not(text_steps_apply(&steps, text("a"), &output, &err));
+    cr_assert_eq(err.code, ERROR_UNSUPPORTED);
+    cr_assert(strstr(err.text, "makes more than 65600 bytes") != NULL, "%s", err.text);
+    text_buffer_deinit(&output);
+    text_steps_deinit(&steps);
+}

@@ -180,3 +180,23 @@ Test(token_decoder, a_step_that_needs_whole_tokens_is_refused_behind_fused_ones)
     cr_assert(strstr(err.text, "ByteFallback") != NULL, "%s", err.text);
     token_decoder_deinit(&decoder);
 }
+
+/* Each makes ten letters of one: together, a hundred million. */
+Test(token_decoder, a_token_does_not_grow_without_end) {
+    const struct decoder_step_definition step = {.kind = DECODER_REPLACE,
+                                                 .pattern = {PATTERN_STRING, text("a")},
+                                                 .content = text("aaaaaaaaaa")};
+    struct token_decoder decoder = {0};
+    struct decoder_stream *stream = NULL;
+    struct text_buffer output = {0};
+    struct error err = {0};
+    for (size_t i = 0; i < 8; i++) {
+        cr_assert(token_decoder_add(&decoder, &step, &err), "%s", err.text);
+    }
+    cr_assert(decoder_stream_open(&stream, &decoder, DECODER_STREAM_TEXT, &err), "%s", err.text);
+    cr_assert_not(decoder_stream_push(stream, text("a"), &output, &err));
+    cr_assert(strstr(err.text, "more than 16777216 bytes of a token") != NULL, "%s", err.text);
+    text_buffer_deinit(&output);
+    decoder_stream_close(stream);
+    token_decoder_deinit(&decoder);
+}
