@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A file may hold a hundred thousand subgraphs of one node each. */
+enum { CAPACITY_FIRST = 4 };
+
 struct graph_name_slot {
     int value; /* plus one; 0 is an empty slot */
 };
@@ -40,7 +43,7 @@ static void *with_room(struct arena *arena, void *items, size_t count, size_t *c
     if (count < *capacity) {
         return items;
     }
-    size_t doubled = *capacity == 0 ? 64 : *capacity * 2;
+    size_t doubled = *capacity == 0 ? CAPACITY_FIRST : *capacity * 2;
     void *larger = arena_allocate(arena, doubled, size);
     if (larger != NULL) {
         if (count > 0) {
@@ -93,7 +96,7 @@ static bool grow_names(struct graph *graph) {
     }
     size_t old_capacity = graph->name_capacity;
     struct graph_name_slot *old = graph->names;
-    size_t capacity = old_capacity == 0 ? 256 : old_capacity * 2;
+    size_t capacity = old_capacity == 0 ? 4 * CAPACITY_FIRST : old_capacity * 2;
     struct graph_name_slot *names = arena_allocate(graph->arena, capacity, sizeof *names);
     if (names == NULL) {
         return false;

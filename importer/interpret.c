@@ -154,6 +154,7 @@ bool interpretation_init(struct interpretation *run, const struct graph *graph, 
     *run = (struct interpretation){
         .graph = graph,
         .value_count = graph->value_count,
+        .end = graph->node_count,
         .values = calloc(graph->value_count + 1, sizeof(const struct tensor *)),
         .needed = calloc(graph->node_count + 1, sizeof *run->needed),
     };
@@ -174,10 +175,11 @@ void interpretation_deinit(struct interpretation *run) {
 }
 
 bool interpretation_init_from(struct interpretation *run, const struct interpretation *base,
-                              struct error *err) {
+                              size_t end, struct error *err) {
     if (!interpretation_init(run, base->graph, err)) {
         return false;
     }
+    run->end = end;
     /* Constants may have been added to the graph since the base was opened; they need no place. */
     memcpy(run->values, base->values, base->value_count * sizeof *run->values);
     return true;
@@ -208,7 +210,7 @@ bool interpretation_replace(struct interpretation *run, int value, const struct 
     }
     stale[value] = true;
     int producer = graph->values[value].producer;
-    for (size_t n = producer == GRAPH_NONE ? 0 : (size_t)producer + 1; n < graph->node_count; n++) {
+    for (size_t n = producer == GRAPH_NONE ? 0 : (size_t)producer + 1; n < run->end; n++) {
         const struct graph_node *node = &graph->nodes[n];
         if (node->removed || !reads_marked(graph, node, stale)) {
             continue;
@@ -227,7 +229,8 @@ bool interpretation_replace(struct interpretation *run, int value, const struct 
 
 static const struct tensor *known(const struct interpretation *run, int value) {
     const struct tensor *constant = graph_constant(run->graph, value);
-    return constant != NULL ? constant : run->values[value];
+    const bool behind = run->graph->values[value].producer >= (int)run->end;
+    return constant != NULL ? constant : behind ? NULL : run->values[value];
 }
 
 /* Marks the nodes that `value` needs, from its producer backwards: nodes are in topological order.
@@ -326,6 +329,10 @@ const struct tensor *interpretation_shape(struct interpretation *run, int value,
                   graph_value_name(run->graph, value));
         return NULL;
     }
+    if ((size_t)last >= run->end) {
+        error_set(err, ERROR_UNSUPPORTED, "depends on what comes behind it");
+        return NULL;
+    }
     if (!mark_needed(run, last, err)) {
         return NULL;
     }
@@ -348,7 +355,7 @@ const struct tensor *interpretation_value(struct interpretation *run, int value,
 }
 
 void interpretation_run(struct interpretation *run) {
-    for (size_t n = 0; n < run->graph->node_count; n++) {
+    for (size_t n = 0; n < run->end; n++) {
         const struct graph_node *node = &run->graph->nodes[n];
         bool ready = !node->removed;
         for (size_t i = 0; ready && i < node->input_count; i++) {

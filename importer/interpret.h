@@ -44,6 +44,7 @@ struct interpretation {
     const struct graph *graph;
     struct arena arena;
     size_t value_count;           /* of the graph, when the run was opened */
+    size_t end;                   /* nodes from here on are not part of the run */
     const struct tensor **values; /* of each value: fed or computed, else NULL */
     bool *needed;                 /* of each node, while a value is computed */
     size_t spent;                 /* elements read */
@@ -55,9 +56,10 @@ void interpretation_deinit(struct interpretation *run);
 /* Feeds a value; `tensor` must live as long as the run. */
 void interpretation_feed(struct interpretation *run, int value, const struct tensor *tensor);
 
-/* A run that begins with all that `base` knows, which must outlive it. */
+/* A run of the nodes before `end` that begins with all that `base` knows, which must outlive it. What is
+ * replaced then costs as much as lies between, not as much as the whole graph. */
 bool interpretation_init_from(struct interpretation *run, const struct interpretation *base,
-                              struct error *err);
+                              size_t end, struct error *err);
 
 /* Feeds a value and forgets all that was computed from it before. */
 bool interpretation_replace(struct interpretation *run, int value, const struct tensor *tensor,

@@ -36,7 +36,15 @@ static bool experiment_begin(struct experiment *experiment, struct probe_runs *p
     experiment->past = probes->past[which];
     experiment->fresh = probes->fresh[which];
     experiment->err = err;
-    return interpretation_init_from(&experiment->run, &probes->runs[which], err);
+    return interpretation_init_from(&experiment->run, &probes->runs[which], probes->end, err);
+}
+
+/* Experiments look at nothing behind this value: a layer need not be found again and again in all that
+ * follows from it. */
+static void look_up_to(struct probe_runs *probes, int value) {
+    const struct graph *graph = probes->graph;
+    const struct graph_node *producer = graph_producer(graph, value);
+    probes->end = producer != NULL ? (size_t)(producer - graph->nodes) + 1 : graph->node_count;
 }
 
 /* Element `index` of a tensor that is fed. */
@@ -649,6 +657,7 @@ bool probe_mask(struct probe_runs *probes, int mask, size_t heads, size_t *windo
                 struct error *err) {
     const struct attention_parts parts = {
         .scores = GRAPH_NONE, .softmax_input = mask, .causal = true};
+    look_up_to(probes, mask);
     return probe_whole_mask(probes, &parts, heads, window, err);
 }
 
@@ -748,6 +757,7 @@ static bool probe_output(struct probe_runs *probes, const struct attention_parts
 
 bool probe_attention(struct probe_runs *probes, const struct attention_parts *parts,
                      struct attention_meaning *meaning, struct error *err) {
+    look_up_to(probes, parts->output);
     return probe_heads(probes, parts, meaning, err) &&
            probe_projections(probes, parts, meaning, err) &&
            probe_operands(probes, parts, meaning, err) &&

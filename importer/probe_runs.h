@@ -33,6 +33,7 @@ struct probe_runs {
     const struct model_config *config;
     size_t past[PROBE_RUNS];
     size_t fresh[PROBE_RUNS];
+    size_t end; /* experiments look at no node from here on */
     struct interpretation runs[PROBE_RUNS];
 };
 

@@ -331,11 +331,16 @@ Test(interpret, a_run_from_another_computes_anew_what_depends_on_a_replaced_valu
     interpretation_feed(&base, x, &scalars[0]);
     interpretation_feed(&base, z, &scalars[1]);
     interpretation_run(&base);
-    cr_assert(interpretation_init_from(&run, &base, &err));
+    cr_assert(interpretation_init_from(&run, &base, graph->node_count, &err));
     cr_assert(interpretation_replace(&run, z, &scalars[2], &err));
     int y = graph_find(graph, "y");
     cr_assert_eq(tensor_integer(interpretation_value(&base, y, &err), 0), -3);
     cr_assert_eq(tensor_integer(interpretation_value(&run, y, &err), 0), -41);
+    interpretation_deinit(&run);
+    cr_assert(interpretation_init_from(&run, &base, 1, &err));
+    cr_assert(interpretation_replace(&run, z, &scalars[2], &err));
+    cr_assert_eq(tensor_integer(interpretation_value(&run, graph_find(graph, "sum"), &err), 0), 41);
+    cr_assert(interpretation_value(&run, y, &err) == NULL, "it is computed behind the run's end");
     interpretation_deinit(&run);
     interpretation_deinit(&base);
     graph_close(graph);
