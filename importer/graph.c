@@ -1,5 +1,7 @@
 #include "importer/graph.h"
 
+#include "engine/secret_hash.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,18 +72,10 @@ static int add_value(struct graph *graph, const char *name) {
     return (int)graph->value_count++;
 }
 
-static uint64_t hash_name(const char *name) {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    }
-    return hash;
-}
-
 /* The slot that holds the name, or the empty one where it belongs. */
 static struct graph_name_slot *find_slot(const struct graph *graph, const char *name) {
     size_t mask = graph->name_capacity - 1;
-    size_t i = (size_t)hash_name(name) & mask;
+    size_t i = (size_t)secret_hash(name, strlen(name)) & mask;
     while (graph->names[i].value != 0 &&
            strcmp(graph->values[graph->names[i].value - 1].name, name) != 0) {
         i = (i + 1) & mask;

@@ -1,5 +1,6 @@
 #include "engine/text/added_tokens.h"
 
+#include "engine/secret_hash.h"
 #include "engine/text/unicode.h"
 #include "engine/text/utf8.h"
 
@@ -30,7 +31,7 @@ void added_tokens_deinit(struct added_tokens *added) {
 
 static size_t edge_place(const struct added_tokens *added, uint32_t node, uint8_t byte) {
     size_t mask = added->edges_size - 1;
-    size_t place = (size_t)((((uint64_t)node << 8 | byte) * 0x9E3779B97F4A7C15U) >> 32) & mask;
+    size_t place = (size_t)((((uint64_t)node << 8 | byte) * added->multiplier) >> 32) & mask;
     while (added->edges[place].child != 0 &&
            (added->edges[place].node != node || added->edges[place].byte != byte)) {
         place = (place + 1) & mask;
@@ -48,6 +49,7 @@ static bool grow_edges(struct added_tokens *added) {
     }
     added->edges = edges;
     added->edges_size = size;
+    added->multiplier = secret_number() | 1;
     for (size_t i = 0; i < old_size; i++) {
         if (old[i].child != 0) {
             edges[edge_place(added, old[i].node, old[i].byte)] = old[i];

@@ -27,6 +27,7 @@ struct added_tokens {
     size_t capacity;
     struct trie_edge *edges; /* [edges_size], a power of two */
     size_t edges_size;
+    uint64_t multiplier; /* of the hash, of this process's own */
     size_t edges_used;
     int32_t *endings; /* [nodes_capacity], by node: index of the token that ends there, or -1 */
     size_t node_count;

@@ -1,6 +1,7 @@
 #include "engine/text/bpe.h"
 
 #include "engine/checked.h"
+#include "engine/secret_hash.h"
 #include "engine/text/utf8.h"
 
 #include <assert.h>
@@ -47,8 +48,7 @@ void bpe_deinit(struct bpe *bpe) {
 
 static size_t first_place(const struct bpe *bpe, int32_t left, int32_t right) {
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    return (size_t)((pair * 0x9E3779B97F4A7C15U) >> 32) & /* Fibonacci hashing */
-           (bpe->merges_size - 1);
+    return (size_t)((pair * bpe->multiplier) >> 32) & (bpe->merges_size - 1);
 }
 
 static size_t merge_place(const struct bpe *bpe, int32_t left, int32_t right) {
@@ -80,6 +80,7 @@ static bool grow_merges(struct bpe *bpe) {
     memset(merges, 0xFF, size * sizeof *merges); /* left is -1: empty */
     bpe->merges = merges;
     bpe->merges_size = size;
+    bpe->multiplier = secret_number() | 1;
     for (size_t i = 0; i < old_size; i++) {
         if (old[i].left >= 0) {
             merges[merge_place(bpe, old[i].left, old[i].right)] = old[i];

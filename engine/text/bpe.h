@@ -37,6 +37,7 @@ struct bpe {
     struct bpe_options options;
     struct merge *merges; /* open addressing, [merges_size], a power of two */
     size_t merges_size;
+    uint64_t multiplier; /* of the hash, of this process's own */
     size_t merge_count;
     int32_t byte_tokens[256];            /* -1 where there is none */
     struct character_tokens *characters; /* tokens of one character */

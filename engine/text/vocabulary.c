@@ -1,5 +1,7 @@
 #include "engine/text/vocabulary.h"
 
+#include "engine/secret_hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +24,9 @@ enum {
     POOL_LIMIT = 1 << 30, /* offsets are 32 bits wide */
 };
 
-static const uint32_t HASH_START = 2166136261U;
-
-/* FNV-1a (Fowler, Noll, Vo). */
-static uint32_t hash_bytes(uint32_t hash, const char *bytes, size_t length) {
+/* FNV-1a (Fowler, Noll, Vo), which is fast on short texts, but for where it begins. */
+static uint32_t hash_text(const struct vocabulary *vocabulary, const char *bytes, size_t length) {
+    uint32_t hash = vocabulary->hash_start;
     for (size_t i = 0; i < length; i++) {
         hash = (hash ^ (uint8_t)bytes[i]) * 16777619U;
     }
@@ -55,6 +56,7 @@ static bool grow_table(struct vocabulary *vocabulary) {
     memset(table, 0xFF, size * sizeof *table); /* ids of -1: empty */
     vocabulary->table = table;
     vocabulary->table_size = size;
+    vocabulary->hash_start = (uint32_t)secret_number();
     for (size_t i = 0; i < old_size; i++) {
         if (old[i].id >= 0) {
             insert(vocabulary, old[i]);
@@ -137,7 +139,7 @@ bool vocabulary_add(struct vocabulary *vocabulary, int32_t id, const char *bytes
         return false;
     }
     vocabulary->table_used++;
-    insert(vocabulary, (struct vocabulary_place){hash_bytes(HASH_START, bytes, length), id});
+    insert(vocabulary, (struct vocabulary_place){hash_text(vocabulary, bytes, length), id});
     return true;
 }
 
@@ -178,7 +180,7 @@ static int32_t find_hashed(const struct vocabulary *vocabulary, uint32_t hash,
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, size_t length) {
     return vocabulary->table_size == 0
                ? -1
-               : find_hashed(vocabulary, hash_bytes(HASH_START, bytes, length),
+               : find_hashed(vocabulary, hash_text(vocabulary, bytes, length),
                              (struct token_text){bytes, length});
 }
 
@@ -190,7 +192,7 @@ void vocabulary_find_batch(const struct vocabulary *vocabulary, const struct tok
     assert(count <= VOCABULARY_BATCH);
     for (size_t i = 0; i < count; i++) {
         ids[i] = -1;
-        hashes[i] = hash_bytes(HASH_START, texts[i].bytes, texts[i].length);
+        hashes[i] = hash_text(vocabulary, texts[i].bytes, texts[i].length);
         if (vocabulary->table_size > 0) {
             __builtin_prefetch(&vocabulary->table[first_place(vocabulary, hashes[i])]);
         }

@@ -35,6 +35,7 @@ struct vocabulary {
     struct vocabulary_place *table; /* [table_size], a power of two */
     size_t table_size;
     size_t table_used;
+    uint32_t hash_start; /* of this process's own */
 };
 
 /* Adds a text under an id. An id that has a text already, or a text under another id, is

@@ -1,9 +1,9 @@
 #include "engine/text/template/value.h"
 
 #include "engine/checked.h"
+#include "engine/secret_hash.h"
 
 #include <string.h>
-#include <sys/auxv.h>
 
 bool template_text_equal(struct template_text a, struct template_text b) {
     return a.length == b.length && (a.length == 0 || memcmp(a.bytes, b.bytes, a.length) == 0);
@@ -81,40 +81,15 @@ static bool plain_keys_equal(struct template_value a, struct template_value b) {
     }
 }
 
-/* The keys come from whoever wrote the request, so their hashes must not be foreseeable: bytes are
- * the coefficients of a polynomial that is evaluated at a point of this process's own, modulo the
- * prime 2^61 - 1. Two texts of n bytes meet for at most n/7 + 1 of all points (Carter and Wegman,
- * Universal classes of hash functions, 1979). None of the bytes is the constant coefficient, which
- * would be in the lowest bits as it is: "k10" and "k11" would have neighbouring places. */
-static const uint64_t prime = (UINT64_C(1) << 61) - 1;
-
-static uint64_t secret_point(void) {
-    uint64_t random;
-    memcpy(&random, (const void *)getauxval(AT_RANDOM), sizeof random); /* the kernel gives 16 */
-    return random % prime;
-}
-
-static uint64_t hash_bytes(const char *bytes, size_t length) {
-    const uint64_t point = secret_point();
-    uint64_t hash = length % prime;
-    for (size_t at = 0; at < length; at += 7) {
-        uint64_t chunk = 0;
-        memcpy(&chunk, bytes + at, length - at < 7 ? length - at : 7);
-        __extension__ unsigned __int128 product = (unsigned __int128)(hash + chunk) * point;
-        hash = (uint64_t)(product % prime);
-    }
-    return hash;
-}
-
 static uint64_t hash_key(struct template_value key) {
     switch (key.type) {
     case TEMPLATE_TEXT:
     case TEMPLATE_BIG_INTEGER:
-        return hash_bytes(key.text.bytes, key.text.length);
+        return secret_hash(key.text.bytes, key.text.length);
     case TEMPLATE_INTEGER:
-        return hash_bytes((const char *)&key.integer, sizeof key.integer);
+        return secret_hash((const char *)&key.integer, sizeof key.integer);
     case TEMPLATE_FLOAT:
-        return hash_bytes((const char *)&key.number, sizeof key.number);
+        return secret_hash((const char *)&key.number, sizeof key.number);
     default:
         return 0;
     }
