@@ -97,7 +97,9 @@ static bool declare(struct graph *graph, const Onnx__ValueInfoProto *info, int *
     size_t rank = type->shape->n_dim;
     int64_t *dims = arena_allocate(graph->arena, rank, sizeof *dims);
     if (dims == NULL || rank > TENSOR_RANK_MAX) {
-        return error_set(err, ERROR_BAD_FILE, "value \"%.100s\" has %zu dimensions", name, rank);
+        return error_set(err, ERROR_BAD_FILE,
+                         "value \"%.100s\" has %zu dimensions; at most %d are supported", name,
+                         rank, TENSOR_RANK_MAX);
     }
     for (size_t i = 0; i < rank; i++) {
         const Onnx__TensorShapeProto__Dimension *dim = type->shape->dim[i];
