@@ -1,6 +1,7 @@
 #include "engine/pack_file.h"
 
 #include "engine/checked.h"
+#include "engine/half.h"
 #include "engine/mapped_files.h"
 #include "engine/weights.h"
 #include "engine/workers.h"
@@ -168,15 +169,17 @@ static uint64_t mix_part(uint64_t state, const struct plan *plan, const uint8_t 
 
 static uint64_t mix_weight(uint64_t state, const struct plan *plan,
                            const struct plan_weight *weight) {
-    const uint64_t words[] = {weight->rows,
-                              weight->columns,
-                              weight->bits,
-                              weight->type,
-                              weight->is_signed,
-                              weight->block_size,
-                              weight->scale_type,
-                              weight->zero_points_are_numbers,
-                              (uint64_t)weight->zero_point};
+    const uint64_t words[] = {
+        weight->rows,
+        weight->columns,
+        weight->bits,
+        weight->type,
+        weight->is_signed,
+        weight->code_book != NULL ? float_to_bits(weight->code_book->values[1]) : 0,
+        weight->block_size,
+        weight->scale_type,
+        weight->zero_points_are_numbers,
+        (uint64_t)weight->zero_point};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         state = mix(state, words[i]);
     }
@@ -184,7 +187,8 @@ static uint64_t mix_weight(uint64_t state, const struct plan *plan,
         enum plan_weight_part part = (enum plan_weight_part)which;
         const struct plan_part *lies = plan_weight_part(weight, part);
         struct plan_bytes all = plan_weight_bytes(weight, part, 0, weight->rows);
-        state = mix_part(mix(mix(state, lies->row), lies->step), plan, all.bytes, all.size);
+        state = mix(mix(mix(state, lies->row), lies->step), lies->shared);
+        state = mix_part(state, plan, all.bytes, all.size);
     }
     return mix_part(state, plan, weight->group_index, weight->columns * sizeof(int32_t));
 }

@@ -29,6 +29,13 @@ const char *plan_kind_name(enum plan_kind kind) {
 
 /* ---- Weights ---- */
 
+const char *plan_weight_code_name(const struct plan_weight *weight) {
+    if (weight->code_book != NULL) {
+        return weight->code_book->name;
+    }
+    return weight->bits == 8 ? "q8" : weight->bits == 4 ? "q4" : "q2";
+}
+
 size_t plan_weight_blocks(const struct plan_weight *weight) {
     return (weight->columns - 1) / weight->block_size + 1;
 }
@@ -68,8 +75,10 @@ struct plan_bytes plan_weight_bytes(const struct plan_weight *weight, enum plan_
         return (struct plan_bytes){NULL, 0};
     }
     const size_t bits = bits_of_part(weight, which);
-    const size_t last = (end - 1) * part->row + (columns_of_part(weight, which) - 1) * part->step;
-    const size_t begin = first * part->row * bits / 8;
+    const size_t shared = part->shared > 0 ? part->shared : 1;
+    const size_t last =
+        ((end - 1) * part->row + (columns_of_part(weight, which) - 1) * part->step) / shared;
+    const size_t begin = first * part->row / shared * bits / 8;
     return (struct plan_bytes){part->bytes + begin, ((last + 1) * bits + 7) / 8 - begin};
 }
 
@@ -78,8 +87,9 @@ size_t plan_weight_size(const struct plan_weight *weight) {
     for (int which = 0; which < PLAN_WEIGHT_PARTS; which++) {
         const struct plan_part *part = plan_weight_part(weight, (enum plan_weight_part)which);
         size_t rows = part->row > 0 ? weight->rows : 1;
+        size_t shared = part->shared > 0 ? part->shared : 1;
         if (part->bytes != NULL) {
-            bits += rows * columns_of_part(weight, (enum plan_weight_part)which) *
+            bits += rows * columns_of_part(weight, (enum plan_weight_part)which) / shared *
                     bits_of_part(weight, (enum plan_weight_part)which);
         }
     }

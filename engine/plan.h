@@ -24,6 +24,7 @@
 #define QUERN_ENGINE_PLAN_H
 
 #include "engine/arena.h"
+#include "engine/code_book.h"
 #include "engine/element_type.h"
 #include "engine/error.h"
 
@@ -44,11 +45,12 @@ enum {
 
 /* A part of a weight: element (i, j) is element i * row + j * step of one run of elements, which begins
  * at `bytes` and may have any alignment. Elements of less than a byte lie one behind the other, low
- * bits first. */
+ * bits first. Where so many neighbours share one, it is element (i * row + j * step) / shared. */
 struct plan_part {
     const uint8_t *bytes;
     size_t row;
     size_t step;
+    size_t shared; /* 0, 1: each has its own */
 };
 
 /* A matrix of `rows` outputs by `columns` inputs, y[n] = sum_k x[k] * W[n][k], as the model file
@@ -61,7 +63,8 @@ struct plan_part {
  *
  *       W[n][k] = (data(n, k) - zero_points(n, b)) * scales(n, b)
  *
- *       data         unsigned, or two's complement if `is_signed`
+ *       data         unsigned, or two's complement if `is_signed`; with a `code_book` (4 bits, without
+ *                    zero points) what that has for the code, which then lie high bits first
  *       scales       of `scale_type`; may be negative
  *       zero_points  codes like the data or, if `zero_points_are_numbers`, of `scale_type`; where
  *                    there are none, `zero_point` everywhere
@@ -69,7 +72,8 @@ struct plan_part {
  * Rows and steps say how the parts lie: com.microsoft MatMulNBits pads the codes of each row to whole
  * blocks, and its zero points to whole bytes; DequantizeLinear before a MatMul has everything the
  * other way round, outputs side by side; one scale for all is row 0, step 0; an expert's gate and up
- * projection are the even and the odd rows of one tensor. */
+ * projection are the even and the odd rows of one tensor; MatMulBnb4 lays rows one behind the other
+ * and cuts that into blocks, so that a block may begin within a row and end in the next. */
 struct plan_weight {
     const char *name;
     size_t rows;
@@ -78,6 +82,7 @@ struct plan_weight {
     enum element_type type; /* bits == 0 only; all that follows but data: bits > 0 only */
     struct plan_part data;
     bool is_signed;
+    const struct code_book *code_book; /* or NULL */
     size_t block_size;
     const uint8_t *group_index; /* i32 of each column, or NULL */
     struct plan_part scales;
@@ -88,6 +93,9 @@ struct plan_weight {
     bool full_precision; /* fast mode must not quantize what it is multiplied with */
     bool fine_inputs;    /* if fast mode does, then finely: nothing in the file asks for it */
 };
+
+/* "q4", "nf4": what the codes of a quantized weight are called. */
+const char *plan_weight_code_name(const struct plan_weight *weight);
 
 /* How many blocks a row has, and the block of a column. */
 size_t plan_weight_blocks(const struct plan_weight *weight);

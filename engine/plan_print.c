@@ -17,9 +17,9 @@ static void print_weight(const struct plan *plan, int index, FILE *out) {
     if (weight->bits == 0) {
         fprintf(out, "%s %s", weight->name, element_type_name(weight->type));
     } else if (weight->block_size < weight->columns) {
-        fprintf(out, "%s q%u/%zu", weight->name, weight->bits, weight->block_size);
+        fprintf(out, "%s %s/%zu", weight->name, plan_weight_code_name(weight), weight->block_size);
     } else {
-        fprintf(out, "%s q%u/row", weight->name, weight->bits);
+        fprintf(out, "%s %s/row", weight->name, plan_weight_code_name(weight));
     }
     fprintf(out, " (%zu, %zu)%s%s", weight->rows, weight->columns,
             weight->zero_points.bytes != NULL ? " zero points" : "",

@@ -97,7 +97,8 @@ static bool check_weight(const struct check *check, int index) {
     }
     bool quantized = (weight->bits == 2 || weight->bits == 4 || weight->bits == 8) &&
                      weight->block_size > 0 && weight->block_size <= INT32_MAX &&
-                     weight->scales.bytes != NULL && weight->scale_type != ELEMENT_U8;
+                     weight->scales.bytes != NULL && weight->scale_type != ELEMENT_U8 &&
+                     (weight->code_book == NULL || weight->bits == 4);
     bool plain = weight->bits == 0 && weight->type != ELEMENT_U8;
     return quantized || plain ||
            reject(check, "weight %s of %u bits in blocks of %zu is none that the engine knows",
@@ -317,7 +318,8 @@ static bool check_scale(struct check *check, const struct plan_scale *scale) {
 }
 
 static bool same_numbers(const struct plan_weight *a, const struct plan_weight *b) {
-    return a->bits == b->bits && (a->bits != 0 || a->type == b->type);
+    return a->bits == b->bits && a->code_book == b->code_book &&
+           (a->bits != 0 || a->type == b->type);
 }
 
 /* One projection: every expert's weight is of the form of the first one's. */

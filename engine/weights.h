@@ -15,6 +15,8 @@
  *   Q8 tile: the same with block / 4 groups of 64 bytes; byte 4 n + i = code[n][4 g + i]; the
  *   default zero point is 128.
  *
+ *   Code book tile: as Q4 without zero points; the codes stand for numbers of plan_weight.code_book.
+ *
  *   F32, F16 tile: for each input k, 16 numbers: lane n = W[n][k].
  *
  * Padding: rows up to a multiple of 16 have scale 0 (numbers 0); the codes of inputs up to a
@@ -45,6 +47,7 @@ enum {
 enum weight_format {
     WEIGHT_Q4,
     WEIGHT_Q8,
+    WEIGHT_CODE_BOOK,
     WEIGHT_F16,
     WEIGHT_F32,
     WEIGHT_FORMAT_COUNT,
@@ -56,10 +59,11 @@ struct packed_matrix {
     size_t columns; /* inputs, before padding */
     size_t tiles;
     size_t tile_bytes;
-    size_t block;     /* inputs that share a scale (Q4, Q8) */
+    size_t block;     /* inputs that share a scale (Q4, Q8, code book) */
     size_t blocks;    /* ceil(columns / block) */
     bool wide_scales; /* scales are f32 instead of f16 */
     bool has_zero_points;
+    const float *values;  /* of a code book, by code */
     bool full_precision;  /* its inputs are not to be quantized */
     bool fine_inputs;     /* they are to be quantized by 16 */
     const uint8_t *bytes; /* tile t at bytes + t * tile_bytes; NULL if this weight is not packed */

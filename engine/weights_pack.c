@@ -27,7 +27,7 @@ static size_t bytes_of_block_head(const struct packed_matrix *matrix) {
 }
 
 static unsigned bits_of_code(const struct packed_matrix *matrix) {
-    return matrix->format == WEIGHT_Q4 ? 4 : 8;
+    return matrix->format == WEIGHT_Q8 ? 8 : 4;
 }
 
 static size_t bytes_of_block(const struct packed_matrix *matrix) {
@@ -75,14 +75,16 @@ bool pack_form_fits(const struct plan_weight *source, struct pack_form form) {
 
 static bool lay_out_codes(const struct plan_weight *source, bool wide,
                           struct packed_matrix *matrix) {
-    matrix->format = source->bits == 8 ? WEIGHT_Q8 : WEIGHT_Q4;
+    const struct code_book *book = source->code_book;
+    matrix->format = book != NULL ? WEIGHT_CODE_BOOK : source->bits == 8 ? WEIGHT_Q8 : WEIGHT_Q4;
+    matrix->values = book != NULL ? book->values : NULL;
     matrix->block = packed_block(source);
     assert(matrix->block > 0); /* pack_form_fits */
     matrix->blocks = (source->columns - 1) / matrix->block + 1;
     matrix->wide_scales = wide;
-    matrix->has_zero_points =
-        source->zero_points.bytes != NULL ||
-        source->zero_point + code_offset(source) != 1 << (bits_of_code(matrix) - 1);
+    matrix->has_zero_points = source->zero_points.bytes != NULL ||
+                              (book == NULL && source->zero_point + code_offset(source) !=
+                                                   1 << (bits_of_code(matrix) - 1));
     return matrix->block <= SIZE_MAX / TILE_ROWS / 2 &&
            checked_multiply(matrix->blocks, bytes_of_block(matrix), &matrix->tile_bytes);
 }
@@ -132,6 +134,11 @@ static uint32_t interleave_nibbles(uint32_t x) {
     return (x & 0xf00ff00f) | (x & 0x0f000f00) >> 4 | (x & 0x00f000f0) << 4;
 }
 
+/* Eight 4-bit codes that lie high bits first, to low bits first. */
+static uint32_t swap_nibbles(uint32_t x) {
+    return (x & 0x0f0f0f0f) << 4 | (x & 0xf0f0f0f0) >> 4;
+}
+
 /* How the codes of a run of a row's columns are found. */
 struct code_reader {
     const struct plan_weight *source;
@@ -171,7 +178,7 @@ static uint32_t read_codes(const struct code_reader *reader, size_t row, size_t 
         } else {
             memcpy(&word, from, (count * reader->bits + 7) / 8);
         }
-        return word ^ reader->flip;
+        return source->code_book != NULL ? swap_nibbles(word) : word ^ reader->flip;
     }
     const int offset = code_offset(source);
     for (size_t i = 0; i < count; i++) {
@@ -280,7 +287,7 @@ static void pack_decoded_tile(const struct plan_weight *source, const struct pac
 
 void pack_tiles(const struct plan_weight *source, const struct packed_matrix *matrix, size_t first,
                 size_t end, uint8_t *bytes) {
-    const bool codes = matrix->format == WEIGHT_Q4 || matrix->format == WEIGHT_Q8;
+    const bool numbers = matrix->format == WEIGHT_F32 || matrix->format == WEIGHT_F16;
     const bool copied =
         source->bits == 0 && (matrix->format == WEIGHT_F32 || source->type == ELEMENT_F16);
     if (copied && source->data.row < source->data.step) {
@@ -290,10 +297,10 @@ void pack_tiles(const struct plan_weight *source, const struct packed_matrix *ma
     for (size_t tile = first; tile < end; tile++) {
         if (copied) {
             pack_number_tiles(source, matrix, tile, tile + 1, bytes);
-        } else if (codes) {
-            pack_quantized_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);
-        } else {
+        } else if (numbers) {
             pack_decoded_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);
+        } else {
+            pack_quantized_tile(source, matrix, tile, bytes + tile * matrix->tile_bytes);
         }
     }
 }
@@ -302,20 +309,21 @@ void pack_tiles(const struct plan_weight *source, const struct packed_matrix *ma
 
 static void read_packed_codes(const struct packed_matrix *matrix, size_t lane, const uint8_t *block,
                               size_t columns, float *output) {
-    const bool q4 = matrix->format == WEIGHT_Q4;
+    const bool nibbles = matrix->format != WEIGHT_Q8;
     const uint8_t *scales = block;
     const uint8_t *zeros = scales + TILE_ROWS * bytes_of_scale(matrix);
     const uint8_t *codes = block + bytes_of_block_head(matrix);
     float scale = source_number(matrix->wide_scales ? ELEMENT_F32 : ELEMENT_F16, scales, lane);
     int zero = matrix->has_zero_points ? zeros[lane] : 1 << (bits_of_code(matrix) - 1);
     for (size_t k = 0; k < columns; k++) {
-        /* Input k is byte k % 4 of its group's lane; in Q4 inputs 4..7 of 8 are high nibbles. */
-        size_t group = q4 ? k / 8 : k / 4;
+        /* Input k is byte k % 4 of its group's lane; inputs 4..7 of 8 are high nibbles. */
+        size_t group = nibbles ? k / 8 : k / 4;
         unsigned code = codes[group * TILE_ROWS * 4 + lane * 4 + k % 4];
-        if (q4) {
+        if (nibbles) {
             code = (code >> (k % 8 / 4 * 4)) & 15u;
         }
-        output[k] = (float)((int)code - zero) * scale;
+        float number = matrix->values != NULL ? matrix->values[code] : (float)((int)code - zero);
+        output[k] = number * scale;
     }
 }
 

@@ -34,7 +34,8 @@ float source_number(enum element_type type, const uint8_t *bytes, size_t index) 
 }
 
 static size_t index_of(const struct plan_part *part, size_t row, size_t column) {
-    return row * part->row + column * part->step;
+    const size_t index = row * part->row + column * part->step;
+    return part->shared > 1 ? index / part->shared : index;
 }
 
 static unsigned load_code(const uint8_t *bytes, unsigned bits, size_t index) {
@@ -49,11 +50,20 @@ static int signed_code(const struct plan_weight *source, unsigned raw) {
 }
 
 unsigned source_raw_code(const struct plan_weight *source, size_t row, size_t column) {
-    return load_code(source->data.bytes, source->bits, index_of(&source->data, row, column));
+    const size_t high_first = source->code_book != NULL ? 1 : 0; /* the other code of its byte */
+    return load_code(source->data.bytes, source->bits,
+                     index_of(&source->data, row, column) ^ high_first);
 }
 
 int source_code(const struct plan_weight *source, size_t row, size_t column) {
     return signed_code(source, source_raw_code(source, row, column));
+}
+
+/* What a code stands for, before its zero point and scale. */
+static float code_number(const struct plan_weight *source, size_t row, size_t column) {
+    return source->code_book != NULL
+               ? source->code_book->values[source_raw_code(source, row, column)]
+               : (float)source_code(source, row, column);
 }
 
 float source_scale(const struct plan_weight *source, size_t row, size_t block) {
@@ -78,7 +88,7 @@ float source_element(const struct plan_weight *source, size_t row, size_t column
                              index_of(&source->data, row, column));
     }
     const size_t block = plan_weight_block(source, column);
-    return ((float)source_code(source, row, column) - source_zero_point(source, row, block)) *
+    return (code_number(source, row, column) - source_zero_point(source, row, block)) *
            source_scale(source, row, block);
 }
 
@@ -125,7 +135,7 @@ void source_row(const struct plan_weight *source, size_t row, float *output) {
         const float scale = source_scale(source, row, block);
         const float zero_point = source_zero_point(source, row, block);
         for (; k < end && k < source->columns; k++) {
-            output[k] = ((float)source_code(source, row, k) - zero_point) * scale;
+            output[k] = (code_number(source, row, k) - zero_point) * scale;
         }
     }
 }

@@ -12,7 +12,8 @@
 /* Number `index` of those at `bytes`. */
 float source_number(enum element_type type, const uint8_t *bytes, size_t index);
 
-/* Codes of 2, 4 or 8 bits, as they lie in the file, and as the numbers that they mean. */
+/* Codes of 2, 4 or 8 bits, as they lie in the file, and as the numbers that they mean unless they are
+ * those of a code book. */
 unsigned source_raw_code(const struct plan_weight *source, size_t row, size_t column);
 int source_code(const struct plan_weight *source, size_t row, size_t column);
 

@@ -117,10 +117,10 @@ static void weight_kind(const struct plan_weight *weight, char *text, size_t siz
     if (weight->bits == 0) {
         snprintf(text, size, "%s", element_type_name(weight->type));
     } else if (weight->block_size < weight->columns) {
-        snprintf(text, size, "q%u in blocks of %zu%s", weight->bits, weight->block_size,
-                 zero_points);
+        snprintf(text, size, "%s in blocks of %zu%s", plan_weight_code_name(weight),
+                 weight->block_size, zero_points);
     } else {
-        snprintf(text, size, "q%u in rows%s", weight->bits, zero_points);
+        snprintf(text, size, "%s in rows%s", plan_weight_code_name(weight), zero_points);
     }
 }
 

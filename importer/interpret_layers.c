@@ -204,6 +204,7 @@ const struct interpret_entry interpret_layers[] = {
     {QUERN_DOMAIN, "LowRank", 1, shape_as_first, ONLY_SHAPES},
     {"", "MatMul", 2, run_matmul, 0},
     {"", "MatMulInteger", 2, run_matmul, ONLY_SHAPES},
+    {MICROSOFT_DOMAIN, "MatMulBnb4", 3, shape_of_nbits, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "MatMulNBits", 3, shape_of_nbits, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "MoE", 2, shape_as_first, ONLY_SHAPES},
     {MICROSOFT_DOMAIN, "QMoE", 2, shape_as_first, ONLY_SHAPES},

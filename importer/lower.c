@@ -50,6 +50,10 @@ static const struct {
       "causal mask with or without a window. `sliding_window_cache` changes no "
       "result. Not: `qk_output`, `causal` 0, query_seqlens, other biases"},
      lower_attention},
+    {{MICROSOFT_DOMAIN, "MatMulBnb4", 1, 1,
+      "`quant_type` 0 (FP4) or 1 (NF4), `block_size` any power of two from 16, absmax of f32, "
+      "f16 or bf16; fast mode keeps activations in full precision. Not: `transB` 0"},
+     lower_matmul_bnb4},
     {{MICROSOFT_DOMAIN, "MatMulNBits", 1, 1,
       "`bits` 2, 4 or 8; `block_size` any power of two from 16; scales of f32, f16 or "
       "bf16; zero points packed, of the scales' type, or none; g_idx; bias; "
@@ -96,8 +100,6 @@ static const struct {
 } refusals[] = {
     {MICROSOFT_DOMAIN, "GatedDeltaNet", "layers with a recurrent state have no instruction"},
     {MICROSOFT_DOMAIN, "LinearAttention", "layers with a recurrent state have no instruction"},
-    {MICROSOFT_DOMAIN, "MatMulBnb4",
-     "codes of FP4 and NF4 have no kernel; quantize with MatMulNBits instead"},
     {MICROSOFT_DOMAIN, "PagedAttention",
      "a paged cache outside has no instruction; export without use_paged_attention"},
 };

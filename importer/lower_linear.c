@@ -79,25 +79,57 @@ enum lower_result lower_linear(struct lowering *lowering, const struct graph_nod
     return result != LOWER_DONE ? result : lower_with_weight(lowering, node, weight, LINEAR_BIAS);
 }
 
+/* The outputs and inputs of a packed matrix, whose shape does not say them. */
+static enum lower_result read_sizes(struct lowering *lowering, const struct graph_node *node,
+                                    size_t *outputs, size_t *inputs) {
+    int64_t n = graph_attribute_int(node, "N", 0);
+    int64_t k = graph_attribute_int(node, "K", 0);
+    if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX) {
+        return refuse(lowering, node, "N is %lld and K is %lld", (long long)n, (long long)k);
+    }
+    *outputs = (size_t)n;
+    *inputs = (size_t)k;
+    return LOWER_DONE;
+}
+
 enum lower_result lower_matmul_nbits(struct lowering *lowering, const struct graph_node *node) {
     enum { SLOT_BIAS = 5 };
     static const struct quantized_slots slots = {
         .data = 1, .scales = 2, .zero_points = 3, .group_index = 4};
-    int64_t outputs = graph_attribute_int(node, "N", 0);
-    int64_t inputs = graph_attribute_int(node, "K", 0);
-    if (outputs < 1 || inputs < 1 || outputs > INT32_MAX || inputs > INT32_MAX) {
-        return refuse(lowering, node, "N is %lld and K is %lld", (long long)outputs,
-                      (long long)inputs);
+    size_t outputs;
+    size_t inputs;
+    enum lower_result result = read_sizes(lowering, node, &outputs, &inputs);
+    if (result != LOWER_DONE) {
+        return result;
     }
     if (graph_attribute_int(node, "weight_prepacked", 0) != 0) {
         return refuse(lowering, node, "weights that are packed for another runtime");
     }
     int weight;
-    enum lower_result result =
-        lower_quantized(lowering, node, &slots, (size_t)outputs, (size_t)inputs, 0, &weight);
+    result = lower_quantized(lowering, node, &slots, outputs, inputs, 0, &weight);
     if (result != LOWER_DONE) {
         return result;
     }
     lower_accuracy(lowering, node, &lowering->plan->weights[weight]);
+    return lower_with_weight(lowering, node, weight, SLOT_BIAS);
+}
+
+enum lower_result lower_matmul_bnb4(struct lowering *lowering, const struct graph_node *node) {
+    enum { SLOT_BIAS = 3 }; /* given by a pass */
+    static const struct quantized_slots slots = {.data = 1, .scales = 2};
+    size_t outputs;
+    size_t inputs;
+    enum lower_result result = read_sizes(lowering, node, &outputs, &inputs);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    if (graph_attribute_int(node, "transB", 1) == 0) {
+        return refuse(lowering, node, "transB is 0, as in training");
+    }
+    int weight;
+    result = lower_code_book(lowering, node, &slots, outputs, inputs, &weight);
+    if (result != LOWER_DONE) {
+        return result;
+    }
     return lower_with_weight(lowering, node, weight, SLOT_BIAS);
 }

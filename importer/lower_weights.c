@@ -64,7 +64,7 @@ enum lower_result lower_scaled_vector(struct lowering *lowering, const struct gr
 }
 
 static bool same_part(const struct plan_part *a, const struct plan_part *b) {
-    return a->bytes == b->bytes && a->row == b->row && a->step == b->step;
+    return a->bytes == b->bytes && a->row == b->row && a->step == b->step && a->shared == b->shared;
 }
 
 /* Tied weights are the same bytes of the file under the same reading of them. */
@@ -72,8 +72,8 @@ static bool same_weight(const struct plan_weight *a, const struct plan_weight *b
     return a->rows == b->rows && a->columns == b->columns && a->bits == b->bits &&
            a->type == b->type && same_part(&a->data, &b->data) && a->is_signed == b->is_signed &&
            a->block_size == b->block_size && a->group_index == b->group_index &&
-           same_part(&a->scales, &b->scales) && a->scale_type == b->scale_type &&
-           same_part(&a->zero_points, &b->zero_points) &&
+           a->code_book == b->code_book && same_part(&a->scales, &b->scales) &&
+           a->scale_type == b->scale_type && same_part(&a->zero_points, &b->zero_points) &&
            a->zero_points_are_numbers == b->zero_points_are_numbers &&
            a->zero_point == b->zero_point;
 }
@@ -215,6 +215,57 @@ enum lower_result lower_quantized(struct lowering *lowering, const struct graph_
     result = result != LOWER_DONE ? result
                                   : read_group_index(lowering, node, slots->group_index, &weight);
     return result != LOWER_DONE ? result : share_or_add(lowering, &weight, index);
+}
+
+/* ---- Codes of number formats in blocks of the matrix as one row, as MatMulBnb4 packs them ---- */
+
+/* The greatest number of columns that no end of a block or of a row parts, if both are multiples of it. */
+static size_t common_divisor(size_t columns, size_t block_size) {
+    while (block_size != 0) {
+        const size_t rest = columns % block_size;
+        columns = block_size;
+        block_size = rest;
+    }
+    return columns;
+}
+
+enum lower_result lower_code_book(struct lowering *lowering, const struct graph_node *node,
+                                  const struct quantized_slots *slots, size_t rows, size_t columns,
+                                  int *index) {
+    const struct code_book *const books[] = {&code_book_fp4, &code_book_nf4};
+    const struct tensor *data = constant_input(lowering, node, slots->data);
+    const struct tensor *scales = constant_input(lowering, node, slots->scales);
+    const int64_t type = graph_attribute_int(node, "quant_type", 0);
+    struct plan_weight weight = {
+        .name = input_name(lowering, node, slots->data), .rows = rows, .columns = columns};
+    enum lower_result result = read_blocks(lowering, node, &weight);
+    if (result != LOWER_DONE) {
+        return result;
+    }
+    if (type != 0 && type != 1) {
+        return refuse(lowering, node, "quant_type %lld is neither 0 (FP4) nor 1 (NF4)",
+                      (long long)type);
+    }
+    if (data == NULL || data->type != TENSOR_U8 || scales == NULL ||
+        !lower_float_element(scales->type, &weight.scale_type)) {
+        return refuse(lowering, node, "codes must be constant u8 and absmax constant floats");
+    }
+    size_t count;
+    if (!checked_multiply(rows, columns, &count) || count > SIZE_MAX / 8 || data->size == 0 ||
+        data->size != (count + 1) / 2 || scales->count != (count - 1) / weight.block_size + 1) {
+        return refuse(lowering, node,
+                      "%zu bytes of codes and %zu scales do not make %zu x %zu in blocks of %zu",
+                      data->size, scales->count, rows, columns, weight.block_size);
+    }
+    const size_t run = common_divisor(columns, weight.block_size);
+    weight.bits = 4;
+    weight.zero_point = 0;
+    weight.code_book = books[type];
+    weight.data = (struct plan_part){.bytes = data->bytes, .row = columns, .step = 1};
+    weight.scales = (struct plan_part){
+        .bytes = scales->bytes, .row = columns / run, .step = 1, .shared = weight.block_size / run};
+    weight.block_size = run;
+    return share_or_add(lowering, &weight, index);
 }
 
 void lower_accuracy(struct lowering *lowering, const struct graph_node *node,

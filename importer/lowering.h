@@ -83,6 +83,7 @@ lower_operator lower_factor;
 lower_operator lower_scale;
 lower_operator lower_linear; /* lower_linear.c */
 lower_operator lower_matmul_nbits;
+lower_operator lower_matmul_bnb4;
 lower_operator lower_low_rank;  /* lower_low_rank.c */
 lower_operator lower_experts;   /* lower_experts.c */
 lower_operator lower_attention; /* lower_attention.c */
@@ -152,6 +153,11 @@ struct quantized_slots {
 enum lower_result lower_quantized(struct lowering *lowering, const struct graph_node *node,
                                   const struct quantized_slots *slots, size_t rows, size_t columns,
                                   size_t codes, int *weight);
+
+/* One of rows x columns with a code book, as MatMulBnb4 packs it. */
+enum lower_result lower_code_book(struct lowering *lowering, const struct graph_node *node,
+                                  const struct quantized_slots *slots, size_t rows, size_t columns,
+                                  int *weight);
 
 /* How fast mode may quantize what a weight is multiplied with, as attribute accuracy_level says: 1
  * not at all, 4 (int8) as coarsely as the weight's blocks allow, else finely. */

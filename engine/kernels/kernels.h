@@ -147,7 +147,7 @@ struct kernels {
 
     /* ---- Linear ---- */
 
-    /* linear_int8 exists for Q4 and Q8 only; a matrix with blocks of 16 takes inputs with scales of
+    /* linear_int8 exists for Q4 and Q8 only, whose codes are whole numbers; a matrix with blocks of 16 takes inputs with scales of
      * halves, any other takes both. */
     void (*linear_int8[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);
     void (*linear_f32[WEIGHT_FORMAT_COUNT])(const struct linear_task *task);

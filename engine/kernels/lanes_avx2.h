@@ -258,6 +258,18 @@ static inline lanes lanes_from_int(int_lanes x) {
     return y;
 }
 
+/* The lower three bits of an index choose from each half of the table, the fourth from the two. */
+static inline __m256 eight_looked_up(lanes table, __m256i indices) {
+    __m256 low = _mm256_permutevar8x32_ps(table.low, indices);
+    __m256 high = _mm256_permutevar8x32_ps(table.high, indices);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(indices, 28)));
+}
+
+static inline lanes lanes_lookup(lanes table, int_lanes indices) {
+    lanes y = {eight_looked_up(table, indices.low), eight_looked_up(table, indices.high)};
+    return y;
+}
+
 static inline int_lanes lanes_round_to_int(lanes x) {
     int_lanes y = {_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)};
     return y;

@@ -181,6 +181,10 @@ static inline lanes lanes_from_int(int_lanes x) {
     return _mm512_cvtepi32_ps(x);
 }
 
+static inline lanes lanes_lookup(lanes table, int_lanes indices) {
+    return _mm512_permutexvar_ps(indices, table);
+}
+
 static inline int_lanes lanes_round_to_int(lanes x) {
     return _mm512_cvtps_epi32(x);
 }

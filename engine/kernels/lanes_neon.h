@@ -306,6 +306,21 @@ static inline lanes lanes_from_int(int_lanes x) {
     return y;
 }
 
+/* Bytes are looked up: those of number i of the table are 4 i .. 4 i + 3. */
+static inline float32x4_t four_looked_up(uint8x16x4_t table, int32x4_t indices) {
+    const uint32x4_t bytes =
+        vmlaq_u32(vdupq_n_u32(0x03020100), vreinterpretq_u32_s32(indices), vdupq_n_u32(0x04040404));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(bytes)));
+}
+
+static inline lanes lanes_lookup(lanes table, int_lanes indices) {
+    const uint8x16x4_t bytes = {{vreinterpretq_u8_f32(table.q0), vreinterpretq_u8_f32(table.q1),
+                                 vreinterpretq_u8_f32(table.q2), vreinterpretq_u8_f32(table.q3)}};
+    lanes y = {four_looked_up(bytes, indices.q0), four_looked_up(bytes, indices.q1),
+               four_looked_up(bytes, indices.q2), four_looked_up(bytes, indices.q3)};
+    return y;
+}
+
 /* The conversion saturates, and a NaN becomes 0: what is not below 2^31 is to be INT32_MIN. */
 static inline int32x4_t four_rounded(float32x4_t x) {
     const uint32x4_t fits = vcltq_f32(x, vdupq_n_f32(0x1p31f));

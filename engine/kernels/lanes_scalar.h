@@ -326,6 +326,15 @@ static inline lanes lanes_from_int(int_lanes x) {
     return y;
 }
 
+/* y[i] = table[indices[i]], indices of 0..15. */
+static inline lanes lanes_lookup(lanes table, int_lanes indices) {
+    lanes y;
+    for (int i = 0; i < LANES; i++) {
+        y.at[i] = table.at[indices.at[i]];
+    }
+    return y;
+}
+
 /* To nearest even; INT32_MIN for NaN and for what an int32 cannot hold. */
 static inline int_lanes lanes_round_to_int(lanes x) {
     int_lanes y;

@@ -82,7 +82,7 @@ EXPANDED struct block_head read_block_head(const struct packed_matrix *matrix, c
         head.zero_points = int_lanes_load_uint8(at);
         at += TILE_ROWS;
     } else {
-        head.zero_points = int_lanes_set(format == WEIGHT_Q4 ? 8 : 128);
+        head.zero_points = int_lanes_set(format == WEIGHT_Q8 ? 128 : 8);
     }
     head.codes = at;
     return head;
@@ -98,9 +98,14 @@ EXPANDED void prefetch_ahead(const uint8_t *at, size_t bytes) {
     }
 }
 
+/* Does a tile hold codes? Else it holds numbers. */
+EXPANDED bool has_codes(const enum weight_format format) {
+    return format != WEIGHT_F32 && format != WEIGHT_F16;
+}
+
 /* Bytes of the codes of n inputs. */
 EXPANDED size_t code_bytes(const enum weight_format format, size_t n) {
-    return format == WEIGHT_Q4 ? n * TILE_ROWS / 2 : n * TILE_ROWS;
+    return format == WEIGHT_Q8 ? n * TILE_ROWS : n * TILE_ROWS / 2;
 }
 
 EXPANDED void store_outputs(const struct linear_task *task, size_t tile, size_t row, lanes sum) {
@@ -254,42 +259,52 @@ EXPANDED void add_products(lanes weights, const float *const *inputs, size_t k, 
     }
 }
 
-/* Input i of a group of four: weights (code - zero point) * scale. */
-EXPANDED lanes decode_input(codes four, const struct block_head *head, size_t i) {
-    int_lanes code = int_lanes_sub(codes_input(four, (int)i), head->zero_points);
-    return lanes_mul(lanes_from_int(code), head->scales);
+/* What the codes of a block stand for. */
+struct block_codes {
+    enum weight_format format;
+    struct block_head head;
+    lanes values; /* of a code book */
+};
+
+/* Input i of a group of four: weights (code - zero point) * scale, or value of the code * scale. */
+EXPANDED lanes decode_input(codes four, const struct block_codes *block, size_t i) {
+    const int_lanes code = codes_input(four, (int)i);
+    const lanes number = block->format == WEIGHT_CODE_BOOK
+                             ? lanes_lookup(block->values, code)
+                             : lanes_from_int(int_lanes_sub(code, block->head.zero_points));
+    return lanes_mul(number, block->head.scales);
 }
 
 /* Four inputs from k on, or as many as there are. */
-EXPANDED void add_coded_products(codes four, const struct block_head *head,
+EXPANDED void add_coded_products(codes four, const struct block_codes *block,
                                  const float *const *inputs, size_t k, size_t columns,
                                  const size_t rows, lanes *sums) {
     if (k + 4 <= columns) {
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
-            add_products(decode_input(four, head, i), inputs, k + i, rows, sums);
+            add_products(decode_input(four, block, i), inputs, k + i, rows, sums);
         }
     } else {
         for (size_t i = 0; k + i < columns; i++) {
-            add_products(decode_input(four, head, i), inputs, k + i, rows, sums);
+            add_products(decode_input(four, block, i), inputs, k + i, rows, sums);
         }
     }
 }
 
 /* sums += products of the unit that begins at input k. */
-EXPANDED void add_quantized_unit(const struct packed_matrix *matrix, const struct block_head *head,
-                                 const uint8_t *from, const float *const *inputs, size_t k,
-                                 const enum weight_format format, const size_t unit,
+EXPANDED void add_quantized_unit(const struct packed_matrix *matrix,
+                                 const struct block_codes *block, const uint8_t *from,
+                                 const float *const *inputs, size_t k, const size_t unit,
                                  const size_t rows, lanes *sums) {
     for (size_t end = k + unit; k < end; from += sizeof(codes)) {
         codes group = codes_load(from);
-        if (format == WEIGHT_Q4) {
-            add_coded_products(codes_low_nibbles(group), head, inputs, k, matrix->columns, rows,
+        if (block->format != WEIGHT_Q8) {
+            add_coded_products(codes_low_nibbles(group), block, inputs, k, matrix->columns, rows,
                                sums);
             group = codes_high_nibbles(group);
             k += 4;
         }
-        add_coded_products(group, head, inputs, k, matrix->columns, rows, sums);
+        add_coded_products(group, block, inputs, k, matrix->columns, rows, sums);
         k += 4;
     }
 }
@@ -315,7 +330,6 @@ EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t 
 EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
                        const enum weight_format format, const size_t unit, const size_t rows) {
     const struct packed_matrix *matrix = task->matrix;
-    const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
     const uint8_t *at = matrix->bytes + tile * matrix->tile_bytes;
     const float *inputs[LINEAR_ROWS_MAX];
     lanes totals[LINEAR_ROWS_MAX];
@@ -324,7 +338,10 @@ EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
         inputs[r] = task->values + input_row(task, row + r) * task->x_stride;
         totals[r] = lanes_zero();
     }
-    struct block_head head;
+    struct block_codes block = {.format = format};
+    if (format == WEIGHT_CODE_BOOK) {
+        block.values = lanes_load(matrix->values);
+    }
     const uint8_t *from = at;
     for (size_t k = 0; k < matrix->columns; k += unit) {
         lanes sums[LINEAR_ROWS_MAX];
@@ -332,12 +349,12 @@ EXPANDED void f32_pass(const struct linear_task *task, size_t tile, size_t row,
         for (size_t r = 0; r < rows; r++) {
             sums[r] = lanes_zero();
         }
-        if (quantized) {
+        if (has_codes(format)) {
             if (k % matrix->block == 0) {
-                head = read_block_head(matrix, from, format);
-                from = head.codes;
+                block.head = read_block_head(matrix, from, format);
+                from = block.head.codes;
             }
-            add_quantized_unit(matrix, &head, from, inputs, k, format, unit, rows, sums);
+            add_quantized_unit(matrix, &block, from, inputs, k, unit, rows, sums);
             from += code_bytes(format, unit);
         } else {
             add_number_unit(matrix, at, inputs, k, row == 0, format, rows, sums);
@@ -393,8 +410,8 @@ EXPANDED void linear_run(const struct linear_task *task, struct tile_run run,
 
 EXPANDED void linear(const struct linear_task *task, const enum weight_format format,
                      const bool int8) {
-    const bool quantized = format == WEIGHT_Q4 || format == WEIGHT_Q8;
-    const bool halves = int8 ? task->halves : quantized && task->matrix->block < LINEAR_UNIT;
+    const bool halves =
+        int8 ? task->halves : has_codes(format) && task->matrix->block < LINEAR_UNIT;
     for (struct tile_run run = first_run(task); run.first < task->end_tile;
          run = next_run(run, task->end_tile)) {
         if (halves) {
@@ -421,6 +438,10 @@ static void linear_f32_q8(const struct linear_task *task) {
     linear(task, WEIGHT_Q8, false);
 }
 
+static void linear_f32_code_book(const struct linear_task *task) {
+    linear(task, WEIGHT_CODE_BOOK, false);
+}
+
 static void linear_f32_f16(const struct linear_task *task) {
     linear(task, WEIGHT_F16, false);
 }
@@ -433,5 +454,6 @@ static void linear_f32_f32(const struct linear_task *task) {
     .linear_int8 = {[WEIGHT_Q4] = linear_int8_q4, [WEIGHT_Q8] = linear_int8_q8},                   \
     .linear_f32 = {[WEIGHT_Q4] = linear_f32_q4,                                                    \
                    [WEIGHT_Q8] = linear_f32_q8,                                                    \
+                   [WEIGHT_CODE_BOOK] = linear_f32_code_book,                                      \
                    [WEIGHT_F16] = linear_f32_f16,                                                  \
                    [WEIGHT_F32] = linear_f32_f32}

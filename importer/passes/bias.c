@@ -7,7 +7,7 @@
  *     x ─▶ Linear ─▶ Gate(bias b) ─▶ y           x ─▶ Linear ─▶ Gate ─▶ y
  *                                    becomes     b ─────┘
  *
- * MatMulNBits takes it as input 5. Only if nothing else reads the sum's first term. */
+ * MatMulNBits takes it as input 5, MatMulBnb4 behind the inputs that it has. Only if nothing else reads the sum's first term. */
 #include "importer/passes/passes.h"
 
 /* The input slot of a linear layer that is its bias, or 0 if the node is none or multiplies its sum. */
@@ -17,7 +17,9 @@ static size_t bias_slot(const struct graph_node *node) {
                           graph_attribute_float(node, "bias_factor", 1) != 1;
         return multiplies ? 0 : LINEAR_BIAS;
     }
-    return graph_node_is(node, MICROSOFT_DOMAIN, "MatMulNBits") ? 5 : 0;
+    return graph_node_is(node, MICROSOFT_DOMAIN, "MatMulNBits")  ? 5
+           : graph_node_is(node, MICROSOFT_DOMAIN, "MatMulBnb4") ? 3
+                                                                 : 0;
 }
 
 /* Operators that add a vector, input `bias`, to any of inputs [first, end). */

@@ -58,7 +58,8 @@ static struct plan_part lay(const struct weight_form *form, size_t columns, size
 
 static size_t elements_of(const struct weight_form *form, const struct plan_part *part,
                           size_t columns) {
-    return (form->rows - 1) * part->row + (columns - 1) * part->step + 1;
+    const size_t last = (form->rows - 1) * part->row + (columns - 1) * part->step;
+    return (part->shared > 0 ? last / part->shared : last) + 1;
 }
 
 static void add_zero_points(struct plan_weight *weight, const struct weight_form *form,
@@ -99,9 +100,11 @@ struct plan_weight random_weight(struct weight_form form, unsigned seed) {
         .bits = form.bits,
         .type = form.type,
         .is_signed = form.is_signed,
+        .code_book = form.code_book,
         .scale_type = form.type,
         .block_size = form.block_size,
-        .zero_point = form.bits == 0 || form.is_signed ? 0 : 1 << (form.bits - 1),
+        .zero_point =
+            form.bits == 0 || form.is_signed || form.code_book != NULL ? 0 : 1 << (form.bits - 1),
     };
     if (form.bits == 0) {
         weight.data = lay(&form, form.columns, form.columns);
@@ -115,6 +118,7 @@ struct plan_weight random_weight(struct weight_form form, unsigned seed) {
     const size_t bits = elements_of(&form, &weight.data, form.columns) * form.bits;
     weight.data.bytes = random_bytes((bits + 7) / 8, &state);
     weight.scales = form.shared ? (struct plan_part){0} : lay(&form, blocks, blocks);
+    weight.scales.shared = form.shared_scales;
     weight.scales.bytes = random_numbers(
         form.shared ? 1 : elements_of(&form, &weight.scales, blocks), form.type, 14, &state);
     if (form.zero_points != ZERO_POINTS_NONE) {
@@ -146,13 +150,20 @@ void random_weight_free(struct plan_weight *weight) {
 
 static float number_at(const struct plan_part *part, enum element_type type, size_t row,
                        size_t column) {
-    const size_t index = row * part->row + column * part->step;
+    size_t index = row * part->row + column * part->step;
+    index /= part->shared > 0 ? part->shared : 1;
     uint32_t bits = 0;
     memcpy(&bits, part->bytes + index * element_type_bytes(type), element_type_bytes(type));
     if (type == ELEMENT_F16) {
         return half_to_float((uint16_t)bits);
     }
     return float_from_bits(type == ELEMENT_BF16 ? bits << 16 : bits);
+}
+
+static float value_at(const struct plan_weight *weight, size_t row, size_t column) {
+    const size_t index = row * weight->data.row + column * weight->data.step;
+    const uint8_t both = weight->data.bytes[index / 2];
+    return weight->code_book->values[index % 2 == 0 ? both >> 4 : both & 15];
 }
 
 static float code_at(const struct plan_weight *weight, const struct plan_part *part, size_t row,
@@ -179,18 +190,19 @@ float weight_at(const struct plan_weight *weight, size_t row, size_t k) {
                    ? number_at(&weight->zero_points, weight->scale_type, row, block)
                    : code_at(weight, &weight->zero_points, row, block);
     }
-    return (code_at(weight, &weight->data, row, k) - zero) *
-           number_at(&weight->scales, weight->scale_type, row, block);
+    const float number = weight->code_book != NULL ? value_at(weight, row, k)
+                                                   : code_at(weight, &weight->data, row, k) - zero;
+    return number * number_at(&weight->scales, weight->scale_type, row, block);
 }
 
 const char *weight_form_name(const struct weight_form *form) {
     static const char *const zero_points[] = {"", " zero points", " whole numbers as zero points",
                                               " fractional zero points"};
     static char name[192];
-    snprintf(name, sizeof name, "%s%u bits %s%s block %zu%s%s%s%s, row skip %zu (%zu, %zu)",
-             form->is_signed ? "signed " : "", form->bits, element_type_name(form->type),
-             form->transposed ? " transposed" : "", form->block_size,
-             zero_points[form->zero_points], form->shared ? " shared" : "",
+    snprintf(name, sizeof name, "%s%s%u bits %s%s block %zu%s%s%s%s, row skip %zu (%zu, %zu)",
+             form->is_signed ? "signed " : "", form->code_book != NULL ? form->code_book->name : "",
+             form->bits, element_type_name(form->type), form->transposed ? " transposed" : "",
+             form->block_size, zero_points[form->zero_points], form->shared ? " shared" : "",
              form->shuffled ? " shuffled" : "", form->unpadded ? " unpadded" : "", form->row_skip,
              form->rows, form->columns);
     return name;

@@ -21,7 +21,10 @@ struct weight_form {
     bool is_signed;
     bool shared;   /* one scale and zero point for all; block_size is then to be the columns */
     bool shuffled; /* with a group index */
+    const struct code_book *code_book; /* or NULL */
     size_t block_size;
+    size_t
+        shared_scales; /* so many neighbouring blocks share one, also of two rows; 0: each has its own */
     enum zero_point_form zero_points;
     bool
         unpadded; /* rows of codes end with the last column, those of zero points with the last block */

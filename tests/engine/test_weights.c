@@ -108,6 +108,22 @@ static const struct weight_form forms[] = {
      .shared = true,
      .block_size = 100,
      .zero_points = ZERO_POINTS_CODES},
+    /* As MatMulBnb4 has them: blocks of 64 in rows of 96. */
+    {.rows = 40,
+     .columns = 192,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .code_book = &code_book_fp4,
+     .block_size = 64,
+     .unpadded = true},
+    {.rows = 19,
+     .columns = 96,
+     .bits = 4,
+     .type = ELEMENT_F16,
+     .code_book = &code_book_nf4,
+     .block_size = 32,
+     .shared_scales = 2,
+     .unpadded = true},
     /* Blocks of several times 16, zero points that are whole numbers. */
     {.rows = 17, .columns = 100, .bits = 4, .type = ELEMENT_F32, .block_size = 48},
     {.rows = 17,
@@ -182,6 +198,14 @@ static const struct weight_form decoded_forms[] = {
      .zero_points = ZERO_POINTS_FRACTION},
     {.rows = 9, .columns = 100, .bits = 4, .type = ELEMENT_F32, .shuffled = true, .block_size = 32},
     {.rows = 9, .columns = 50, .bits = 8, .type = ELEMENT_F32, .is_signed = true, .block_size = 1},
+    {.rows = 9,
+     .columns = 33,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .code_book = &code_book_nf4,
+     .block_size = 1,
+     .shared_scales = 16,
+     .unpadded = true},
 };
 
 Test(weights, what_no_kernel_has_is_decoded) {

@@ -177,6 +177,71 @@ Test(lower_weights, a_group_index_counts_only_where_it_reorders) {
     }
 }
 
+/* MatMulBnb4 of K = 8: each block of 16 is two rows. */
+static struct graph_node *add_bnb4(struct graph *graph, int64_t scales, const char *output) {
+    add_elements(graph, "codes", TENSOR_U8, 1, (const int64_t[]){VOCABULARY * HIDDEN / 2}, zeros);
+    constant_vector(graph, "absmax", scales);
+    struct graph_node *node =
+        add_node(graph, MICROSOFT_DOMAIN, "MatMulBnb4", "o,codes,absmax", output);
+    graph_set_int(node, "block_size", 16);
+    graph_set_int(node, "N", VOCABULARY);
+    graph_set_int(node, "K", HIDDEN);
+    return node;
+}
+
+Test(lower_weights, matmul_bnb4_is_a_weight_with_a_code_book) {
+    for (int64_t type = 0; type < 2; type++) {
+        struct graph *graph = begin_decoder();
+        struct plan plan;
+        graph_set_int(add_bnb4(graph, VOCABULARY / 2, "h"), "quant_type", type);
+        constant_vector(graph, "b", VOCABULARY);
+        add_node(graph, "", "Add", "h,b", "logits");
+        struct plan_weight weight = head_weight(graph, &plan);
+        cr_assert_eq(weight.bits, 4);
+        cr_assert_eq(weight.code_book, type == 0 ? &code_book_fp4 : &code_book_nf4);
+        cr_assert_eq(weight.block_size, HIDDEN);
+        expect_part("data", weight.data, HIDDEN, 1);
+        expect_part("scales", weight.scales, 1, 1);
+        cr_assert_eq(weight.scales.shared, 2);
+        const struct plan_instruction *last = &plan.instructions[plan.instruction_count - 1];
+        cr_assert_eq(last->kind, PLAN_LINEAR);
+        cr_assert_neq(last->linear.outputs[0].bias, PLAN_NONE);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
+Test(lower_weights, matmul_bnb4_that_does_not_add_up_is_refused) {
+    static const struct {
+        int64_t scales;
+        const char *attribute;
+        int64_t value;
+        const char *expected;
+    } cases[] = {
+        {VOCABULARY / 2, "quant_type", 2, "quant_type 2 is neither 0 (FP4) nor 1 (NF4)"},
+        {VOCABULARY / 2, "transB", 0, "transB is 0"},
+        {VOCABULARY / 2, "block_size", 24, "block_size 24 is not a power of two"},
+        {VOCABULARY / 2, "K", HIDDEN + 1, "64 bytes of codes and 8 scales do not make 16 x 9"},
+        {VOCABULARY, "quant_type", 1, "64 bytes of codes and 16 scales do not make 16 x 8"},
+        {VOCABULARY / 2, "N", 0, "N is 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct graph *graph = begin_decoder();
+        struct plan plan;
+        graph_set_int(add_bnb4(graph, cases[i].scales, "logits"), cases[i].attribute,
+                      cases[i].value);
+        add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+        add_attention(graph, PACKED);
+        add_node(graph, "", "MatMul", "a,w_o", "o");
+        char *reasons = finish_decoder(graph, &plan);
+        cr_expect(reasons != NULL && strstr(reasons, cases[i].expected) != NULL,
+                  "\"%s\" does not say \"%s\"", reasons, cases[i].expected);
+        free(reasons);
+        plan_deinit(&plan);
+        graph_close(graph);
+    }
+}
+
 /* Each spoils a quantized matrix in one way. */
 Test(lower_weights, quantized_matrices_that_do_not_add_up_are_refused) {
     static const struct {

@@ -49,6 +49,21 @@ static const struct weight_form forms[] = {
     {.rows = 33, .columns = 40, .bits = 8, .type = ELEMENT_F32, .block_size = 128},
     {.rows = 20, .columns = 90, .bits = 4, .type = ELEMENT_F16, .block_size = 96, .unpadded = true},
     {.rows = 20, .columns = 90, .bits = 8, .type = ELEMENT_F32, .block_size = 96, .unpadded = true},
+    {.rows = 100,
+     .columns = 1152,
+     .bits = 4,
+     .type = ELEMENT_F32,
+     .code_book = &code_book_nf4,
+     .block_size = 64,
+     .unpadded = true},
+    {.rows = 33,
+     .columns = 48,
+     .bits = 4,
+     .type = ELEMENT_F16,
+     .code_book = &code_book_fp4,
+     .block_size = 16,
+     .shared_scales = 2,
+     .unpadded = true},
     {.rows = 100, .columns = 100, .type = ELEMENT_F16},
     {.rows = 17, .columns = 1152, .type = ELEMENT_F16, .transposed = true},
     {.rows = 5, .columns = 33, .type = ELEMENT_F32},
@@ -117,18 +132,19 @@ static void tear_down(struct setup *s) {
 /* Computes the task on the inputs that begin at row `row`; false if there is no such kernel. */
 static bool run_task(const struct kernels *kernels, const struct setup *s, bool int8, size_t row,
                      struct linear_task task) {
+    const bool exists = !int8 || kernels->linear_int8[s->matrix->format] != NULL;
     task.matrix = s->matrix;
     if (!int8) {
         task.values = s->x + row * s->form.columns;
         task.x_stride = s->form.columns;
         kernels->linear_f32[s->matrix->format](&task);
-    } else if (s->form.bits != 0) {
+    } else if (exists) {
         task.codes = s->quantized + row * s->blocks;
         task.halves = s->halves;
         task.x_stride = s->blocks;
         kernels->linear_int8[s->matrix->format](&task);
     }
-    return !int8 || s->form.bits != 0;
+    return exists;
 }
 
 /* Rows [row, row + rows) times the whole matrix; false if there is no such kernel. */
