@@ -10,6 +10,7 @@ static const struct {
 } passes[] = {
     {"recognize what adapters add", pass_low_rank, NULL},
     {"settle optional inputs", pass_optional_inputs, NULL},
+    {"recognize linears of quantized embeddings", pass_dynamic_int8, NULL},
     {"drop outputs that are not read", NULL, pass_unread_outputs},
     {"fold constants", pass_fold_constants, NULL},
     {"drop float casts", pass_drop_casts, NULL},
@@ -62,8 +63,8 @@ static const struct operator_support recognized[] = {
      "DequantizeLinear; two activations in an attention of plain operators; two matrices that are "
      "inputs, one behind the other, added to a linear layer: those of adapters"},
     {"", "MatMulInteger", 10, INT64_MAX,
-     "behind DynamicQuantizeLinear; a constant matrix, scales and zero points one or "
-     "one for each output"},
+     "behind DynamicQuantizeLinear, or of rows of a quantized embedding; a constant matrix, scales "
+     "and zero points one or one for each output"},
     {"", "Pow", 7, INT64_MAX, "with exponent 2 in a norm of plain operators or behind Relu"},
     {"", "Relu", 6, INT64_MAX, "also squared, by Pow with exponent 2"},
     {"", "RotaryEmbedding", 23, INT64_MAX,

@@ -89,6 +89,39 @@ Test(lower_weights, matmul_of_quantized_activations_is_a_weight_with_one_scale) 
     graph_close(graph);
 }
 
+/* Exports that quantize the embedding, of models whose first layer has no norm before it. */
+Test(lower_weights, rows_of_a_quantized_embedding_are_multiplied_as_they_are) {
+    struct graph *graph = begin_decoder();
+    struct plan plan;
+    add_elements(graph, "rows", TENSOR_U8, 2, (const int64_t[]){VOCABULARY, HIDDEN}, zeros);
+    add_elements(graph, "row_zero", TENSOR_U8, 0, NULL, zeros);
+    add_floats(graph, "row_scale", 0, NULL, (const float[]){0.25f});
+    add_elements(graph, "codes", TENSOR_I8, 2, (const int64_t[]){HIDDEN, QKV}, zeros);
+    add_elements(graph, "zero", TENSOR_I8, 0, NULL, zeros);
+    add_floats(graph, "scale", 0, NULL, (const float[]){0.5f});
+    add_node(graph, "", "Gather", "rows,input_ids", "g");
+    add_node(graph, "", "MatMulInteger", "g,codes,row_zero,zero", "i");
+    graph_set_int(add_node(graph, "", "Cast", "i", "f"), "to", TENSOR_F32);
+    add_node(graph, "", "Mul", "row_scale,scale", "both");
+    add_node(graph, "", "Mul", "f,both", "qkv");
+    add_node(graph, "", "DequantizeLinear", "g,row_scale,row_zero", "d");
+    add_attention(graph, PACKED);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "Add", "o,d", "r");
+    add_node(graph, "", "MatMul", "r,w_head", "logits");
+    char *reasons = finish_decoder(graph, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    cr_assert_eq(plan.instructions[0].kind, PLAN_EMBED);
+    cr_assert_eq(plan.instructions[1].kind, PLAN_LINEAR);
+    cr_assert_eq(plan.instructions[1].linear.input, plan.instructions[0].embed.output);
+    const struct plan_weight *weight = &plan.weights[plan.instructions[1].linear.outputs[0].weight];
+    float scale;
+    memcpy(&scale, weight->scales.bytes, sizeof scale);
+    cr_assert_eq(scale, 0.5f, "that of the rows is theirs");
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 Test(lower_weights, gemm_has_its_factors_and_either_order_of_its_matrix) {
     struct graph *graph = begin_decoder();
     struct plan plan;
