@@ -397,6 +397,38 @@ static bool check_ids(struct lowering *lowering) {
                name);
 }
 
+struct search {
+    int reg;
+    bool written;
+};
+
+static void note_written(void *context, int reg, bool written) {
+    struct search *search = context;
+    search->written |= written && reg == search->reg;
+}
+
+/* Nothing that computes may follow the logits. (The model builder knows an lm_head by its width, and
+ * has taken an inner layer of that width for it.) */
+static bool check_logits_end(struct lowering *lowering, int logits) {
+    const struct plan *plan = lowering->plan;
+    struct search search = {.reg = logits};
+    const struct plan_instruction *end = plan->instructions + plan->instruction_count;
+    const struct plan_instruction *instruction = plan->instructions;
+    for (; instruction < end && !search.written; instruction++) {
+        plan_instruction_registers(instruction, note_written, &search);
+    }
+    while (instruction < end && instruction->kind != PLAN_ATTENTION) {
+        instruction++;
+    }
+    return instruction == end ||
+           error_set(lowering->err, ERROR_UNSUPPORTED,
+                     "graph output \"%s\" is computed before attention %.120s, so that it and all "
+                     "that follows it are for nothing; the exporter took an inner layer of %zu "
+                     "outputs, as many as the vocabulary has, for the last one: export with a "
+                     "vocabulary padded to another size",
+                     lowering->config->logits, instruction->name, plan->registers[logits].width);
+}
+
 /* The register of the logits, which must be the graph's row output of the configured name. */
 static bool find_logits(struct lowering *lowering) {
     const char *name = lowering->config->logits;
@@ -415,7 +447,7 @@ static bool find_logits(struct lowering *lowering) {
     }
     lowering->plan->logits = row->reg;
     lowering->plan->vocabulary_size = row->width;
-    return true;
+    return check_logits_end(lowering, row->reg);
 }
 
 static bool contradiction(struct lowering *lowering, const char *what, size_t configured,

@@ -165,6 +165,22 @@ Test(lower, attention_behind_the_last_row_is_refused) {
     graph_close(graph);
 }
 
+/* The model builder takes a layer of as many outputs as the vocabulary for the lm_head, wherever it is. */
+Test(lower, logits_before_an_attention_are_refused) {
+    struct graph *graph = begin_decoder();
+    struct plan plan;
+    add_node(graph, "", "MatMul", "x,w_head", "logits");
+    add_node(graph, "", "MatMul", "x,w_qkv", "qkv");
+    add_attention(graph, PACKED);
+    char *reasons = finish_decoder(graph, &plan);
+    cr_assert(reasons != NULL);
+    cr_assert(strstr(reasons, "an inner layer of 16 outputs, as many as the vocabulary") != NULL,
+              "%s", reasons);
+    free(reasons);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
+
 Test(lower, logits_that_do_not_come_from_ids_are_refused) {
     struct graph *graph = begin_decoder();
     struct plan plan;
