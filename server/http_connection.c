@@ -1,7 +1,7 @@
 /* A connection is MHD's, but for three things: a deferred exchange's is suspended, and libuv watches
- * every one for its client hanging up, and for how long its next request takes to begin. MHD's own
- * timeout begins anew with every byte, so that a client that sends its headers byte by byte would keep
- * its connection for ever.
+ * every one for its client hanging up, and for how long its next request takes to arrive. MHD's own
+ * timeout begins anew with every byte, so that a client that sends byte by byte would keep its
+ * connection for ever.
  *
  * MHD does not see each hang-up itself. It takes a suspended socket out of its epoll set; and its epoll
  * is edge-triggered, and a read that leaves room in the buffer makes it wait for the next edge: where
@@ -21,7 +21,8 @@
 
 struct http_connection {
     uv_poll_t poll;
-    uv_timer_t late; /* runs while there is no exchange */
+    uv_timer_t late;   /* runs until a request is there, headers and body */
+    uint64_t since_ms; /* its headers, or its body, are waited for */
     unsigned open_handles;
     struct http_server *server;
     struct http_exchange *exchange; /* NULL between requests, and until its headers are there */
@@ -118,18 +119,39 @@ static void watch(struct http_connection *connection) {
     }
 }
 
-/* ---- Requests that do not begin ---- */
+/* ---- Requests that do not arrive ----
+ *
+ * MHD ends those that are silent. Those that are not have twice that time for their headers, and as much
+ * for their body, and more the more of it is here: the slowest of lines is faster than that. */
+
+enum { BODY_PACE = 500 }; /* bytes of a body that buy a second */
+
+static uint64_t ms_left(const struct http_connection *connection) {
+    const struct http_exchange *exchange = connection->exchange;
+    uint64_t received = exchange != NULL ? exchange->body_received : 0;
+    uint64_t allowed =
+        (uint64_t)connection->server->options.idle_timeout_s * 2000 + received * 1000 / BODY_PACE;
+    uint64_t spent = uv_now(connection->server->loop) - connection->since_ms;
+    return spent < allowed ? allowed - spent : 0;
+}
 
 static void on_late(uv_timer_t *handle) {
     struct http_connection *connection = handle->data;
+    uint64_t left = ms_left(connection);
+    if (left > 0) {
+        uv_timer_start(handle, on_late, left, 0);
+        return;
+    }
+    if (connection->exchange != NULL) {
+        http_request_is_late(connection->exchange);
+    }
     shutdown(connection->socket, SHUT_RDWR);
 }
 
-/* MHD ends those that are silent in half of the time. */
-static void expect_request(struct http_connection *connection) {
-    uint64_t idle_ms = (uint64_t)connection->server->options.idle_timeout_s * 1000;
-    if (idle_ms > 0) {
-        uv_timer_start(&connection->late, on_late, 2 * idle_ms, 0);
+static void expect_more(struct http_connection *connection) {
+    if (connection->server->options.idle_timeout_s > 0) {
+        connection->since_ms = uv_now(connection->server->loop);
+        uv_timer_start(&connection->late, on_late, ms_left(connection), 0);
     }
 }
 
@@ -151,7 +173,7 @@ void http_connection_open(struct http_server *server, struct MHD_Connection *con
     opened->server = server;
     opened->socket = info->connect_fd;
     watch(opened);
-    expect_request(opened);
+    expect_more(opened);
     *slot = opened;
 }
 
@@ -178,11 +200,14 @@ void http_connection_set_exchange(struct MHD_Connection *mhd_connection,
     if (connection != NULL) {
         connection->exchange = exchange;
         watch(connection);
-        if (exchange != NULL) {
-            uv_timer_stop(&connection->late);
-        } else {
-            expect_request(connection);
-        }
+        expect_more(connection);
+    }
+}
+
+void http_connection_expect_no_more(struct MHD_Connection *mhd_connection) {
+    struct http_connection *connection = connection_of(mhd_connection);
+    if (connection != NULL) {
+        uv_timer_stop(&connection->late);
     }
 }
 

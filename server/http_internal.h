@@ -98,9 +98,12 @@ void http_connection_open(struct http_server *server, struct MHD_Connection *con
                           void **slot);
 void http_connection_close(void **slot);
 
-/* The exchange that runs on the connection; NULL: none does any longer. */
+/* The exchange that runs on the connection, whose body comes next; NULL: none does any longer. */
 void http_connection_set_exchange(struct MHD_Connection *connection,
                                   struct http_exchange *exchange);
+
+/* The request is here, or what is missing of it is not waited for. */
+void http_connection_expect_no_more(struct MHD_Connection *connection);
 
 /* MHD wants turns and does nothing with them: ends the connections that had as much left to read the
  * last time that this was asked. MHD notices when it runs. */
@@ -122,6 +125,9 @@ enum MHD_Result http_on_access(void *context, struct MHD_Connection *connection,
                                size_t *upload_length, void **slot);
 void http_on_completed(void *context, struct MHD_Connection *connection, void **slot,
                        enum MHD_RequestTerminationCode code);
+
+/* Its body took too long: the connection is about to be closed. */
+void http_request_is_late(struct http_exchange *exchange);
 
 /* ---- http_answer.c ---- */
 

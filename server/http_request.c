@@ -71,6 +71,7 @@ static struct http_exchange *create_exchange(struct http_server *server,
 
 /* Calls the handler, and gives MHD the answer or suspends the connection until there is one. */
 static enum MHD_Result answer_request(struct http_exchange *exchange) {
+    http_connection_expect_no_more(exchange->connection);
     if (!exchange->handled) {
         exchange->handled = true;
         exchange->server->options.handle(exchange, exchange->server->options.context);
@@ -176,6 +177,11 @@ enum MHD_Result http_on_access(void *context, struct MHD_Connection *connection,
 }
 
 /* ---- The end of an exchange ---- */
+
+/* MHD takes no answer amid a body: the status is for the log and the metrics. */
+void http_request_is_late(struct http_exchange *exchange) {
+    exchange->status = exchange->handled ? exchange->status : MHD_HTTP_REQUEST_TIMEOUT;
+}
 
 /* A path as one word of the log. */
 static void log_word(const char *text, char *word, size_t size) {

@@ -1,6 +1,6 @@
 #include "server/request_counts.h"
 
-const unsigned counted_statuses[COUNTED_STATUSES] = {200, 204, 400, 401, 404, 405,
+const unsigned counted_statuses[COUNTED_STATUSES] = {200, 204, 400, 401, 404, 405, 408,
                                                      413, 415, 429, 500, 503, 0};
 
 void request_counts_add(struct request_counts *counts, size_t route, unsigned status) {

@@ -7,7 +7,7 @@
 
 enum {
     COUNTED_ROUTES_MAX = 64,
-    COUNTED_STATUSES = 12,
+    COUNTED_STATUSES = 13,
 };
 
 struct request_counts {

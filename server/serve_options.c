@@ -28,8 +28,8 @@ static const struct option options_table[] = {
      .help = "bytes of a request's body"},
     {.name = "idle-timeout", .section = "server", .type = OPTION_SIZE, FIELD(idle_timeout_s),
      .argument = "SECONDS", .maximum = 86400, .fallback = "75",
-     .help = "seconds until a silent connection is closed; the headers of a request may take twice "
-             "as long; 0: never"},
+     .help = "seconds until a silent connection is closed; headers may take twice as long, bodies "
+             "too, and a second more for every 500 bytes; 0: never"},
     {.name = "stream-ping", .section = "server", .type = OPTION_SIZE, FIELD(stream_ping_s),
      .argument = "SECONDS", .maximum = 86400, .fallback = "15",
      .help = "seconds that a stream is silent at most: then it has a comment; 0: any"},

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import time
 
 import pytest
 
@@ -114,23 +115,54 @@ def test_a_client_that_leaves_half_way_is_noticed_at_once(start_server, pieces):
         assert server.stderr_text().count("/v1/completions") == 8
 
 
-def test_headers_that_come_byte_by_byte_have_an_end(start_server):
-    server = start_server("--idle-timeout", 1)
+def trickle(server, beginning, is_over):
+    """Sends it, then further bytes, at most 100 a second, until that is so or the server hangs up. What it has answered."""
     with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+        connection.sendall(beginning)
         connection.setblocking(False)
-        connection.sendall(b"GET /health HTTP/1.1\r\n")
+        answer = b""
 
-        def is_over():
+        def has_ended():
+            nonlocal answer
             try:
-                connection.sendall(b"a")
-                return connection.recv(1, socket.MSG_DONTWAIT) == b""
+                connection.sendall(b" ")
+                received = connection.recv(65536)
+                answer += received
+                return not received or is_over()
             except BlockingIOError:
-                return False
+                return is_over()
             except OSError:
                 return True
 
-        wait_until(is_over, "the server to give up")
+        wait_until(has_ended, "the server to give up")
+        return answer
+
+
+def test_headers_that_come_byte_by_byte_have_an_end(start_server):
+    server = start_server("--idle-timeout", 1)
+    assert trickle(server, b"GET /health HTTP/1.1\r\na:", lambda: False) == b""
     assert server.request("GET", "/health")[0] == 200
+
+
+@pytest.mark.parametrize("framing, beginning", [
+    (b"Content-Length: 1000000", b"{"), (b"Transfer-Encoding: chunked", b"f4240\r\n{"),
+    (b"Transfer-Encoding: chunked", b"1;")], ids=["by length", "a chunk", "an extension of a chunk"])
+def test_a_body_that_comes_byte_by_byte_has_an_end(start_server, framing, beginning):
+    server = start_server("--idle-timeout", 1)
+    assert trickle(server, b"POST /tokenize HTTP/1.1\r\nHost: q\r\n" + framing + b"\r\n\r\n" + beginning,
+                   lambda: False) == b""
+    counted = 'quern_http_requests_total{route="/tokenize",status="408"} 1\n'
+    wait_until(lambda: counted in server.request("GET", "/metrics")[2], "it to be counted")
+    assert "POST /tokenize 408 " in server.stderr_text()
+
+
+def test_a_body_that_comes_slowly_is_waited_for(start_server):
+    """What is there already buys time."""
+    server = start_server("--idle-timeout", 1)
+    enough = time.monotonic() + 3
+    trickle(server, b"POST /tokenize HTTP/1.1\r\nHost: q\r\nContent-Length: 1000000\r\n\r\n" + b" " * 100_000,
+            lambda: time.monotonic() > enough)
+    assert "POST /tokenize 408 " not in server.stderr_text()
 
 
 def test_a_client_that_has_said_all_gets_every_answer(demo):
