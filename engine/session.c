@@ -227,10 +227,8 @@ bool session_goes_on_behind(struct session *session, int32_t token) {
     if (session_is_stop_token(session, token)) {
         return false;
     }
-    if (session->matcher != NULL) {
-        grammar_matcher_advance(session->matcher, token);
-    }
-    return !session_is_complete(session);
+    session->stuck = session->matcher != NULL && !grammar_matcher_advance(session->matcher, token);
+    return !session->stuck && !session_is_complete(session);
 }
 
 bool session_is_complete(const struct session *session) {

@@ -1,4 +1,5 @@
 /* Sessions whose replies match grammars: whatever runs beside them, however it is computed. */
+#include "engine/session.h"
 #include "engine/text/grammar/grammar_automaton.h"
 #include "engine/text/grammar/grammar_builder.h"
 #include "engine/text/grammar/grammar_gbnf.h"
@@ -167,5 +168,21 @@ Test(constrained, a_grammar_of_nothing_needs_no_step) {
     engine_get_status(engine, &status);
     cr_assert_eq(status.prompt_tokens, 0);
     engine_close(engine);
+    close_constraints(&c);
+}
+
+/* What a mask allowed may have no room in the automaton, in texts that are nested without end. */
+Test(constrained, a_reply_ends_where_its_matcher_cannot_follow) {
+    struct constraints c = open_constraints();
+    struct session session = {.vocabulary_size = 512};
+    struct error err = {0};
+    cr_assert(grammar_matcher_open(&session.matcher, c.grammars[0], 512, &err), "%s", err.text);
+    int32_t token = 0;
+    while (grammar_matcher_advance(session.matcher, token)) {
+        token++;
+    }
+    cr_assert_not(session_goes_on_behind(&session, token), "token %d", (int)token);
+    cr_assert(session.stuck);
+    grammar_matcher_close(session.matcher);
     close_constraints(&c);
 }
