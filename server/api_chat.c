@@ -1,8 +1,8 @@
 /* POST /v1/chat/completions: the dialect of chat completions. */
 #include "server/answer.h"
 #include "server/chat_request.h"
-#include "server/encoding.h"
 #include "server/json.h"
+#include "server/preparation.h"
 #include "server/routes.h"
 #include "server/sse.h"
 
@@ -264,6 +264,15 @@ static struct chat *open_chat(const struct chat_request *request, struct api_err
     return chat;
 }
 
+static bool read_request(void *request, const struct service *service, const char *body,
+                         size_t length, struct api_error *error) {
+    return chat_request_read(request, service, body, length, error);
+}
+
+static bool takes_long(void *request) {
+    return generation_takes_long(&((struct chat_request *)request)->generation);
+}
+
 static bool encode(void *request, struct api_error *error) {
     return chat_request_encode(request, error);
 }
@@ -288,24 +297,18 @@ static void start(struct http_exchange *exchange, void *context) {
 
 static void close_request(void *request) {
     chat_request_deinit(request);
-    free(request);
 }
 
 void api_chat(struct http_exchange *exchange, const struct service *service, const char *rest) {
-    static const struct encoding encoding = {encode, start, close_request};
+    static const struct preparation preparation = {
+        .size = sizeof(struct chat_request),
+        .model = offsetof(struct chat_request, generation.model),
+        .read = read_request,
+        .takes_long = takes_long,
+        .encode = encode,
+        .start = start,
+        .close = close_request,
+    };
     (void)rest;
-    size_t length;
-    const char *body = http_body(exchange, &length);
-    struct chat_request *request = malloc(sizeof *request);
-    struct api_error error;
-    if (request == NULL) {
-        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
-    } else if (chat_request_read(request, service, body, length, &error)) {
-        bool takes_long =
-            encoding_takes_long(length) || generation_takes_long(&request->generation);
-        encoding_begin(exchange, service, &encoding, request, takes_long);
-    } else {
-        close_request(request);
-        api_error_respond(exchange, &error);
-    }
+    preparation_begin(exchange, service, &preparation);
 }

@@ -2,9 +2,9 @@
  *
  *     message_start   ping   content_block_start, _delta …, _stop   message_delta   message_stop */
 #include "server/answer.h"
-#include "server/encoding.h"
 #include "server/messages_blocks.h"
 #include "server/messages_request.h"
+#include "server/preparation.h"
 #include "server/routes.h"
 #include "server/sse.h"
 
@@ -169,6 +169,20 @@ static struct messages *open_messages(const struct messages_request *request,
     return messages;
 }
 
+static bool read_request(void *request, const struct service *service, const char *body,
+                         size_t length, struct api_error *error) {
+    return messages_request_read(request, service, body, length, false, error);
+}
+
+static bool read_to_count(void *request, const struct service *service, const char *body,
+                          size_t length, struct api_error *error) {
+    return messages_request_read(request, service, body, length, true, error);
+}
+
+static bool takes_long(void *request) {
+    return generation_takes_long(&((struct messages_request *)request)->generation);
+}
+
 static bool encode(void *request, struct api_error *error) {
     return messages_request_encode(request, error);
 }
@@ -201,37 +215,33 @@ static void count(struct http_exchange *exchange, void *context) {
 
 static void close_request(void *request) {
     messages_request_deinit(request);
-    free(request);
-}
-
-static void handle(struct http_exchange *exchange, const struct service *service,
-                   const struct encoding *encoding) {
-    size_t length;
-    const char *body = http_body(exchange, &length);
-    struct messages_request *request = malloc(sizeof *request);
-    struct api_error error;
-    if (request == NULL) {
-        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
-    } else if (messages_request_read(request, service, body, length, encoding->start == count,
-                                     &error)) {
-        bool takes_long =
-            encoding_takes_long(length) || generation_takes_long(&request->generation);
-        encoding_begin(exchange, service, encoding, request, takes_long);
-    } else {
-        close_request(request);
-        api_error_respond(exchange, &error);
-    }
 }
 
 void api_messages(struct http_exchange *exchange, const struct service *service, const char *rest) {
-    static const struct encoding answers = {encode, start, close_request};
+    static const struct preparation preparation = {
+        .size = sizeof(struct messages_request),
+        .model = offsetof(struct messages_request, generation.model),
+        .read = read_request,
+        .takes_long = takes_long,
+        .encode = encode,
+        .start = start,
+        .close = close_request,
+    };
     (void)rest;
-    handle(exchange, service, &answers);
+    preparation_begin(exchange, service, &preparation);
 }
 
 void api_messages_count_tokens(struct http_exchange *exchange, const struct service *service,
                                const char *rest) {
-    static const struct encoding counts = {encode, count, close_request};
+    static const struct preparation preparation = {
+        .size = sizeof(struct messages_request),
+        .model = offsetof(struct messages_request, generation.model),
+        .read = read_to_count,
+        .takes_long = takes_long,
+        .encode = encode,
+        .start = count,
+        .close = close_request,
+    };
     (void)rest;
-    handle(exchange, service, &counts);
+    preparation_begin(exchange, service, &preparation);
 }

@@ -2,7 +2,7 @@
  *
  *     response.created   response.in_progress   the events of items   response.completed */
 #include "server/answer.h"
-#include "server/encoding.h"
+#include "server/preparation.h"
 #include "server/responses_output.h"
 #include "server/responses_request.h"
 #include "server/routes.h"
@@ -229,6 +229,15 @@ static struct responses *open_responses(struct responses_request *request,
     return responses;
 }
 
+static bool read_request(void *request, const struct service *service, const char *body,
+                         size_t length, struct api_error *error) {
+    return responses_request_read(request, service, body, length, error);
+}
+
+static bool takes_long(void *request) {
+    return generation_takes_long(&((struct responses_request *)request)->chat.generation);
+}
+
 static bool encode(void *context, struct api_error *error) {
     struct responses_request *request = context;
     return chat_request_encode(&request->chat, error);
@@ -254,27 +263,21 @@ static void start(struct http_exchange *exchange, void *context) {
 
 static void close_request(void *request) {
     responses_request_deinit(request);
-    free(request);
 }
 
 void api_responses(struct http_exchange *exchange, const struct service *service,
                    const char *rest) {
-    static const struct encoding encoding = {encode, start, close_request};
+    static const struct preparation preparation = {
+        .size = sizeof(struct responses_request),
+        .model = offsetof(struct responses_request, chat.generation.model),
+        .read = read_request,
+        .takes_long = takes_long,
+        .encode = encode,
+        .start = start,
+        .close = close_request,
+    };
     (void)rest;
-    size_t length;
-    const char *body = http_body(exchange, &length);
-    struct responses_request *request = malloc(sizeof *request);
-    struct api_error error;
-    if (request == NULL) {
-        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
-    } else if (responses_request_read(request, service, body, length, &error)) {
-        bool takes_long =
-            encoding_takes_long(length) || generation_takes_long(&request->chat.generation);
-        encoding_begin(exchange, service, &encoding, request, takes_long);
-    } else {
-        close_request(request);
-        api_error_respond(exchange, &error);
-    }
+    preparation_begin(exchange, service, &preparation);
 }
 
 void api_responses_kept(struct http_exchange *exchange, const struct service *service,

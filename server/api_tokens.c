@@ -6,26 +6,22 @@
  *
  * A piece that is no whole characters is an array of its bytes. A long text takes a while, and its
  * tokens more room than itself: both are computed and written beside the loop. */
-#include "server/http_work.h"
 #include "server/json.h"
-#include "server/models.h"
 #include "server/parameters.h"
+#include "server/preparation.h"
 #include "server/routes.h"
 
 #include "engine/text/utf8.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct job {
     const struct service *service;
-    const char *subject; /* the parameter that the computation is about */
     cJSON *json;
     const struct token_bytes *pieces; /* NULL: not wanted */
     struct token_list ids;
     struct text_buffer answer;
-    struct error err; /* of the computation */
     const char *model;
     bool add_special;
     bool parse_special;
@@ -72,10 +68,8 @@ bool api_detokenize_describe(const struct service *service, cJSON *schema) {
     return parameters_describe(detokenize_parameters, DETOKENIZE_PARAMETERS, &defaults, schema);
 }
 
-static bool read_body(struct http_exchange *exchange, struct job *job,
+static bool read_body(struct job *job, const char *body, size_t length,
                       const struct parameter *parameters, size_t count, struct api_error *error) {
-    size_t length;
-    const char *body = http_body(exchange, &length);
     struct error err = {0};
     if (!json_parse(&job->json, body, length, &err)) {
         return api_error_from(error, &err, NULL);
@@ -84,14 +78,15 @@ static bool read_body(struct http_exchange *exchange, struct job *job,
         return api_error_set(error, API_INVALID, NULL, "The body must be a JSON object, but is %s",
                              parameters_kind(job->json));
     }
-    return parameters_read(job->json, parameters, count, job, error) &&
-           models_check_name(job->service, job->model, error);
+    return parameters_read(job->json, parameters, count, job, error);
 }
 
-static bool read_tokenize(struct http_exchange *exchange, struct job *job,
-                          struct api_error *error) {
-    job->subject = "content";
-    if (!read_body(exchange, job, tokenize_parameters, TOKENIZE_PARAMETERS, error)) {
+static bool read_tokenize(void *context, const struct service *service, const char *body,
+                          size_t length, struct api_error *error) {
+    struct job *job = context;
+    *job = defaults;
+    job->service = service;
+    if (!read_body(job, body, length, tokenize_parameters, TOKENIZE_PARAMETERS, error)) {
         return false;
     }
     const cJSON *content = cJSON_GetObjectItemCaseSensitive(job->json, "content");
@@ -102,11 +97,12 @@ static bool read_tokenize(struct http_exchange *exchange, struct job *job,
     return true;
 }
 
-static bool read_detokenize(struct http_exchange *exchange, struct job *job,
-                            struct api_error *error) {
-    size_t size = job->service->model->plan.vocabulary_size;
-    job->subject = "tokens";
-    if (!read_body(exchange, job, detokenize_parameters, DETOKENIZE_PARAMETERS, error)) {
+static bool read_detokenize(void *context, const struct service *service, const char *body,
+                            size_t length, struct api_error *error) {
+    struct job *job = context;
+    size_t size = service->model->plan.vocabulary_size;
+    job->service = service;
+    if (!read_body(job, body, length, detokenize_parameters, DETOKENIZE_PARAMETERS, error)) {
         return false;
     }
     const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(job->json, "tokens");
@@ -167,60 +163,66 @@ static bool append_piece(const struct job *job, struct text_buffer *answer, int3
     return fine;
 }
 
-static void compute_tokens(void *context) {
-    struct job *job = context;
+/* The pieces of the whole vocabulary are found when they are first wanted. */
+static bool takes_long(void *context) {
+    const struct job *job = context;
+    return job->with_pieces;
+}
+
+static bool make_tokens(struct job *job, struct error *err) {
     const char *content = cJSON_GetObjectItemCaseSensitive(job->json, "content")->valuestring;
     const struct tokenizer *tokenizer = job->service->model->tokenizer;
     size_t length = strlen(content);
     if (job->with_pieces) {
-        job->pieces = vocabulary_index_bytes(job->service->index, &job->err);
+        job->pieces = vocabulary_index_bytes(job->service->index, err);
         if (job->pieces == NULL) {
-            return;
+            return false;
         }
     }
-    bool fine =
-        job->parse_special
-            ? tokenizer_encode(tokenizer, content, length, job->add_special, &job->ids, &job->err)
-            : tokenizer_encode_literal(tokenizer, content, length, job->add_special, &job->ids,
-                                       &job->err);
-    if (!fine) {
-        return;
+    return job->parse_special
+               ? tokenizer_encode(tokenizer, content, length, job->add_special, &job->ids, err)
+               : tokenizer_encode_literal(tokenizer, content, length, job->add_special, &job->ids,
+                                          err);
+}
+
+static bool write_tokens(void *context, struct api_error *error) {
+    struct job *job = context;
+    struct error err = {0};
+    if (!make_tokens(job, &err)) {
+        return api_error_from(error, &err, "content");
     }
-    fine = append(&job->answer, "{\"tokens\":[");
+    bool fine = append(&job->answer, "{\"tokens\":[");
     for (size_t i = 0; fine && i < job->ids.length; i++) {
         int32_t id = job->ids.ids[i];
         fine = append(&job->answer, i > 0 ? "," : "") &&
                (job->with_pieces ? append_piece(job, &job->answer, id)
                                  : append_number(&job->answer, id));
     }
-    if (!fine || !append(&job->answer, "]}")) {
-        error_set(&job->err, ERROR_OUT_OF_MEMORY, "No memory for the tokens");
-    }
+    return (fine && append(&job->answer, "]}")) ||
+           api_error_set(error, API_INTERNAL, NULL, "No memory for the tokens");
 }
 
-static void compute_content(void *context) {
+static bool write_content(void *context, struct api_error *error) {
     struct job *job = context;
     struct text_buffer content = {0};
-    if (tokenizer_decode(job->service->model->tokenizer, job->ids.ids, job->ids.length, false,
-                         &content, &job->err) &&
-        !(append(&job->answer, "{\"content\":") &&
-          json_append_text(&job->answer, content.bytes, content.length) &&
-          append(&job->answer, "}"))) {
-        error_set(&job->err, ERROR_OUT_OF_MEMORY, "No memory for the content");
+    struct error err = {0};
+    bool fine = tokenizer_decode(job->service->model->tokenizer, job->ids.ids, job->ids.length,
+                                 false, &content, &err) ||
+                api_error_from(error, &err, "tokens");
+    if (fine) {
+        fine = (append(&job->answer, "{\"content\":") &&
+                json_append_text(&job->answer, content.bytes, content.length) &&
+                append(&job->answer, "}")) ||
+               api_error_set(error, API_INTERNAL, NULL, "No memory for the content");
     }
     text_buffer_deinit(&content);
+    return fine;
 }
 
 /* ---- Answering ---- */
 
 static void respond(struct http_exchange *exchange, void *context) {
     struct job *job = context;
-    struct api_error error;
-    if (job->err.code != ERROR_NONE) {
-        api_error_from(&error, &job->err, job->subject);
-        api_error_respond(exchange, &error);
-        return;
-    }
     http_respond_json(exchange, 200, job->answer.bytes);
     job->answer = (struct text_buffer){0};
 }
@@ -230,37 +232,32 @@ static void close_job(void *context) {
     cJSON_Delete(job->json);
     token_list_deinit(&job->ids);
     text_buffer_deinit(&job->answer);
-    free(job);
-}
-
-static void begin(struct http_exchange *exchange, const struct service *service,
-                  bool (*read)(struct http_exchange *, struct job *, struct api_error *),
-                  const struct http_work *work) {
-    struct api_error error;
-    struct job *job = malloc(sizeof *job);
-    if (job == NULL) {
-        api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");
-        return;
-    }
-    *job = defaults;
-    job->service = service;
-    if (read(exchange, job, &error)) {
-        http_work_begin(exchange, service, work, job);
-    } else {
-        close_job(job);
-        api_error_respond(exchange, &error);
-    }
 }
 
 void api_tokenize(struct http_exchange *exchange, const struct service *service, const char *rest) {
-    static const struct http_work work = {compute_tokens, respond, close_job};
+    static const struct preparation preparation = {
+        .size = sizeof(struct job),
+        .model = offsetof(struct job, model),
+        .read = read_tokenize,
+        .takes_long = takes_long,
+        .encode = write_tokens,
+        .start = respond,
+        .close = close_job,
+    };
     (void)rest;
-    begin(exchange, service, read_tokenize, &work);
+    preparation_begin(exchange, service, &preparation);
 }
 
 void api_detokenize(struct http_exchange *exchange, const struct service *service,
                     const char *rest) {
-    static const struct http_work work = {compute_content, respond, close_job};
+    static const struct preparation preparation = {
+        .size = sizeof(struct job),
+        .model = offsetof(struct job, model),
+        .read = read_detokenize,
+        .encode = write_content,
+        .start = respond,
+        .close = close_job,
+    };
     (void)rest;
-    begin(exchange, service, read_detokenize, &work);
+    preparation_begin(exchange, service, &preparation);
 }

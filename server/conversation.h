@@ -12,7 +12,7 @@
  * and vLLM, the template's text and what it quotes are not told apart. What begins the prompt is the
  * template's business, too, so that no BOS is put before the one that it writes.
  *
- * Owned by one exchange, on the loop thread. */
+ * Owned by one request, on one thread at a time. */
 #ifndef QUERN_SERVER_CONVERSATION_H
 #define QUERN_SERVER_CONVERSATION_H
 

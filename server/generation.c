@@ -1,7 +1,6 @@
 #include "server/generation.h"
 
 #include "engine/text/token_search.h"
-#include "server/models.h"
 #include "server/parameters.h"
 #include "server/refused_parameters.h"
 #include "server/structured_output.h"
@@ -343,7 +342,7 @@ static struct generation defaults_of(const struct service *service, int64_t max_
         .max_tokens = max_tokens,
         .n = 1,
         .skip_special = true,
-        .draft_tokens = (int64_t)service->draft_tokens,
+        .draft_tokens = DRAFT_TOKENS_OF_SERVICE,
         .sampling = sampling,
         .repeat_last_n = -1,
         .dry_allowed_length = (int64_t)sampling.dry.allowed_length,
@@ -355,6 +354,7 @@ static struct generation defaults_of(const struct service *service, int64_t max_
 
 bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema) {
     struct generation defaults = defaults_of(service, max_tokens);
+    defaults.draft_tokens = (int64_t)service->draft_tokens;
     return parameters_describe(parameters, PARAMETERS, &defaults, schema) &&
            parameters_describe(refused_parameters, refused_parameter_count, NULL, schema);
 }
@@ -364,8 +364,7 @@ bool generation_read(struct generation *generation, const struct service *servic
     *generation = defaults_of(service, max_tokens);
     struct sampling *sampling = &generation->sampling;
     if (!parameters_read(object, refused_parameters, refused_parameter_count, NULL, error) ||
-        !parameters_read(object, parameters, PARAMETERS, generation, error) ||
-        !models_check_name(service, generation->model, error)) {
+        !parameters_read(object, parameters, PARAMETERS, generation, error)) {
         return false;
     }
     if (generation->max_tokens < 0) {
@@ -401,7 +400,9 @@ void generation_deinit(struct generation *generation) {
 
 struct session_request generation_session(const struct generation *generation, size_t prompt,
                                           size_t choice) {
-    const struct model *model = generation->service->model;
+    const struct service *service = generation->service;
+    const struct model *model = service->model;
+    int64_t drafts = generation->draft_tokens;
     struct session_request session = {
         .max_tokens = (size_t)generation->max_tokens,
         .min_tokens = (size_t)generation->min_tokens,
@@ -411,8 +412,8 @@ struct session_request generation_session(const struct generation *generation, s
             generation->stop_token_count + (generation->ignore_eos ? 0 : model->stop_token_count),
         .sampling = generation->sampling,
         .grammar = generation->form.grammar,
-        .drafts_max = (size_t)generation->draft_tokens,
-        .adapter = generation->service->adapter,
+        .drafts_max = drafts == DRAFT_TOKENS_OF_SERVICE ? service->draft_tokens : (size_t)drafts,
+        .adapter = service->adapter,
     };
     /* With a seed, a choice is what it would be if its prompt came alone; without one, equal
      * prompts of one request still get different replies. */

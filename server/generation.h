@@ -30,6 +30,8 @@ enum {
     REPLY_TOKENS_ALL = 1000000000, /* as many as the context holds */
 };
 
+enum { DRAFT_TOKENS_OF_SERVICE = -1 };
+
 struct generation {
     const struct service *service;
     const char *model; /* NULL: not named */
@@ -79,7 +81,7 @@ bool generation_prepare(struct generation *generation, struct api_error *error);
 /* Adds the parameters to an object of JSON Schema; see parameters_describe. */
 bool generation_describe(const struct service *service, int64_t max_tokens, cJSON *schema);
 
-/* Once prepared: what session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
+/* Once prepared, on the loop: what session_submit needs to know, but for the prompt. `choice` and `prompt` are indices within
  * the request. */
 struct session_request generation_session(const struct generation *generation, size_t prompt,
                                           size_t choice);

@@ -17,6 +17,7 @@
 #define QUERN_SERVER_HTTP_H
 
 #include "engine/error.h"
+#include "engine/text/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,6 +88,8 @@ size_t http_requests_of_client(const struct http_exchange *exchange);
 
 /* Zero-terminated behind its `length` bytes. */
 const char *http_body(const struct http_exchange *exchange, size_t *length);
+/* The same, to keep; the exchange has none any longer. */
+void http_take_body(struct http_exchange *exchange, struct text_buffer *body);
 bool http_body_too_large(const struct http_exchange *exchange);
 /* The headers contradict each other about where it ends: it was not read. */
 bool http_body_unclear(const struct http_exchange *exchange);

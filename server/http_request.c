@@ -275,6 +275,11 @@ const char *http_body(const struct http_exchange *exchange, size_t *length) {
     return exchange->body.bytes;
 }
 
+void http_take_body(struct http_exchange *exchange, struct text_buffer *body) {
+    *body = exchange->body;
+    exchange->body = (struct text_buffer){0};
+}
+
 bool http_body_too_large(const struct http_exchange *exchange) {
     return exchange->body_too_large;
 }

@@ -15,9 +15,25 @@ struct running_work {
 };
 
 static void free_work(struct running_work *running) {
-    running->work->close(running->context);
     models_release(running->service);
     free(running);
+}
+
+static void close_context(uv_work_t *request) {
+    struct running_work *running = request->data;
+    running->work->close(running->context);
+}
+
+static void on_closed(uv_work_t *request, int status) {
+    (void)status;
+    free_work(request->data);
+}
+
+static void end_work(struct running_work *running) {
+    if (uv_queue_work(running->request.loop, &running->request, close_context, on_closed) != 0) {
+        close_context(&running->request);
+        free_work(running);
+    }
 }
 
 static void compute(uv_work_t *request) {
@@ -30,7 +46,7 @@ static void on_computed(uv_work_t *request, int status) {
     struct running_work *running = request->data;
     running->computed = true;
     if (running->exchange == NULL) {
-        free_work(running);
+        end_work(running);
     } else {
         http_server_advance(http_exchange_server(running->exchange));
     }
@@ -53,7 +69,7 @@ static void close_work(struct http_exchange *exchange, void *context, bool deliv
     struct running_work *running = context;
     running->exchange = NULL;
     if (running->computed) {
-        free_work(running);
+        end_work(running);
     }
 }
 
@@ -72,6 +88,7 @@ void http_work_begin(struct http_exchange *exchange, const struct service *servi
     running->request.data = running;
     uv_loop_t *loop = http_server_loop(http_exchange_server(exchange));
     if (uv_queue_work(loop, &running->request, compute, on_computed) != 0) {
+        close_context(&running->request);
         free_work(running);
         api_refuse(exchange, API_INTERNAL, NULL, "The work cannot be queued");
         return;

@@ -103,27 +103,28 @@ static bool set_id(struct model_entry *entry, const char *id) {
     return copy != NULL;
 }
 
-/* The services of the adapters are that of the model, but for their names. Of a model that is not
- * ready the other thread may be opening them. */
-static void update_adapters(struct model_entry *entry) {
-    if (entry->state != STATE_READY) {
-        return;
+/* Of a model that is not ready the other thread may be opening them. */
+static size_t adapters_of(const struct model_entry *entry) {
+    return entry->state == STATE_READY ? entry->loaded.adapter_count : 0;
+}
+
+/* Options that may change while the model is loaded, and used. */
+static void apply_options(struct model_entry *entry, const struct model_options *options) {
+    entry->options = *options;
+    entry->service.draft_tokens = options->draft_tokens;
+    for (size_t i = 0; i < adapters_of(entry); i++) {
+        entry->adapters[i].draft_tokens = options->draft_tokens;
     }
-    for (size_t i = 0; i < entry->loaded.adapter_count; i++) {
+}
+
+/* The services of the adapters are that of the model, but for their names. */
+static void set_adapters(struct model_entry *entry) {
+    for (size_t i = 0; i < adapters_of(entry); i++) {
         struct service *service = &entry->adapters[i];
         *service = entry->service;
         service->model_id = entry->loaded.adapters[i].name;
         service->adapter = i + 1;
     }
-}
-
-/* Options that may change while the model is loaded. */
-static void apply_options(struct model_entry *entry, const struct model_options *options) {
-    size_t queue = options->engine.queue_max;
-    entry->options = *options;
-    entry->service.draft_tokens = options->draft_tokens;
-    entry->service.choices_max = queue < CHOICES_MAX ? queue : CHOICES_MAX;
-    update_adapters(entry);
 }
 
 static struct model_entry *create_entry(struct models *models,
@@ -270,7 +271,7 @@ static void set_task(struct models *models, struct model_entry *entry, enum stat
     engine->wake_context = models->wake_context;
 }
 
-static void set_ready(struct model_entry *entry) {
+static void set_ready(struct model_entry *entry, const struct engine_options *options) {
     struct loaded_model *loaded = &entry->loaded;
     struct service *service = &entry->service;
     entry->state = STATE_READY;
@@ -282,7 +283,8 @@ static void set_ready(struct model_entry *entry) {
     service->chat_format = loaded->chat_format;
     service->index = loaded->index;
     service->grammars = loaded->grammars;
-    update_adapters(entry);
+    service->choices_max = options->queue_max < CHOICES_MAX ? options->queue_max : CHOICES_MAX;
+    set_adapters(entry);
 }
 
 static void clear_service(struct service *service) {
@@ -336,7 +338,7 @@ static void end_task(struct models *models) {
     } else if (entry->state == STATE_OPENING) {
         set_opened(models, entry, task->bytes);
     } else if (entry->state == STATE_STARTING) {
-        set_ready(entry);
+        set_ready(entry, &task->options.engine);
         log_say(PRIORITY_NOTICE, "the model %s is ready", entry->id);
     } else {
         entry->state = STATE_UNLOADED;
@@ -684,7 +686,6 @@ void models_begin(struct models *models,
     models->settled_context = context;
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         entry->service.http = models->common->http;
-        update_adapters(entry);
         entry->wanted_ms = now_ms(models);
     }
     uv_timer_start(&models->tick, on_tick, TICK_MS, TICK_MS);

@@ -5,7 +5,8 @@
  *     pool                                                            └─▶ reply_form_make
  *
  * Making a grammar may take a second where a stranger wants it to, and the first one also waits for the
- * trie of the vocabulary: so the loop only looks into the cache. Equal requests that come at once
+ * trie of the vocabulary: so the loop only looks into the cache. (Of a long body all of it is done in the
+ * pool, see preparation.h.) Equal requests that come at once
  * wait in the queue of the pool, and find what the first of them has made. */
 #ifndef QUERN_SERVER_REPLY_FORM_H
 #define QUERN_SERVER_REPLY_FORM_H
