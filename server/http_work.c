@@ -42,10 +42,12 @@ static void compute(uv_work_t *request) {
 }
 
 static void on_computed(uv_work_t *request, int status) {
-    (void)status; /* nothing is ever cancelled */
     struct running_work *running = request->data;
     running->computed = true;
-    if (running->exchange == NULL) {
+    if (status == UV_ECANCELED) { /* there is not much to free yet */
+        close_context(request);
+        free_work(running);
+    } else if (running->exchange == NULL) {
         end_work(running);
     } else {
         http_server_advance(http_exchange_server(running->exchange));
@@ -70,6 +72,8 @@ static void close_work(struct http_exchange *exchange, void *context, bool deliv
     running->exchange = NULL;
     if (running->computed) {
         end_work(running);
+    } else {
+        uv_cancel((uv_req_t *)&running->request); /* unless it has begun */
     }
 }
 

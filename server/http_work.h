@@ -4,7 +4,8 @@
  *                  │                                            ▲              │
  *     pool         └──────────▶ compute ────────────────────────┘              └──▶ close
  *
- * What computes has its context to itself until it has ended; the exchange may end before. */
+ * What computes has its context to itself until it has ended; the exchange may end before. What has not
+ * begun when its exchange ends never does. */
 #ifndef QUERN_SERVER_HTTP_WORK_H
 #define QUERN_SERVER_HTTP_WORK_H
 

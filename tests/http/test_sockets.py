@@ -177,6 +177,29 @@ def test_a_client_that_has_said_all_gets_every_answer(demo):
     assert answer.count(b"HTTP/1.1 404") == 1000
 
 
+def test_long_requests_of_clients_that_are_gone_are_not_computed(start_server):
+    """As long as they wait for a thread: forty of them cost far less than twenty do."""
+    server = start_server()
+
+    def processor_seconds():
+        return float(re.search(r"(?m)^process_cpu_seconds_total (\S+)", server.request("GET", "/metrics")[2]).group(1))
+
+    def tokenize():
+        assert server.request("POST", "/tokenize", body)[0] == 200
+
+    body = json.dumps({"content": "word " * 300_000}).encode()
+    tokenize()  # The first one finds the memory.
+    began = processor_seconds()
+    tokenize()
+    once = processor_seconds() - began
+    began = processor_seconds()
+    for _ in range(40):
+        with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+            connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: q\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    tokenize()  # behind those before it
+    assert processor_seconds() - began < 20 * once
+
+
 def test_a_line_without_an_end_keeps_nobody_waiting(demo):
     """libmicrohttpd has no room to read on, and does not give up either."""
     head = b"POST /v1/completions HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\n"
