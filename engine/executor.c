@@ -459,8 +459,8 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     x->angles_stride = extent->angles;
     offsets.angles = take_bytes(memory, rows, extent->angles * sizeof(float));
     offsets.queries = take_bytes(memory, rows, x->queries_stride * sizeof(float));
-    offsets.middles =
-        take_bytes(memory, PLAN_LINEAR_OUTPUTS_MAX * rows, x->middle_stride * sizeof(float));
+    offsets.middles = take_bytes(memory, PLAN_LINEAR_OUTPUTS_MAX * rows,
+                                 x->middle_chunks * x->middle_stride * sizeof(float));
     offsets.states = take_bytes(memory, split_states > rows ? split_states : rows,
                                 extent->states * sizeof(float));
     offsets.wanted = take_bytes(memory, x->parts.wanted_max, sizeof *x->wanted);
@@ -476,6 +476,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
         take_bytes(memory, extent->keys, sizeof(float));
         take_bytes(memory, extent->chunk_states, sizeof(float));
         take_bytes(memory, EXECUTOR_GATED_FLOATS, sizeof(float));
+        take_bytes(memory, EXECUTOR_RUN_ROWS * x->middle_stride, sizeof(float));
         offsets.scratch_bytes = (memory->bytes - offsets.scratch) / (i + 1);
     }
     return offsets;
@@ -497,6 +498,7 @@ static void place_scratch(struct executor *x, const struct offsets *offsets,
         scratch->values = next_floats(&cursor, extent->keys);
         scratch->states = next_floats(&cursor, extent->chunk_states);
         scratch->gated = next_floats(&cursor, EXECUTOR_GATED_FLOATS);
+        scratch->middles = next_floats(&cursor, EXECUTOR_RUN_ROWS * x->middle_stride);
     }
 }
 
@@ -582,8 +584,7 @@ bool executor_open(struct executor **out, const struct executor_parts *parts, st
         return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for the executor");
     }
     x->parts = *parts;
-    size_t rank = parts->adapters != NULL ? adapters_rank(parts->adapters) : 0;
-    x->middle_stride = round_to(rank, LANE_FLOATS);
+    executor_measure_low_rank(x);
     if (!compile(x, err) || !allocate(x, err)) {
         executor_close(x);
         return false;

@@ -80,6 +80,10 @@ struct row_block {
     size_t rows;
 };
 
+/* Adapters pass over the rows in runs of so many at most, so that those of a prompt are several items,
+ * and over their inputs in chunks, so that those of one row are. */
+enum { EXECUTOR_RUN_ROWS = 16, EXECUTOR_CHUNK_INPUTS = 2048 };
+
 /* Neighbouring rows of one adapter, for which its matrices are read once. */
 struct adapter_run {
     size_t adapter;
@@ -121,11 +125,12 @@ struct expert_routing {
 
 /* What one thread needs for itself. */
 struct thread_scratch {
-    float *row;    /* a row whose f32 form nobody else wants */
-    float *keys;   /* the row's keys, all KV heads */
-    float *values; /* the row's values, all KV heads, where a quantized cache changes them */
-    float *states; /* attention states of one block and one chunk */
-    float *gated;  /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
+    float *row;     /* a row whose f32 form nobody else wants */
+    float *keys;    /* the row's keys, all KV heads */
+    float *values;  /* the row's values, all KV heads, where a quantized cache changes them */
+    float *states;  /* attention states of one block and one chunk */
+    float *gated;   /* [EXECUTOR_GATED_FLOATS]: outputs of two matrices on their way to a gate */
+    float *middles; /* (EXECUTOR_RUN_ROWS, middle_stride): sums of chunks */
     struct stage_seconds seconds[OP_KIND_COUNT];
 };
 
@@ -145,9 +150,10 @@ struct executor {
     size_t angles_stride;
     float *queries; /* normalised and rotated, (rows_max, queries_stride) */
     size_t queries_stride;
-    /* What adapters have between their matrices, (PLAN_LINEAR_OUTPUTS_MAX, rows_max,
-     * middle_stride); NULL: there are no adapters. */
+    /* What adapters have between their matrices, of each chunk of inputs, (PLAN_LINEAR_OUTPUTS_MAX,
+     * rows_max, middle_chunks, middle_stride); NULL: there are no adapters. */
     float *middles;
+    size_t middle_chunks; /* of the linear instruction that has most */
     size_t middle_stride; /* their greatest rank, whole lanes */
     float *states; /* attention states: (rows, heads), or (rows, heads, chunks_max) where chunks are
                       split */
@@ -208,6 +214,9 @@ void executor_multiply(const struct executor *x, struct linear_task *task,
 /* Do adapters add something to an output of the instruction? */
 bool executor_has_low_rank(const struct executor *x, const struct plan_linear *linear);
 
+/* Sets middle_stride and middle_chunks. */
+void executor_measure_low_rank(struct executor *x);
+
 /* Finds the runs of the rows of a step. */
 void executor_find_adapter_runs(struct executor *x);
 
@@ -224,6 +233,7 @@ struct executor_outputs {
     size_t end_tile;
     size_t first_row;
     size_t rows;
+    size_t thread; /* that computes them */
     float *y;
     size_t y_stride;
 };

@@ -207,7 +207,6 @@ static void multiply_tiles(const struct executor *x, const struct op *op,
 
 static void linear_item(struct executor *x, const struct op *op, size_t rows, size_t thread,
                         size_t item) {
-    (void)thread;
     const struct plan_linear *linear = &op->instruction->linear;
     size_t i = 0;
     const struct packed_matrix *matrix =
@@ -224,6 +223,7 @@ static void linear_item(struct executor *x, const struct op *op, size_t rows, si
         .first_tile = first,
         .end_tile = end,
         .rows = rows,
+        .thread = thread,
         .y = output->values + first * TILE_ROWS,
         .y_stride = output->stride,
     };
@@ -253,7 +253,7 @@ static size_t gated_items(const struct executor *x, const struct op *op, size_t 
  * them. */
 static void multiply_operand(const struct executor *x, const struct op *op,
                              const struct plan_operand *operand, size_t first, size_t end,
-                             size_t first_row, size_t rows, float *y) {
+                             size_t first_row, size_t rows, size_t thread, float *y) {
     const struct plan_linear *linear = &op->instruction[0].linear;
     size_t skip = operand->first / TILE_ROWS;
     const struct executor_outputs outputs = {
@@ -262,6 +262,7 @@ static void multiply_operand(const struct executor *x, const struct op *op,
         .end_tile = skip + end,
         .first_row = first_row,
         .rows = rows,
+        .thread = thread,
         .y = y,
         .y_stride = EXECUTOR_ITEM_OUTPUTS,
     };
@@ -295,9 +296,9 @@ static void gated_item(struct executor *x, const struct op *op, size_t rows, siz
     const bool gated = gate->up.reg != PLAN_NONE;
     for (size_t row = 0; row < rows; row += EXECUTOR_GATED_ROWS) {
         size_t some = smaller(EXECUTOR_GATED_ROWS, rows - row);
-        multiply_operand(x, op, &gate->gate, first_tile, end_tile, row, some, gates);
+        multiply_operand(x, op, &gate->gate, first_tile, end_tile, row, some, thread, gates);
         if (gated) {
-            multiply_operand(x, op, &gate->up, first_tile, end_tile, row, some, ups);
+            multiply_operand(x, op, &gate->up, first_tile, end_tile, row, some, thread, ups);
         }
         for (size_t r = 0; r < some; r++) {
             gate_outputs(x, gate, row + r, first, count, gates + r * EXECUTOR_ITEM_OUTPUTS,
