@@ -17,11 +17,12 @@
 enum {
     SEQUENCES = 8,
     DEPTH = 64, /* of the sequences at first */
-    STEPS = 12, /* of a burst */
     PROMPT = 512,
-    ROUNDS = 7,
-    POSITIONS = DEPTH + (ROUNDS + 1) * STEPS > PROMPT ? DEPTH + (ROUNDS + 1) * STEPS : PROMPT,
+    STEPS = 3, /* of a burst of decoding */
+    ROUNDS_MAX = 25,
+    POSITIONS = PROMPT, /* more than the sequences grow to */
 };
+_Static_assert((int)DEPTH + 2 * (ROUNDS_MAX + 1) * (int)STEPS <= (int)POSITIONS, "they have room");
 
 /* How the rows of a step use adapters. */
 enum use { NOT_LOADED, LOADED, ONE, EACH, USE_COUNT };
@@ -29,8 +30,14 @@ static const char *const use_names[USE_COUNT] = {"none loaded", "loaded, not use
                                                  "one each"};
 
 enum load { DECODE_ONE, DECODE_EIGHT, READ_PROMPT, LOAD_COUNT };
-static const char *const load_names[LOAD_COUNT] = {"decode, 1 sequence", "decode, 8 sequences",
-                                                   "prompt of 512"};
+static const struct {
+    const char *name;
+    size_t rounds;
+} loads[LOAD_COUNT] = {
+    [DECODE_ONE] = {"decode, 1 sequence", ROUNDS_MAX},
+    [DECODE_EIGHT] = {"decode, 8 sequences", ROUNDS_MAX},
+    [READ_PROMPT] = {"prompt of 512", 3},
+};
 
 /* The sequences of one kind of use. */
 struct user {
@@ -44,7 +51,7 @@ struct bench {
     struct decoder decoders[2]; /* without and with adapters */
     struct user users[USE_COUNT];
     int32_t tokens[PROMPT];
-    double seconds[LOAD_COUNT][USE_COUNT][ROUNDS];
+    double seconds[LOAD_COUNT][USE_COUNT][ROUNDS_MAX];
 };
 
 /* Both have the same weights: those of the pack file. */
@@ -103,7 +110,7 @@ static bool run(struct bench *bench, struct user *user, enum load load, struct e
 
 /* Every use in turn, round by round; of the first round only the warmth is kept. */
 static bool measure(struct bench *bench, enum load load, struct error *err) {
-    for (size_t round = 0; round <= ROUNDS; round++) {
+    for (size_t round = 0; round <= loads[load].rounds; round++) {
         for (size_t use = 0; use < USE_COUNT; use++) {
             double start = clock_seconds();
             if (!run(bench, &bench->users[use], load, err)) {
@@ -124,15 +131,15 @@ static int compare(const void *a, const void *b) {
 }
 
 static void print_load(const struct bench *bench, enum load load) {
-    printf("  %-20s", load_names[load]);
+    printf("  %-20s", loads[load].name);
     for (size_t use = 0; use < USE_COUNT; use++) {
-        double ratios[ROUNDS];
-        for (size_t round = 0; round < ROUNDS; round++) {
+        double ratios[ROUNDS_MAX];
+        for (size_t round = 0; round < loads[load].rounds; round++) {
             ratios[round] =
                 bench->seconds[load][use][round] / bench->seconds[load][NOT_LOADED][round];
         }
-        qsort(ratios, ROUNDS, sizeof *ratios, compare);
-        printf(" %*.3f", (int)(sizeof "loaded, not used"), ratios[ROUNDS / 2]);
+        qsort(ratios, loads[load].rounds, sizeof *ratios, compare);
+        printf(" %*.3f", (int)(sizeof "loaded, not used"), ratios[loads[load].rounds / 2]);
     }
     printf("\n");
 }
