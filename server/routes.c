@@ -246,7 +246,7 @@ const char *routes_name(size_t route) {
 
 void routes_finish(const struct http_exchange *exchange, void *context) {
     const struct service *service = models_default(context);
-    request_counts_add(service->counts, find_route(exchange), http_status(exchange));
+    request_counts_add(service->counts, find_counted(exchange), http_status(exchange));
 }
 
 /* Of a path that is not there nobody without a key learns that, either. */
@@ -262,6 +262,17 @@ void routes_admit(struct http_exchange *exchange, void *context) {
 
 void routes_handle(struct http_exchange *exchange, void *context) {
     struct models *models = context;
+/* The routes of one path are counted together, as the first one: a series has one path and one status. */
+static size_t find_counted(const struct http_exchange *exchange) {
+    size_t route = find_route(exchange);
+    for (size_t i = 0; i < route && route < ROUTES; i++) {
+        if (strcmp(routes[i].path, routes[route].path) == 0) {
+            return i;
+        }
+    }
+    return route;
+}
+
     const char *path = http_path(exchange);
     bool path_known = false;
     for (size_t i = 0; i < ROUTES; i++) {
