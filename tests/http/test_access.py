@@ -151,7 +151,9 @@ def test_a_page_of_another_origin_may_ask_if_it_is_listed(start_server, key_file
     for origin in ("https://a.example", "https://b.example:8443"):
         status, headers, text = preflight(server, origin)
         assert (status, text) == (204, "") and headers["Access-Control-Allow-Origin"] == origin
-        assert headers["Access-Control-Allow-Methods"] == "POST" and "Authorization" in headers["Access-Control-Allow-Headers"]
+        assert headers["Access-Control-Allow-Methods"] == "POST"
+        # Clients in a browser add headers of their own, which an asterisk allows, but not this one.
+        assert headers["Access-Control-Allow-Headers"] == "Authorization, *"
         status, headers, _ = server.request("POST", "/v1/completions", ASK, {"Origin": origin, **bearer(key)})
         assert status == 200 and headers["Access-Control-Allow-Origin"] == origin and headers["Vary"] == "Origin"
         status, headers, _ = server.request("POST", "/v1/completions", ASK, {"Origin": origin})
