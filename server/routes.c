@@ -119,13 +119,28 @@ static void refuse_method(struct http_exchange *exchange) {
 static void refuse_path(struct http_exchange *exchange) {
     const char *path = http_path(exchange);
     for (size_t i = 0; i < REFUSED_PATHS; i++) {
+/* Would it be a path behind /v1? Clients are told that part with the server's address, and people forget it. */
+static bool lacks_version(const char *path) {
+    static const char version[] = "/v1";
+    size_t length = sizeof version - 1;
+    bool found = false;
+    for (size_t i = 0; i < ROUTES && !found; i++) {
+        const char *of_route = routes[i].path;
+        found =
+            strncmp(of_route, version, length) == 0 && match_path(of_route + length, path) != NULL;
+    }
+    return found;
+}
+
         if (match_path(refused_paths[i].path, path) != NULL) {
             api_refuse(exchange, API_UNSUPPORTED, NULL, "%.100s is not supported: %s", path,
                        refused_paths[i].reason);
             return;
         }
     }
-    api_refuse(exchange, API_PATH_NOT_FOUND, NULL, "There is nothing at %.200s", path);
+    api_refuse(exchange, API_PATH_NOT_FOUND, NULL, "There is nothing at %.200s: %s", path,
+               lacks_version(path) ? "the base URL of the client must end with /v1"
+                                   : "GET /openapi.json lists the paths");
 }
 
 /* Content-Encoding, if the body has another than none. */

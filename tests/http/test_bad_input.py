@@ -128,7 +128,17 @@ def test_unknown_paths_and_methods(demo, method, path, status, allow):
     assert got == status, answer
     assert_is_error(answer)
     if allow:
-        assert allow <= {word.strip() for word in headers["Allow"].split(",")}, headers["Allow"]
+        assert sorted(word.strip() for word in headers["Allow"].split(",")) == sorted(allow), headers["Allow"]
+
+
+@pytest.mark.parametrize("path, hint", [
+    ("/chat/completions", "/v1"), ("/models", "/v1"), ("/models/demo", "/v1"), ("/v1/v1/models", "/openapi.json"),
+    ("/api/chat", "/openapi.json"),
+])
+def test_who_asks_at_a_wrong_path_hears_where_to_look(demo, path, hint):
+    status, _, answer = demo.request("GET", path)
+    assert status == 404 and path in answer["error"]["message"] and hint in answer["error"]["message"], answer
+    assert answer["error"]["code"] == "not_found"
 
 
 def test_head_answers_as_get_without_a_body(demo):
