@@ -83,7 +83,7 @@ static bool allow_origin(const struct access *access, struct http_exchange *exch
     }
     http_add_header(exchange, "Access-Control-Allow-Origin", origin);
     http_add_header(exchange, "Access-Control-Expose-Headers",
-                    "X-Request-Id, X-Prefix-Hash, Retry-After");
+                    "X-Request-Id, Request-Id, X-Prefix-Hash, Retry-After");
     return true;
 }
 

@@ -113,16 +113,15 @@ char *api_error_print_anthropic(const struct api_error *error) {
     return text;
 }
 
-/* Whoever asks at these paths reads no other form, whatever went wrong. */
-static bool is_anthropic(const char *path) {
+bool api_path_is_anthropic(const char *path) {
     static const char messages[] = "/v1/messages";
     size_t length = sizeof messages - 1;
     return strncmp(path, messages, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
 void api_error_respond(struct http_exchange *exchange, const struct api_error *error) {
-    char *text = is_anthropic(http_path(exchange)) ? api_error_print_anthropic(error)
-                                                   : api_error_print(error);
+    char *text = api_path_is_anthropic(http_path(exchange)) ? api_error_print_anthropic(error)
+                                                            : api_error_print(error);
     if (kinds[error->kind].status == 429 || kinds[error->kind].status == 503) {
         http_add_header(exchange, "Retry-After", retry_after);
     }

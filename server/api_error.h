@@ -56,6 +56,9 @@ char *api_error_print_anthropic(const struct api_error *error);
 void api_error_respond(struct http_exchange *exchange, const struct api_error *error);
 
 /* api_error_set and api_error_respond in one. */
+/* Is it a path of Anthropic's API? Whoever asks there reads no other form, whatever goes wrong. */
+bool api_path_is_anthropic(const char *path);
+
 void api_refuse(struct http_exchange *exchange, enum api_error_kind kind, const char *param,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 

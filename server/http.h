@@ -77,6 +77,7 @@ struct http_server *http_exchange_server(const struct http_exchange *exchange);
 const char *http_method(const struct http_exchange *exchange);
 unsigned http_status(const struct http_exchange *exchange); /* of the answer; 0: none */
 const char *http_path(const struct http_exchange *exchange);
+const char *http_id(const struct http_exchange *exchange); /* X-Request-Id */
 /* NULL if there is no such header. */
 const char *http_request_header(const struct http_exchange *exchange, const char *name);
 

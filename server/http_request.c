@@ -249,6 +249,10 @@ const char *http_path(const struct http_exchange *exchange) {
     return exchange->path;
 }
 
+const char *http_id(const struct http_exchange *exchange) {
+    return exchange->id;
+}
+
 const char *http_request_header(const struct http_exchange *exchange, const char *name) {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }

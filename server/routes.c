@@ -286,6 +286,9 @@ static size_t find_counted(const struct http_exchange *exchange) {
         }
     }
     return route;
+    if (api_path_is_anthropic(path)) {
+        http_add_header(exchange, "Request-Id", http_id(exchange)); /* as its clients look for it */
+    }
 }
 
     const char *path = http_path(exchange);

@@ -156,6 +156,15 @@ def test_the_client_raises_what_the_server_says(client):
         client.messages.create(model="claude", max_tokens=1, messages=[USER])
 
 
+def test_the_client_finds_the_id_of_its_request(client, demo):
+    told = client.messages.create(model="demo", max_tokens=1, messages=[USER], extra_headers={"X-Request-Id": "mine-1"})
+    assert told._request_id == "mine-1"
+    with pytest.raises(anthropic.NotFoundError) as refused:
+        client.messages.create(model="claude", max_tokens=1, messages=[USER], extra_headers={"X-Request-Id": "mine-2"})
+    assert refused.value.request_id == "mine-2"
+    assert "Request-Id" not in demo.request("GET", "/v1/models")[1]
+
+
 def test_tokens_and_timings_are_told_on_request(demo):
     ask = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "temperature": 0, "return_tokens": True,
            "timings_per_token": True}
