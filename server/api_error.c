@@ -67,6 +67,13 @@ bool api_error_set(struct api_error *error, enum api_error_kind kind, const char
     return false;
 }
 
+bool api_error_context(struct api_error *error, const char *param, size_t tokens, size_t context) {
+    return api_error_set(error, API_CONTEXT_LENGTH, param,
+                         "This model's maximum context length is %zu tokens, the reply included, "
+                         "but the prompt has %zu",
+                         context, tokens);
+}
+
 bool api_error_from(struct api_error *error, const struct error *cause, const char *param) {
     switch (cause->code) {
     case ERROR_INVALID:

@@ -45,6 +45,10 @@ struct api_error {
 bool api_error_set(struct api_error *error, enum api_error_kind kind, const char *param,
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The prompt leaves no room for a reply. Clients know this error by its code, or by the first words of its
+ * message, which are OpenAI's. */
+bool api_error_context(struct api_error *error, const char *param, size_t tokens, size_t context);
+
 /* What the engine's error means to a client, `param` being what it was called with. */
 bool api_error_from(struct api_error *error, const struct error *cause, const char *param);
 
@@ -52,13 +56,13 @@ bool api_error_from(struct api_error *error, const struct error *cause, const ch
 char *api_error_print(const struct api_error *error);
 char *api_error_print_anthropic(const struct api_error *error);
 
+/* Is it a path of Anthropic's API? Whoever asks there reads no other form, whatever goes wrong. */
+bool api_path_is_anthropic(const char *path);
+
 /* Answers with the error's status, in the shape of the exchange's path. */
 void api_error_respond(struct http_exchange *exchange, const struct api_error *error);
 
 /* api_error_set and api_error_respond in one. */
-/* Is it a path of Anthropic's API? Whoever asks there reads no other form, whatever goes wrong. */
-bool api_path_is_anthropic(const char *path);
-
 void api_refuse(struct http_exchange *exchange, enum api_error_kind kind, const char *param,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 

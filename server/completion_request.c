@@ -65,25 +65,21 @@ static bool add_prompt(struct completion_request *request, const cJSON *value,
                          parameters_kind(value));
 }
 
-static bool encode_prompt(const struct model *model, struct prompt *prompt,
+static bool encode_prompt(const struct service *service, struct prompt *prompt,
                           struct api_error *error) {
     struct error err = {0};
     if (prompt->text != NULL && prompt->text[0] != '\0' &&
-        !tokenizer_encode(model->tokenizer, prompt->text, strlen(prompt->text), true, &prompt->ids,
-                          &err)) {
+        !tokenizer_encode(service->model->tokenizer, prompt->text, strlen(prompt->text), true,
+                          &prompt->ids, &err)) {
         return api_error_from(error, &err, "prompt");
     }
     if (prompt->ids.length == 0) {
         return api_error_set(error, API_INVALID, "prompt",
                              "prompt must not be empty: it needs at least one token");
     }
-    if (prompt->ids.length >= model->plan.context_length) {
-        return api_error_set(error, API_CONTEXT_LENGTH, "prompt",
-                             "prompt has %zu tokens, but the model's context has room for %zu, the "
-                             "reply included",
-                             prompt->ids.length, model->plan.context_length);
-    }
-    return true;
+    size_t context = engine_context_length(service->engine);
+    return prompt->ids.length < context ||
+           api_error_context(error, "prompt", prompt->ids.length, context);
 }
 
 bool completion_request_encode(struct completion_request *request, struct api_error *error) {
@@ -91,7 +87,7 @@ bool completion_request_encode(struct completion_request *request, struct api_er
         return false;
     }
     for (size_t i = 0; i < request->prompt_count; i++) {
-        if (!encode_prompt(request->service->model, &request->prompts[i], error)) {
+        if (!encode_prompt(request->service, &request->prompts[i], error)) {
             return false;
         }
     }

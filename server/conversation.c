@@ -241,11 +241,7 @@ bool conversation_encode(struct conversation *conversation, struct token_list *i
         return api_error_set(error, API_INVALID, conversation->parameter,
                              "The chat template makes an empty prompt of the messages");
     }
-    if (ids->length >= model->plan.context_length) {
-        return api_error_set(error, API_CONTEXT_LENGTH, conversation->parameter,
-                             "The prompt has %zu tokens, but the model's context has room for %zu, "
-                             "the reply included",
-                             ids->length, model->plan.context_length);
-    }
-    return true;
+    size_t context = engine_context_length(conversation->service->engine);
+    return ids->length < context ||
+           api_error_context(error, conversation->parameter, ids->length, context);
 }
