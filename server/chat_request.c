@@ -27,8 +27,8 @@ static bool read_reasoning_format(const cJSON *value, void *target, struct api_e
 
 /* clang-format off */
 static const struct parameter parameters[] = {
-    {"max_completion_tokens", PARAMETER_INTEGER, 0, 1e9, FIELD(generation.max_tokens), NULL,
-     "Tokens after which a choice ends.", NULL},
+    {"max_completion_tokens", PARAMETER_INTEGER, -1, 1e9, FIELD(generation.max_tokens), NULL,
+     "Tokens after which a choice ends; -1: as many as the context holds.", NULL},
     {"logprobs", PARAMETER_BOOLEAN, 0, 0, FIELD(logprobs), NULL,
      "Tell each token's logprob.", NULL},
     {"top_logprobs", PARAMETER_INTEGER, 0, TOP_LOGPROBS_MAX, FIELD(top_logprobs), NULL,

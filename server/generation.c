@@ -187,10 +187,10 @@ static bool read_stream_options(const cJSON *value, void *target, struct api_err
 /* clang-format off */
 static const struct parameter parameters[] = { /* those without a function: structured_output.h */
     {"model", PARAMETER_TEXT, 0, 0, offsetof(struct generation, model), NULL,
-     "The model that this server has.", NULL},
-    INTEGER("max_tokens", 0, 1e9, max_tokens, "Tokens after which a choice ends."),
-    INTEGER("n_predict", -1, 1e9, max_tokens,
-            "Another name of max_tokens; -1: as many as the context holds."),
+     "Which model answers: its name, or an alias.", NULL},
+    INTEGER("max_tokens", -1, 1e9, max_tokens,
+            "Tokens after which a choice ends; -1: as many as the context holds."),
+    INTEGER("n_predict", -1, 1e9, max_tokens, "Another name of max_tokens."),
     INTEGER("min_tokens", 0, 1e9, min_tokens, "Tokens before which the model cannot stop."),
     INTEGER("n", 1, CHOICES_OF_ONE_PROMPT_MAX, n, "Choices for each prompt."),
     FLOAT("temperature", 0, 2, sampling.temperature,
@@ -367,9 +367,6 @@ bool generation_read(struct generation *generation, const struct service *servic
         !parameters_read(object, parameters, PARAMETERS, generation, error)) {
         return false;
     }
-    if (generation->max_tokens < 0) {
-        generation->max_tokens = REPLY_TOKENS_ALL;
-    }
     sampling->top_k = generation->top_k > 0 ? (size_t)generation->top_k : 0;
     sampling->penalty_window = window_of(generation->repeat_last_n);
     sampling->dry.allowed_length = (size_t)generation->dry_allowed_length;
@@ -403,8 +400,9 @@ struct session_request generation_session(const struct generation *generation, s
     const struct service *service = generation->service;
     const struct model *model = service->model;
     int64_t drafts = generation->draft_tokens;
+    int64_t max_tokens = generation->max_tokens;
     struct session_request session = {
-        .max_tokens = (size_t)generation->max_tokens,
+        .max_tokens = (size_t)(max_tokens >= 0 ? max_tokens : REPLY_TOKENS_ALL),
         .min_tokens = (size_t)generation->min_tokens,
         .stop_tokens =
             generation->stop_tokens != NULL ? generation->stop_tokens : model->stop_tokens,

@@ -34,8 +34,8 @@ enum { DRAFT_TOKENS_OF_SERVICE = -1 };
 
 struct generation {
     const struct service *service;
-    const char *model; /* NULL: not named */
-    int64_t max_tokens;
+    const char *model;  /* NULL: not named */
+    int64_t max_tokens; /* -1: as many as the context holds */
     int64_t min_tokens;
     int64_t n;
     int64_t draft_tokens;

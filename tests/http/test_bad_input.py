@@ -19,7 +19,7 @@ BAD_REQUESTS = [
     ({"prompt": [10**9]}, 400, "prompt"),
     ({"prompt": [1e300]}, 400, "prompt"),
     ({"prompt": FAR_TOO_LONG}, 400, "prompt"),
-    ({"prompt": WORDS, "max_tokens": -1}, 400, "max_tokens"),
+    ({"prompt": WORDS, "max_tokens": -2}, 400, "max_tokens"),
     ({"prompt": WORDS, "max_tokens": "many"}, 400, "max_tokens"),
     ({"prompt": WORDS, "max_tokens": 1.5}, 400, "max_tokens"),
     ({"prompt": WORDS, "temperature": -0.1}, 400, "temperature"),

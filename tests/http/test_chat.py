@@ -32,8 +32,9 @@ def test_a_reply_is_what_the_prompt_of_the_template_is_continued_with(demo):
     assert answer["usage"]["prompt_tokens"] == plain["usage"]["prompt_tokens"], "one BOS"
 
 
-def test_a_reply_may_fill_the_context(demo):
-    answer = chat(demo, messages=[USER], ignore_eos=True)
+@pytest.mark.parametrize("limit", [{}, {"max_tokens": -1}, {"max_completion_tokens": -1}, {"n_predict": -1}], ids=str)
+def test_a_reply_may_fill_the_context(demo, limit):
+    answer = chat(demo, messages=[USER], ignore_eos=True, **limit)
     assert answer["usage"]["total_tokens"] == 1024 and answer["choices"][0]["finish_reason"] == "length"
 
 
@@ -121,7 +122,7 @@ BAD_REQUESTS = [
     ({"messages": [{"role": "tool", "content": "x"}]}, "messages"),
     ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages[0].content"),
     ({"messages": [{"role": "user", "content": "fox " * 3000}]}, "messages"),
-    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": -2}, "max_tokens"),
     ({"max_completion_tokens": "many"}, "max_completion_tokens"),
     ({"n": 0}, "n"),
     ({"n": 1000}, "n"),

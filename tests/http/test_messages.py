@@ -134,7 +134,7 @@ def test_an_unfinished_call_still_has_an_input(tools):
     ("/count_tokens", {"messages": [USER], "model": "claude"}, 404, "not_found_error", "claude"),
     ("/count_tokens", {"messages": [{"role": "user", "content": "word " * 5000}]}, 400, "invalid_request_error", "context"),
     ("", {"messages": [USER]}, 400, "invalid_request_error", "max_tokens is required"),
-    ("", {"messages": [USER], "max_tokens": -1}, 400, "invalid_request_error", "max_tokens"),
+    ("", {"messages": [USER], "max_tokens": -2}, 400, "invalid_request_error", "max_tokens"),
     ("", {"messages": [USER], "max_tokens": 1, "temperature": 9}, 400, "invalid_request_error", "temperature"),
     ("", {"messages": [USER], "max_tokens": 1, "stop_sequences": "x"}, 400, "invalid_request_error", "stop_sequences"),
     ("", {"messages": [USER], "max_tokens": 1, "output_config": {"format": {"type": "xml"}}}, 400, "invalid_request_error", "output_config"),
