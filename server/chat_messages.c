@@ -314,10 +314,12 @@ static bool read_role(const struct place *place, const struct template_dict *mes
             }
         }
     }
-    return reader_refuse_member(
-        &place->reader, "role",
-        "must be \"system\", \"developer\", \"user\", \"assistant\", \"tool\" or "
-        "\"function\"");
+    static const char expected[] = "must be \"system\", \"developer\", \"user\", \"assistant\", "
+                                   "\"tool\" or \"function\"";
+    return is_text(value)
+               ? reader_refuse_member(&place->reader, "role", "%s, but is \"%.*s\"", expected,
+                                      reader_shown(value->text), value->text.bytes)
+               : reader_refuse_member(&place->reader, "role", "%s", expected);
 }
 
 static bool check_texts(const struct place *place, const struct template_dict *message) {
