@@ -1,4 +1,5 @@
-/* POST /v1/responses: the dialect of OpenAI's newer API, without what a server would have to keep.
+/* POST /v1/responses: the dialect of OpenAI's newer API, without what a server would have to keep; and
+ * POST /v1/responses/input_tokens.
  *
  *     response.created   response.in_progress   the events of items   response.completed */
 #include "server/answer.h"
@@ -261,6 +262,15 @@ static void start(struct http_exchange *exchange, void *context) {
                         });
 }
 
+static void count(struct http_exchange *exchange, void *context) {
+    const struct responses_request *request = context;
+    cJSON *root = cJSON_CreateObject();
+    bool complete = answer_add_text(root, "object", "response.input_tokens") &&
+                    cJSON_AddNumberToObject(root, "input_tokens",
+                                            (double)request->chat.prompt.ids.length) != NULL;
+    http_respond_json(exchange, 200, answer_print(root, complete));
+}
+
 static void close_request(void *request) {
     responses_request_deinit(request);
 }
@@ -274,6 +284,21 @@ void api_responses(struct http_exchange *exchange, const struct service *service
         .takes_long = takes_long,
         .encode = encode,
         .start = start,
+        .close = close_request,
+    };
+    (void)rest;
+    preparation_begin(exchange, service, &preparation);
+}
+
+void api_responses_input_tokens(struct http_exchange *exchange, const struct service *service,
+                                const char *rest) {
+    static const struct preparation preparation = {
+        .size = sizeof(struct responses_request),
+        .model = offsetof(struct responses_request, chat.generation.model),
+        .read = read_request,
+        .takes_long = takes_long,
+        .encode = encode,
+        .start = count,
         .close = close_request,
     };
     (void)rest;

@@ -35,6 +35,9 @@ static const struct route routes[] = {
     {"POST", "/v1/responses", api_responses, ACCESS_COMPUTE,
      "Replies to a conversation, in the form of OpenAI's newer API.", openapi_describe_responses,
      "Response", true},
+    {"POST", "/v1/responses/input_tokens", api_responses_input_tokens, ACCESS_COMPUTE,
+     "How many tokens a conversation in that form has.", openapi_describe_responses,
+     "ResponseTokens", false},
     {"GET", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
     {"POST", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
     {"DELETE", "/v1/responses/", api_responses_kept, ACCESS_COMPUTE, NULL, NULL, NULL, false},
@@ -99,7 +102,7 @@ static void list_methods(const char *path, char *allowed, size_t size) {
     size_t length = 0;
     allowed[0] = '\0';
     for (size_t i = 0; i < ROUTES && length < size; i++) {
-        if (match_path(routes[i].path, path) != NULL) {
+        if (match_path(routes[i].path, path) != NULL && strstr(allowed, routes[i].method) == NULL) {
             bool get = strcmp(routes[i].method, "GET") == 0;
             length +=
                 (size_t)snprintf(allowed + length, size - length, "%s%s%s", length > 0 ? ", " : "",

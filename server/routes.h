@@ -54,6 +54,8 @@ void api_models_list(struct http_exchange *exchange, const struct service *servi
 void api_models_one(struct http_exchange *exchange, const struct service *service,
                     const char *rest);
 void api_responses(struct http_exchange *exchange, const struct service *service, const char *rest);
+void api_responses_input_tokens(struct http_exchange *exchange, const struct service *service,
+                                const char *rest);
 void api_responses_kept(struct http_exchange *exchange, const struct service *service,
                         const char *rest);
 void api_tokenize(struct http_exchange *exchange, const struct service *service, const char *rest);

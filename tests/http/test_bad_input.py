@@ -124,6 +124,7 @@ def test_unknown_names_are_ignored(demo):
     ("GET", "/v1/completions", 405, {"POST"}),
     ("DELETE", "/health", 405, {"GET", "HEAD"}),
     ("POST", "/v1/models", 405, {"GET", "HEAD"}),
+    ("PUT", "/v1/responses/input_tokens", 405, {"GET", "HEAD", "POST", "DELETE"}),  # which two routes answer
 ])
 def test_unknown_paths_and_methods(demo, method, path, status, allow):
     got, headers, answer = demo.request(method, path, b"{}" if method == "POST" else None)

@@ -15,6 +15,7 @@ BODIES = {  # what each endpoint is satisfied with
     "/v1/completions": {"prompt": "Once", "max_tokens": 1},
     "/v1/chat/completions": {"messages": MESSAGES, "max_tokens": 1},
     "/v1/responses": {"input": "Once", "max_output_tokens": 1},
+    "/v1/responses/input_tokens": {"input": "Once"},
     "/apply-template": {"messages": MESSAGES},
     "/v1/messages": {"messages": MESSAGES, "max_tokens": 1},
     "/v1/messages/count_tokens": {"messages": MESSAGES},

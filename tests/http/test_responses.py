@@ -115,6 +115,13 @@ def test_an_error_names_its_parameter(demo, body, param):
     assert status == 400 and answer["error"]["param"] == param, answer
 
 
+def test_the_tokens_of_an_input_are_counted(client):
+    ask = {"model": "demo", "input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief."}
+    counted = client.responses.input_tokens.count(**ask)
+    assert counted.object == "response.input_tokens"
+    assert counted.input_tokens == client.responses.create(**ask, max_output_tokens=1).usage.input_tokens
+
+
 def test_what_changes_no_response_is_ignored(demo):
     assert respond(demo, **GREEDY, store=False, truncation="disabled", include=["reasoning.encrypted_content"], n=5,
                    max_tokens=1, tools=[], background=False, service_tier="auto")["status"] == "completed"
