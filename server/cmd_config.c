@@ -34,7 +34,7 @@ static const struct option options_table[] = {
 static const struct operand operands[] = {
     {"ACTION", true, offsetof(struct config_options, action),
      "check: read the settings of quern serve, and say which are not at their default;\n"
-     "                                  print: print all there are, with their defaults"},
+     "print: print all there are, with their defaults"},
     {"FILE", false, offsetof(struct config_options, path),
      "the configuration to check, otherwise $QUERN_CONFIG"},
 };

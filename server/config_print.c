@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Parts of an entry ---- */
@@ -55,17 +56,36 @@ static void print_group_kind(const struct option *option, FILE *out) {
 
 /* ---- quern.conf ---- */
 
-static void print_file_entry(const struct option *option, bool first, FILE *out) {
+/* What `print` writes of an option, as lines of a comment, each behind the margin. */
+static void print_comment(const struct option *option, const char *margin,
+                          void (*print)(const struct option *option, FILE *out), FILE *out) {
+    char *text = NULL;
+    size_t length = 0;
+    FILE *said = open_memstream(&text, &length);
+    if (said != NULL) {
+        print(option, said);
+    }
+    if (said != NULL && fclose(said) == 0) {
+        fputs(margin, out);
+        options_print_text(text, margin, out);
+    }
+    free(text);
+}
+
+static void print_places(const struct option *option, FILE *out) {
     char variable[CONFIG_VARIABLE_BYTES];
+    print_kind(option, out);
+    fprintf(out, ". --%s, %s.%s", option->name, config_variable(option, variable),
+            option->reload ? " A reload applies it." : "");
+}
+
+static void print_file_entry(const struct option *option, bool first, FILE *out) {
     if (first) {
         fprintf(out, "\n[%s]\n", option->section);
     }
-    fputs("\n# ", out);
-    print_sentence(option, out);
-    fputs("\n# ", out);
-    print_kind(option, out);
-    fprintf(out, ". --%s, %s.%s\n", option->name, config_variable(option, variable),
-            option->reload ? " A reload applies it." : "");
+    fputc('\n', out);
+    print_comment(option, "# ", print_sentence, out);
+    print_comment(option, "# ", print_places, out);
     fprintf(out, "#%s =%s%s\n", option->name, default_of(option)[0] != '\0' ? " " : "",
             default_of(option));
 }
@@ -80,18 +100,17 @@ static void print_file_group(const struct option_group *group, FILE *out) {
         const struct option *option = &group->options[i];
         fprintf(out, "#   %s = ", option->name);
         print_group_kind(option, out);
-        fputs("\n#       ", out);
-        print_sentence(option, out);
         fputc('\n', out);
+        print_comment(option, "#       ", print_sentence, out);
     }
 }
 
 void config_print_file(const struct command_line *line, FILE *out) {
-    fprintf(
-        out,
-        "# Settings of quern %s, all at their defaults: see quern.conf(5). The environment wins\n"
-        "# over this file, the command line over both. 'quern config check FILE' finds mistakes.\n",
-        line->command);
+    fprintf(out,
+            "# Settings of quern %s, all at their defaults: see quern.conf(5). The\n"
+            "# environment wins over this file, the command line over both. 'quern config\n"
+            "# check FILE' finds mistakes.\n",
+            line->command);
     for_each(line, out, print_file_entry);
     if (line->group != NULL) {
         print_file_group(line->group, out);

@@ -20,7 +20,7 @@ const struct option model_options_table[MODEL_OPTIONS] = {
      .argument = "ADAPTERS", .help = "as in [model], whose own are not this model's"},
     {.name = "load", .section = "model", .reload = true, .type = OPTION_TEXT, FIELD(load),
      .argument = "WHEN", .choices = load_names, .fallback = "first-use",
-     .help = "when the daemon starts, or when a request wants it"},
+     .help = "when the daemon starts, or, as is the default, when a request wants it"},
     {.name = "idle-unload", .section = "model", .reload = true, .type = OPTION_SIZE,
      FIELD(idle_unload_s), .argument = "SECONDS", .maximum = IDLE_UNLOAD_MAX,
      .help = "as in [models]"},

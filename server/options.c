@@ -11,8 +11,10 @@ enum {
     NAME_LENGTH_MAX = 64,
     HELP_WIDTH =
         79, /* columns of a terminal, but for the last, after which some begin a new line */
-    HELP_COLUMN = 26, /* where what is said of an option begins */
 };
+
+/* Before what is said of an option. */
+static const char help_margin[] = "                          ";
 
 /* ---- Suggestions ---- */
 
@@ -431,11 +433,11 @@ static size_t fitting_length(const char *line, size_t length, size_t columns) {
     return end;
 }
 
-void options_print_text(const char *text, size_t indent, FILE *out) {
+void options_print_text(const char *text, const char *margin, FILE *out) {
     for (const char *line = text; *line != '\0';) {
         size_t length = strcspn(line, "\n");
-        size_t fitting = fitting_length(line, length, HELP_WIDTH - indent);
-        fprintf(out, "%*s%.*s\n", line == text ? 0 : (int)indent, "", (int)fitting, line);
+        size_t fitting = fitting_length(line, length, HELP_WIDTH - strlen(margin));
+        fprintf(out, "%s%.*s\n", line == text ? "" : margin, (int)fitting, line);
         line += fitting;
         line += *line == ' ' || *line == '\n';
     }
@@ -443,12 +445,13 @@ void options_print_text(const char *text, size_t indent, FILE *out) {
 
 /* An option or an operand, and what is said of it: beside it, or below where it is too long. */
 static void print_entry(const char *name, const char *text, FILE *out) {
-    if (strlen(name) + 4 <= HELP_COLUMN) { /* two blanks on each side */
-        fprintf(out, "  %-*s", HELP_COLUMN - 2, name);
+    size_t column = sizeof help_margin - 1;
+    if (strlen(name) + 4 <= column) { /* two blanks on each side */
+        fprintf(out, "  %-*s", (int)column - 2, name);
     } else {
-        fprintf(out, "  %s\n%*s", name, HELP_COLUMN, "");
+        fprintf(out, "  %s\n%s", name, help_margin);
     }
-    options_print_text(text, HELP_COLUMN, out);
+    options_print_text(text, help_margin, out);
 }
 
 /* What is said of an option: "rows to write: all, last (default last)", "rows of a step (1 to 4096,
@@ -505,7 +508,7 @@ void options_print_help(const struct command_line *line, FILE *out) {
         }
     }
     fprintf(out, "%s\n\n", line->option_count > 0 ? " [options]" : "");
-    options_print_text(line->description, 0, out);
+    options_print_text(line->description, "", out);
     fputc('\n', out);
     for (size_t i = 0; i < line->operand_count; i++) {
         print_entry(line->operands[i].name, line->operands[i].help, out);

@@ -117,9 +117,9 @@ void option_print_values(const struct option *option, FILE *out);
 /* The value, as it could be given; NULL for no text and for a list. */
 const char *option_value_text(const struct option *option, const void *values, char text[32]);
 
-/* A text in lines of at most 79 columns, broken at blanks and at its own line breaks; those behind the
- * first begin with `indent` blanks. */
-void options_print_text(const char *text, size_t indent, FILE *out);
+/* A text in lines of at most 79 columns, broken at blanks and at its own line breaks. The first one goes
+ * on behind as many columns as `margin` has; the others begin with it: blanks, or the sign of a comment. */
+void options_print_text(const char *text, const char *margin, FILE *out);
 
 void options_print_help(const struct command_line *line, FILE *out);
 

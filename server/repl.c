@@ -156,6 +156,7 @@ static bool do_save(struct repl *repl, const char *argument, struct error *err) 
 static bool do_set(struct repl *repl, const char *argument, struct error *err) {
     const struct command_line *settings = repl->options->settings;
     void *values = repl->options->settings_values;
+    static const char margin[] = "                              "; /* 30 columns */
     size_t length = strcspn(argument, " \t=");
     if (length == 0) {
         for (size_t i = 0; i < settings->option_count; i++) {
@@ -163,7 +164,7 @@ static bool do_set(struct repl *repl, const char *argument, struct error *err) {
             char text[32];
             printf("  %-20s%-8s%s", option->name, option_value_text(option, values, text),
                    repl->styles->faint);
-            options_print_text(option->help, 30, stdout);
+            options_print_text(option->help, margin, stdout);
             fputs(repl->styles->plain, stdout);
         }
         return true;

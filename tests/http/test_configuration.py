@@ -52,8 +52,10 @@ def settings():
         if header := re.fullmatch(r"\[(\w+)\]", entry):
             section = header.group(1)
             continue
-        fields = re.fullmatch(r"# (.+\.)\n# (.+)\. --([a-z-]+), (QUERN_[A-Z_]+)\.(?: A reload applies it\.)?\n"
-                              r"#([a-z-]+) =(?: (.+))?\n?", entry)
+        assert max(map(len, entry.split("\n"))) < 80, entry
+        *comment, line = entry.rstrip("\n").split("\n")
+        fields = re.fullmatch(r"(.+\.) ([A-Z]+[^.]*|yes or no)\. --([a-z-]+), (QUERN_[A-Z_]+)\.(?: A reload applies it\.)?"
+                              r"#([a-z-]+) =(?: (.+))?", " ".join(text.removeprefix("# ") for text in comment) + line)
         assert fields and fields.group(3) == fields.group(5), entry
         sentence, kind, name, variable, _, default = fields.groups()
         found.append(Setting(section, sentence, kind, variable, name, default or ""))

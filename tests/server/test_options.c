@@ -196,20 +196,21 @@ Test(options, help_shows_ranges_choices_and_defaults) {
 Test(options, texts_are_broken_at_blanks_before_column_80) {
     static const struct {
         const char *text;
-        size_t indent;
+        const char *margin;
         const char *lines;
     } cases[] = {
-        {"short", 70, "short\n"},
-        {"one two three four", 70, "one two\n" BLANKS "three\n" BLANKS "four\n"},
-        {"123456789 1", 70, "123456789\n" BLANKS "1\n"},
-        {"1234567890 1", 70, "1234567890\n" BLANKS "1\n"},
-        {"first\n  second", 0, "first\n  second\n"},
+        {"short", BLANKS, "short\n"},
+        {"one two three four", BLANKS, "one two\n" BLANKS "three\n" BLANKS "four\n"},
+        {"123456789 1", BLANKS, "123456789\n" BLANKS "1\n"},
+        {"1234567890 1", BLANKS, "1234567890\n" BLANKS "1\n"},
+        {"first\n  second", "", "first\n  second\n"},
+        {"a comment\nand more", "# ", "a comment\n# and more\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *printed = NULL;
         size_t length = 0;
         FILE *out = open_memstream(&printed, &length);
-        options_print_text(cases[i].text, cases[i].indent, out);
+        options_print_text(cases[i].text, cases[i].margin, out);
         fclose(out);
         cr_expect_str_eq(printed, cases[i].lines, "\"%s\" gives \"%s\"", cases[i].text, printed);
         free(printed);
