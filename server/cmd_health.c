@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 struct health_options {
-    const char *address;
-    const char *trusted;
+    struct http_fetch_options daemon;
     bool ready;
 };
 
@@ -17,17 +16,11 @@ static const struct option options_table[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct health_options, ready),
      .help = "ask whether more requests may come, not only whether it lives"},
-    {.name = "trust",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct health_options, trusted),
-     .argument = "FILE",
-     .help =
-         "speak TLS with a daemon whose certificate is in this PEM file, or signed by one there"},
+    HTTP_FETCH_OPTION(offsetof(struct health_options, daemon)),
 };
 
 static const struct operand operands[] = {
-    {"ADDRESS", false, offsetof(struct health_options, address),
-     "where the daemon listens, HOST:PORT or unix:/PATH; otherwise 127.0.0.1:8080"},
+    HTTP_FETCH_OPERAND(offsetof(struct health_options, daemon)),
 };
 
 const struct command_line health_command_line = {
@@ -46,11 +39,8 @@ int cmd_health(int argc, char **argv) {
     if (!options_start(&health_command_line, argc, argv, &options, &status)) {
         return status;
     }
-    const struct http_fetch fetch = {
-        .address = options.address != NULL ? options.address : "127.0.0.1:8080",
-        .path = options.ready ? "/ready" : "/health",
-        .trusted = options.trusted,
-    };
+    const struct http_fetch fetch =
+        http_fetch_from(&options.daemon, options.ready ? "/ready" : "/health");
     struct text_buffer answer = {0};
     bool well = http_fetch(&fetch, &answer, &err);
     if (well) {

@@ -22,9 +22,8 @@
 enum { BAR_COLUMNS = 6 };
 
 struct top_options {
-    const char *address;
+    struct http_fetch_options daemon;
     const char *key_path;
-    const char *trusted;
     double every_s;
     size_t count;
 };
@@ -49,17 +48,11 @@ static const struct option options_table[] = {
      .offset = offsetof(struct top_options, key_path),
      .argument = "FILE",
      .help = "file with an API key in its first line, for a daemon that wants one"},
-    {.name = "trust",
-     .type = OPTION_TEXT,
-     .offset = offsetof(struct top_options, trusted),
-     .argument = "FILE",
-     .help =
-         "speak TLS with a daemon whose certificate is in this PEM file, or signed by one there"},
+    HTTP_FETCH_OPTION(offsetof(struct top_options, daemon)),
 };
 
 static const struct operand operands[] = {
-    {"ADDRESS", false, offsetof(struct top_options, address),
-     "where the daemon listens, HOST:PORT or unix:/PATH; otherwise 127.0.0.1:8080"},
+    HTTP_FETCH_OPERAND(offsetof(struct top_options, daemon)),
 };
 
 const struct command_line top_command_line = {
@@ -217,11 +210,7 @@ int cmd_top(int argc, char **argv) {
     if (!options_start(&top_command_line, argc, argv, &options, &status)) {
         return status;
     }
-    struct http_fetch fetch = {
-        .address = options.address != NULL ? options.address : "127.0.0.1:8080",
-        .path = "/metrics",
-        .trusted = options.trusted,
-    };
+    struct http_fetch fetch = http_fetch_from(&options.daemon, "/metrics");
     if (options.key_path != NULL) {
         if (!read_key(options.key_path, key, sizeof key, &err)) {
             return options_report("top", &err);

@@ -18,6 +18,14 @@ enum {
     HOST_BYTES = 256,
 };
 
+struct http_fetch http_fetch_from(const struct http_fetch_options *options, const char *path) {
+    return (struct http_fetch){
+        .address = options->address != NULL ? options->address : HTTP_FETCH_ADDRESS,
+        .path = path,
+        .trusted = options->trusted,
+    };
+}
+
 /* ---- Connecting ---- */
 
 static int connect_to(const struct sockaddr *address, socklen_t length) {
@@ -52,7 +60,8 @@ static int connect_host(const char *text, char host[HOST_BYTES], struct error *e
     const char *colon = strrchr(text, ':');
     size_t length = colon != NULL ? (size_t)(colon - text) : 0;
     bool bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
-    if (length == 0 || length >= HOST_BYTES) {
+    bool is_url = strchr(text, '/') != NULL;
+    if (length == 0 || length >= HOST_BYTES || is_url) {
         error_set(err, ERROR_INVALID, "\"%.100s\" is no address: HOST:PORT or unix:/PATH", text);
         return -1;
     }

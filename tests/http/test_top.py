@@ -72,6 +72,7 @@ def test_tls_is_spoken_with_whom_a_file_trusts(start_server, tmp_path, certifica
 
 def test_what_is_no_daemon_is_told(tmp_path):
     for where, said in (("127.0.0.1:1", "no connection to 127.0.0.1:1: Connection refused"),
-                        (f"unix:{tmp_path}/none", "No such file"), ("nowhere", "is no address")):
+                        (f"unix:{tmp_path}/none", "No such file"), ("nowhere", "is no address"),
+                        ("http://127.0.0.1:1", "is no address")):
         refused = top(where)
         assert refused.returncode == 1 and said in refused.stderr, refused
