@@ -56,6 +56,30 @@ bool access_sees_metrics(const struct access *access, const struct http_exchange
 
 /* ---- CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) ---- */
 
+/* "https://example.org:8443": a path, which people copy with it, is no part of it, not even "/". */
+static bool is_origin(const char *word, size_t length) {
+    size_t scheme = strcspn(word, ":/ \t");
+    size_t begin = scheme + strlen("://");
+    return scheme > 0 && strncmp(word + scheme, "://", strlen("://")) == 0 && begin < length &&
+           memchr(word + begin, '/', length - begin) == NULL;
+}
+
+bool access_check_origins(const char *origins, struct error *err) {
+    for (const char *at = origins + strspn(origins, " \t"); *at != '\0'; at += strspn(at, " \t")) {
+        size_t length = strcspn(at, " \t");
+        bool all = length == 1 && *at == '*';
+        if (!all && !is_origin(at, length)) {
+            return error_set(
+                err, ERROR_INVALID,
+                "\"%.*s\" is no origin: SCHEME://HOST or SCHEME://HOST:PORT, without a "
+                "path, or *",
+                (int)(length < 100 ? length : 100), at);
+        }
+        at += length;
+    }
+    return true;
+}
+
 static bool origin_is_allowed(const char *allowed, const char *origin) {
     size_t length = strlen(origin);
     while (*allowed != '\0') {

@@ -35,6 +35,9 @@ enum access_need {
     ACCESS_FREE,    /* nothing */
 };
 
+/* Are these origins, as browsers write them, or "*"? */
+bool access_check_origins(const char *origins, struct error *err);
+
 /* Opens, or replaces what is open; after an error that stays as it was. */
 bool access_set(struct access *access, const struct access_options *options, struct error *err);
 void access_deinit(struct access *access);

@@ -59,12 +59,18 @@ static bool refuse(const char *kind, const char *address, int reason, struct err
                      strerror(reason), advice);
 }
 
+static bool check_path(const char *path, struct error *err) {
+    struct sockaddr_un address;
+    return (path[0] != '\0' && strlen(path) < sizeof address.sun_path) ||
+           error_set(err, ERROR_INVALID, "The socket path \"%s\" must have 1 to %zu bytes", path,
+                     sizeof address.sun_path - 1);
+}
+
 static bool listen_unix(struct listener *listener, const char *path, unsigned mode,
                         struct error *err) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path) {
-        return error_set(err, ERROR_INVALID, "The socket path \"%s\" must have 1 to %zu bytes",
-                         path, sizeof address.sun_path - 1);
+    if (!check_path(path, err)) {
+        return false;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     if (is_stale(&address)) {
@@ -202,36 +208,72 @@ static bool listen_tcp(struct listener *listener, const char *address, struct er
 
 /* ---- Several ---- */
 
+/* The path of a socket file, or NULL. */
+static const char *unix_path(const char *address) {
+    size_t prefix = sizeof unix_prefix - 1;
+    return strncmp(address, unix_prefix, prefix) == 0 ? address + prefix : NULL;
+}
+
 static bool listen_one(struct listener *listener, const char *address, unsigned unix_mode,
                        struct error *err) {
     *listener = (struct listener){.socket = -1};
-    size_t prefix = sizeof unix_prefix - 1;
-    if (strncmp(address, unix_prefix, prefix) == 0) {
-        return listen_unix(listener, address + prefix, unix_mode, err);
-    }
-    return listen_tcp(listener, address, err);
+    const char *path = unix_path(address);
+    return path != NULL ? listen_unix(listener, path, unix_mode, err)
+                        : listen_tcp(listener, address, err);
 }
 
+static const char blanks[] = " \t";
+
+static bool check_address(const char *address, struct error *err) {
+    const char *path = unix_path(address);
+    const char *port;
+    char host[256];
+    return path != NULL ? check_path(path, err) : split_address(address, host, &port, err);
+}
+
+static bool check_all(char *addresses, struct error *err) {
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *address = strtok_r(addresses, blanks, &rest); address != NULL;
+         address = strtok_r(NULL, blanks, &rest)) {
+        if (!check_address(address, err)) {
+            return false;
+        }
+        count++;
+    }
+    return (count > 0 && count <= LISTENERS_MAX) ||
+           error_set(err, ERROR_INVALID,
+                     "There are %zu addresses to listen on, but must be 1 to %d", count,
+                     LISTENERS_MAX);
+}
+
+bool listeners_check(const char *addresses, struct error *err) {
+    char *words = strdup(addresses);
+    bool right = words != NULL ? check_all(words, err)
+                               : error_set(err, ERROR_OUT_OF_MEMORY, "No memory for the addresses");
+    free(words);
+    return right;
+}
+
+/* Of addresses that have been checked. */
 static bool listen_all(struct listeners *listeners, char *addresses, unsigned unix_mode,
                        struct error *err) {
     char *rest = NULL;
-    for (char *address = strtok_r(addresses, " \t", &rest); address != NULL;
-         address = strtok_r(NULL, " \t", &rest)) {
-        if (listeners->count == LISTENERS_MAX) {
-            return error_set(err, ERROR_INVALID, "There are more than %d addresses to listen on",
-                             LISTENERS_MAX);
-        }
+    for (char *address = strtok_r(addresses, blanks, &rest); address != NULL;
+         address = strtok_r(NULL, blanks, &rest)) {
         if (!listen_one(&listeners->items[listeners->count++], address, unix_mode, err)) {
             return false;
         }
     }
-    return listeners->count > 0 ||
-           error_set(err, ERROR_INVALID, "There is no address to listen on");
+    return true;
 }
 
 bool listeners_open(struct listeners *listeners, const char *addresses, unsigned unix_mode,
                     struct error *err) {
     *listeners = (struct listeners){0};
+    if (!listeners_check(addresses, err)) {
+        return false;
+    }
     char *words = strdup(addresses);
     bool opened = words != NULL
                       ? listen_all(listeners, words, unix_mode, err)

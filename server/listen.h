@@ -23,6 +23,9 @@ struct listeners {
     size_t count;
 };
 
+/* Are these addresses? What they name is not looked up. */
+bool listeners_check(const char *addresses, struct error *err);
+
 /* Binds and listens. A socket file that nobody listens on any more is replaced; a new one has the
  * permissions of `unix_mode`. After a failure nothing is open. */
 bool listeners_open(struct listeners *listeners, const char *addresses, unsigned unix_mode,

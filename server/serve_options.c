@@ -1,6 +1,7 @@
 #include "server/serve_options.h"
 
 #include "server/exit_status.h"
+#include "server/listen.h"
 #include "server/log.h"
 
 #include <stdlib.h>
@@ -181,13 +182,32 @@ static bool check_pairs(const struct serve_options *options, const struct config
     return true;
 }
 
+/* Texts that are more than words. */
+static bool check_texts(const struct serve_options *options, const struct config *config,
+                        struct error *err) {
+    static const struct {
+        const char *name;
+        bool (*check)(const char *text, struct error *err);
+    } checks[] = {{"listen", listeners_check}, {"cors-origins", access_check_origins}};
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        const char *name = checks[i].name;
+        const char *text = text_of(options, name);
+        if (text != NULL && !checks[i].check(text, err)) {
+            char place[CONFIG_PLACE_BYTES];
+            config_place(config, option_find(config->line, name, strlen(name)), place);
+            return error_prefix(err, "%s", place);
+        }
+    }
+    return true;
+}
+
 bool serve_options_resolve(struct serve_options *options, struct config *config, int argc,
                            char **argv, struct error *err) {
     *options =
         (struct serve_options){.model = {.load = "start", .engine = engine_options_default()}};
     if (!config_read(config, options, err) ||
         options_read_arguments(config->line, argc, argv, options, err) != OPTIONS_READ ||
-        !check_pairs(options, config, err)) {
+        !check_texts(options, config, err) || !check_pairs(options, config, err)) {
         return false;
     }
     list_models(options);

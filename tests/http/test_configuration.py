@@ -37,7 +37,7 @@ class Setting:
             return next(number for number in found.groups() if number != self.default)
         if found := re.search(r": (.*)$", self.kind):
             return found.group(1).split(", ")[-1]
-        return {"MODE": "0640", "ADAPTERS": "a=/b"}.get(self.kind, "/a/b")
+        return {"MODE": "0640", "ADAPTERS": "a=/b", "ADDRESS": "[::1]:0", "ORIGINS": "http://a:1"}.get(self.kind, "/a/b")
 
     def wrong_value(self):
         any_text = re.fullmatch("[A-Z]+", self.kind) and self.kind != "MODE"
@@ -145,6 +145,26 @@ def test_a_mistake_is_told_with_file_and_line(text, said, config_file):
         refused = quern(*command)
         assert refused.returncode == 3 and f"{path}:" in refused.stderr and said in refused.stderr, refused
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("listen", "8080", 'The address "8080" must be HOST:PORT'),
+    ("listen", "127.0.0.1:http", "must be HOST:PORT"),
+    ("listen", "127.0.0.1:0 localhost", 'The address "localhost" must be'),
+    ("listen", ":0", "host"),
+    ("listen", "unix:", "socket path"),
+    ("listen", "localhost:0 " * 9, "9 addresses"),
+    ("cors-origins", "https://a.example/", '"https://a.example/" is no origin'),
+    ("cors-origins", "* a.example", '"a.example" is no origin'),
+    ("cors-origins", "https://", "no origin"),
+])
+def test_a_text_that_is_no_such_thing_is_told_with_its_place(name, text, said, config_file):
+    section = next(setting.section for setting in SETTINGS if setting.name == name)
+    path = config_file(f"[{section}]\n{name} = {text}\n")
+    variable = f"QUERN_{name.replace('-', '_').upper()}"
+    for where, refused in ((f"{path}:2: ", quern("config", "check", path)), (f"--{name}: ", quern("serve", f"--{name}={text}")),
+                           (f"{variable}: ", quern("serve", environment={variable: text}))):
+        assert refused.returncode == 3 and where in refused.stderr and said in refused.stderr, refused
 
 
 @pytest.mark.parametrize("text, said", [
