@@ -3,6 +3,7 @@
 #include "importer/adapter.h"
 #include "importer/model.h"
 #include "server/commands.h"
+#include "server/exit_status.h"
 #include "server/options.h"
 #include "server/timeline.h"
 
@@ -121,9 +122,6 @@ static bool cannot_write(const char *path, struct error *err) {
 
 static bool open_run(struct logits_run *run, struct error *err) {
     const struct logits_options *options = run->options;
-    if (options->force.count > 0 && options->greedy > 0) {
-        return error_set(err, ERROR_INVALID, "--force and --greedy exclude each other");
-    }
     run->fed = options->force.count + options->greedy;
     if (!model_open(&run->model, options->folder, NULL, err)) {
         return false;
@@ -218,6 +216,11 @@ int cmd_logits(int argc, char **argv) {
     int status;
     if (!options_start(&logits_command_line, argc, argv, &options, &status)) {
         return status;
+    }
+    if (options.force.count > 0 && options.greedy > 0) {
+        fprintf(stderr, "quern logits: --force and --greedy exclude each other\n");
+        options_free(&logits_command_line, &options);
+        return EXIT_USAGE;
     }
     struct error err = {0};
     struct logits_run run = {.options = &options};

@@ -70,8 +70,10 @@ int cmd_template(int argc, char **argv) {
     struct error err = {0};
     struct model_dir *folder = NULL;
     struct chat_template *chat = NULL;
-    if (!model_dir_open(&folder, options.folder, &err) ||
-        !chat_template_open(&chat, folder, &err)) {
+    if (!model_dir_open(&folder, options.folder, &err)) {
+        status = options_report("template", &err);
+    } else if (!chat_template_open(&chat, folder, &err)) {
+        error_prefix(&err, "%.200s", options.folder != NULL ? options.folder : "the demo model");
         status = options_report("template", &err);
     } else {
         status = json_lines_run(answer_line, chat) ? EXIT_SUCCESS : EXIT_FAILURE;

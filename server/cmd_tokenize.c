@@ -25,7 +25,7 @@ const struct command_line tokenize_command_line = {
     .description =
         "Reads one JSON object a line from standard input and answers each with one line:\n"
         "  {\"text\": \"...\", \"add_special\": false}  ->  {\"ids\": [...]}\n"
-        "  {\"ids\": [...], \"skip_special\": false}    ->  {\"text\": \"...\"}\n"
+        "  {\"ids\": [...], \"skip_special\": false}  ->  {\"text\": \"...\"}\n"
         "A line that is neither is answered with {\"error\": \"...\"}.",
     .operands = operands,
     .operand_count = 1,
@@ -141,6 +141,9 @@ int cmd_tokenize(int argc, char **argv) {
     ok = file != NULL && (tokenizer_file_load(&tokenizer, file->bytes, file->size, &err) ||
                           error_prefix(&err, "tokenizer.json"));
     if (!ok) {
+        if (folder != NULL && options.folder != NULL) {
+            error_prefix(&err, "%.200s", options.folder);
+        }
         status = options_report("tokenize", &err);
     } else {
         status = json_lines_run(answer_line, tokenizer) ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -16,7 +16,8 @@ static void print_help(FILE *out) {
     for (size_t i = 0; i < command_count; i++) {
         fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     }
-    fprintf(out, "\n'quern COMMAND --help' says what a command takes.\n");
+    fprintf(out, "\n'quern COMMAND --help' says what a command takes, 'quern --version'\n"
+                 "which version this is.\n");
 }
 
 static int report_unknown(const char *word) {

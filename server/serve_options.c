@@ -138,8 +138,8 @@ static const struct option_group group = {
 
 const struct command_line serve_command_line = {
     .command = "serve",
-    .description = "Serves a model over HTTP in the manner of OpenAI: POST /v1/completions, "
-                   "GET /v1/models, GET /health, GET /metrics.",
+    .description = "Serves models over HTTP in the manner of OpenAI's API and, at /v1/messages, of "
+                   "Anthropic's: quern-http(7) says what is answered where.",
     .operands = operands,
     .operand_count = sizeof operands / sizeof operands[0],
     .options = options_table,

@@ -121,6 +121,8 @@ expect 0 ' onnx/model.onnx ' inspect "$scratch/hub"
 rm -r "$scratch/hub/onnx"
 expect 0 ' one.onnx ' inspect "$scratch/hub"
 cp "$scratch/hub/one.onnx" "$scratch/hub/other.onnx"
+expect 1 'hub: tokenizer.json: No such file' tokenize "$scratch/hub"
+expect 1 'hub: the folder has no chat template' template "$scratch/hub"
 expect 1 'hub has 2 ONNX files' inspect "$scratch/hub"
 expect 1 'Not a directory' inspect /dev/null
 
@@ -157,7 +159,7 @@ for how in '--chunk 1' '--chunk 7 --threads 1' '--chunk 16 --threads 2'; do
     cmp -s "$scratch/whole" "$scratch/cut" || fail "logits change with $how"
 done
 expect 1 'token 512 is outside the vocabulary of 512' logits $model --ids 2,512 --out "$scratch/none"
-expect 1 'exclude each other' logits $model --ids 2 --force 3 --greedy 3 --out "$scratch/none"
+expect 2 'exclude each other' logits $model --ids 2 --force 3 --greedy 3 --out "$scratch/none"
 expect 1 'cannot write' logits $model --ids 2 --out "$scratch/no/folder"
 
 # ---- bench ----
