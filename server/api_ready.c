@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of a model that is to be there from the start. */
-static bool is_loading(const struct models *models) {
-    const struct service *service = NULL;
-    while ((service = models_next(models, service)) != NULL) {
-        if (model_options_load_at_start(service->model_options) && models_is_loading(service)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* No model that is loaded takes more. */
 static bool is_overloaded(const struct models *models) {
     const struct service *service = NULL;
@@ -36,10 +25,10 @@ static bool is_overloaded(const struct models *models) {
  * there from the start, and while its queues are full. */
 void api_ready(struct http_exchange *exchange, const struct service *service, const char *rest) {
     (void)rest;
-    const char *state = http_server_is_leaving(service->http) ? "draining"
-                        : is_loading(service->models)         ? "loading"
-                        : is_overloaded(service->models)      ? "overloaded"
-                                                              : "ready";
+    const char *state = http_server_is_leaving(service->http)  ? "draining"
+                        : models_are_starting(service->models) ? "loading"
+                        : is_overloaded(service->models)       ? "overloaded"
+                                                               : "ready";
     bool ready = strcmp(state, "ready") == 0;
     char *text = NULL;
     if (asprintf(&text, "{\"status\":\"%s\"}", state) < 0) {

@@ -6,8 +6,8 @@
  *     drain ─┬─ all answered ─▶ close
  *            └─ drain timeout ─▶ cancel
  *
- * While the model is loaded, GET /health and GET /ready are answered already; the manager hears READY=1
- * when it is there. Without the model of [model] there is no daemon. A second signal ends it at once. */
+ * While models are loaded, GET /health and GET /ready are answered already; the manager hears READY=1
+ * when they are there. Without the model of [model] there is no daemon. A second signal ends it at once. */
 #include "server/access.h"
 #include "server/commands.h"
 #include "server/config.h"

@@ -353,12 +353,12 @@ static struct model_entry *first_entry(const struct models *models) {
     return models->entries->options.of_section ? NULL : models->entries;
 }
 
-/* Says how the start went, as soon as that is known; a model that a reload has changed meanwhile is
- * loaded once more before. */
+/* Says how the start went, as soon as that is known; the model of [model], if a reload has changed it
+ * meanwhile, is loaded once more before. Others may make room for each other, so none of them is loaded again. */
 static void settle(struct models *models) {
     struct model_entry *entry = first_entry(models);
     void (*settled)(void *context, const struct models_failure *failure) = models->settled;
-    if (settled == NULL) {
+    if (settled == NULL || (entry == NULL && models_are_starting(models))) {
         return;
     }
     if (entry == NULL || entry->state == STATE_READY) {
@@ -569,10 +569,19 @@ const char *models_state(const struct service *service) {
     return state_names[service->entry->state];
 }
 
-bool models_is_loading(const struct service *service) {
-    enum state state = service->entry->state;
-    return state == STATE_QUEUED || state == STATE_OPENING || state == STATE_OPENED ||
-           state == STATE_STARTING;
+static bool is_loading(const struct model_entry *entry) {
+    return entry->state == STATE_QUEUED || entry->state == STATE_OPENING ||
+           entry->state == STATE_OPENED || entry->state == STATE_STARTING;
+}
+
+bool models_are_starting(const struct models *models) {
+    const struct service *service = NULL;
+    while ((service = models_next(models, service)) != NULL) {
+        if (model_options_load_at_start(service->model_options) && is_loading(service->entry)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 struct models_load models_get_load(const struct models *models) {

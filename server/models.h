@@ -40,7 +40,8 @@ struct models_failure {
 };
 
 /* The loop runs from now on: models that are to be loaded at the start are. `settled` is called once, when
- * the one of [model] is ready (NULL) or has failed; at once where there is none. */
+ * the one of [model] is ready (NULL) or has failed; where there are only sections, when none of theirs is on its
+ * way any more (NULL), ready or not. */
 void models_begin(struct models *models,
                   void (*settled)(void *context, const struct models_failure *failure),
                   void *context);
@@ -91,8 +92,8 @@ const struct service *models_next(const struct models *models, const struct serv
 /* "ready", "loading", "waiting" (for memory), "unloaded", "unloading" or "failed". */
 const char *models_state(const struct service *service);
 
-/* Is it on its way? */
-bool models_is_loading(const struct service *service);
+/* Is one on its way that is to be there from the start? */
+bool models_are_starting(const struct models *models);
 
 /* Of all engines together; see struct engine_status. */
 struct models_load {

@@ -119,9 +119,6 @@ static void refuse_method(struct http_exchange *exchange) {
                http_method(exchange), allowed);
 }
 
-static void refuse_path(struct http_exchange *exchange) {
-    const char *path = http_path(exchange);
-    for (size_t i = 0; i < REFUSED_PATHS; i++) {
 /* Would it be a path behind /v1? Clients are told that part with the server's address, and people forget it. */
 static bool lacks_version(const char *path) {
     static const char version[] = "/v1";
@@ -135,6 +132,9 @@ static bool lacks_version(const char *path) {
     return found;
 }
 
+static void refuse_path(struct http_exchange *exchange) {
+    const char *path = http_path(exchange);
+    for (size_t i = 0; i < REFUSED_PATHS; i++) {
         if (match_path(refused_paths[i].path, path) != NULL) {
             api_refuse(exchange, API_UNSUPPORTED, NULL, "%.100s is not supported: %s", path,
                        refused_paths[i].reason);
@@ -191,8 +191,8 @@ static void close_early(struct http_exchange *exchange, void *context, bool deli
     (void)exchange, (void)context, (void)delivered;
 }
 
-/* Whoever asks the daemon's model while it starts, as the first client of a socket that systemd passes does,
- * gets the answer when there is one. Models that are loaded later are not waited for. */
+/* Whoever asks for a model while the daemon starts, as the first client of a socket that systemd passes does,
+ * gets the answer when that is over. Models that are loaded later are not waited for. */
 static void refuse_model(struct http_exchange *exchange, struct models *models,
                          const struct api_error *error) {
     static const struct http_task early = {advance_early, cancel_early, close_early};
@@ -262,6 +262,17 @@ const char *routes_name(size_t route) {
     return route < ROUTES ? routes[route].path : route == ROUTES ? "other" : NULL;
 }
 
+/* The routes of one path are counted together, as the first one: a series has one path and one status. */
+static size_t find_counted(const struct http_exchange *exchange) {
+    size_t route = find_route(exchange);
+    for (size_t i = 0; i < route && route < ROUTES; i++) {
+        if (strcmp(routes[i].path, routes[route].path) == 0) {
+            return i;
+        }
+    }
+    return route;
+}
+
 void routes_finish(const struct http_exchange *exchange, void *context) {
     const struct service *service = models_default(context);
     request_counts_add(service->counts, find_counted(exchange), http_status(exchange));
@@ -275,25 +286,14 @@ void routes_admit(struct http_exchange *exchange, void *context) {
     enum access_need need = route < ROUTES ? routes[route].need : ACCESS_KEY;
     char methods[64];
     list_methods(path, methods, sizeof methods);
+    if (api_path_is_anthropic(path)) {
+        http_add_header(exchange, "Request-Id", http_id(exchange)); /* as its clients look for it */
+    }
     access_admit(service->access, exchange, need, methods);
 }
 
 void routes_handle(struct http_exchange *exchange, void *context) {
     struct models *models = context;
-/* The routes of one path are counted together, as the first one: a series has one path and one status. */
-static size_t find_counted(const struct http_exchange *exchange) {
-    size_t route = find_route(exchange);
-    for (size_t i = 0; i < route && route < ROUTES; i++) {
-        if (strcmp(routes[i].path, routes[route].path) == 0) {
-            return i;
-        }
-    }
-    return route;
-    if (api_path_is_anthropic(path)) {
-        http_add_header(exchange, "Request-Id", http_id(exchange)); /* as its clients look for it */
-    }
-}
-
     const char *path = http_path(exchange);
     bool path_known = false;
     for (size_t i = 0; i < ROUTES; i++) {

@@ -58,6 +58,19 @@ def test_the_manager_hears_of_start_reload_and_end(manager, start_server):
     assert server.process.wait(timeout=PATIENCE) == 0
 
 
+def test_the_manager_hears_of_sections_when_those_of_the_start_are_there(manager, tmp_path, start_server):
+    models = {"gemma": ("gemma3-int4", "start"), "qwen": ("optimum-qwen2-q4", "start"), "none": ("nothing", "start"),
+              "later": ("gemma3-int4", "first-use")}
+    path = tmp_path / "quern.conf"
+    path.write_text("".join(f"[model.{name}]\nfolder = {os.path.join(MODELS, folder)}\nload = {load}\n"
+                            for name, (folder, load) in models.items()))
+    server = start_server("--config", path)
+    manager.hear_until("READY=1")
+    assert server.health()["models"] == {"gemma": "ready", "qwen": "ready", "none": "failed", "later": "unloaded"}
+    said = server.stderr_text()
+    assert max(said.index("qwen is ready"), said.index("none (")) < said.index("serving "), said
+
+
 def test_a_failure_is_told_as_status(manager):
     ended = subprocess.run([BINARY, "serve", "/nowhere", "--listen", "127.0.0.1:0"], capture_output=True, timeout=PATIENCE)
     assert ended.returncode == 4
