@@ -18,9 +18,9 @@ COLUMNS = 120
 
 HEAD = """# Performance
 
-Written by `./run bench`, which measures the engines in turns on one machine, the same model, threads and tokens: medians
-of the rounds. A ratio is Quern's figure over the peer's, the median of each round's ratio; of times and memory less is
-better. There is a section for each kind of machine on which it was run."""
+Written by `./run bench`, which measures the engines in turns on one machine, the same model, threads and tokens:
+medians of the rounds. A ratio is Quern's figure over the peer's, the median of each round's ratio; of times and memory
+less is better. There is a section for each kind of machine on which it was run."""
 
 STAGES_HEAD = """Where a decode step of one sequence goes (`quern bench --stages`). All threads pass the stages together; in
 those that work row by row, one row keeps one thread at work.
