@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import fleet
-from conftest import BINARY, PATIENCE
+from conftest import BINARY, MODELS, PATIENCE
 
 DEPLOY = os.path.join(fleet.ROOT, "docs", "deploy")
 needs_haproxy = pytest.mark.skipif(fleet.HAPROXY is None, reason="haproxy is not installed")
@@ -104,13 +104,33 @@ def setting(text, name):
     return int(re.search(rf"(?m)^{name} = (\d+)$", text).group(1))
 
 
-def test_the_configuration_of_the_manifests_is_right_and_they_agree_with_it(tmp_path):
+@pytest.fixture
+def mounted(tmp_path):
+    """The configuration as the container finds it, in a folder of this machine."""
+    (tmp_path / "api-keys").write_text(manifest("Secret", "quern-api-keys")["stringData"]["api-keys"])
+    places = {"/etc/quern/keys": tmp_path, "/srv/models/gemma-3-1b-int4": os.path.join(MODELS, "gemma3-int4"),
+              "/var/cache/quern": tmp_path / "cache"}
     text = manifest("ConfigMap")["data"]["quern.conf"]
+    for place, here in places.items():
+        assert place in text
+        text = text.replace(place, str(here))
     path = tmp_path / "quern.conf"
-    keys = tmp_path / "api-keys"
-    keys.write_text(manifest("Secret", "quern-api-keys")["stringData"]["api-keys"])
-    path.write_text(text.replace("/etc/quern/keys/api-keys", str(keys)).replace("/srv/models", str(tmp_path)))
-    checked = subprocess.run([BINARY, "config", "check", str(path)], capture_output=True, text=True, timeout=PATIENCE)
+    path.write_text(text.replace("drain-delay = 5", "drain-delay = 0"))
+    return path
+
+
+def test_the_container_of_the_manifests_serves_the_model(mounted, start_server):
+    with open(os.path.join(fleet.ROOT, "config", "oci", "Containerfile")) as file:
+        entrypoint = json.loads(re.search(r"(?m)^ENTRYPOINT (.+)$", file.read()).group(1))
+    assert entrypoint == ["/usr/bin/quern", "serve"]
+    (container,) = manifest("Deployment")["spec"]["template"]["spec"]["containers"]
+    server = start_server(*(argument.replace("/etc/quern/quern.conf", str(mounted)) for argument in container["args"]))
+    assert server.health()["models"] == {"gemma3-int4": "ready"}
+
+
+def test_the_configuration_of_the_manifests_is_right_and_they_agree_with_it(mounted):
+    text = manifest("ConfigMap")["data"]["quern.conf"]
+    checked = subprocess.run([BINARY, "config", "check", str(mounted)], capture_output=True, text=True, timeout=PATIENCE)
     assert checked.returncode == 0, checked.stderr
     pod = manifest("Deployment")["spec"]["template"]["spec"]
     container = pod["containers"][0]
