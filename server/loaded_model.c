@@ -65,8 +65,8 @@ bool loaded_model_open(struct loaded_model *loaded, const struct model_options *
     }
     struct model *model = loaded->model;
     if (model->tokenizer == NULL) {
-        return error_set(err, ERROR_UNSUPPORTED, "The model \"%s\" cannot serve text: %s",
-                         model->id, model->tokenizer_error.text);
+        return error_set(err, ERROR_UNSUPPORTED, "it can serve no text: %s",
+                         model->tokenizer_error.text);
     }
     if (model->chat_template == NULL) {
         log_say(PRIORITY_WARNING, "chat is not available with %s: %s", model->id,

@@ -46,6 +46,13 @@ def test_a_model_that_cannot_be_read(tmp_path, hidden):
     assert status == 4 and str(folder) in said and "the user that Quern runs as must be able to read it" in said, said
 
 
+def test_a_model_without_a_tokenizer(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(GEMMA, folder, ignore=shutil.ignore_patterns("tokenizer.json"))
+    status, said = refused(folder, "--no-cache")
+    assert status == 4 and f"({folder}) cannot be loaded: it can serve no text: the folder has no tokenizer.json" in said
+
+
 def test_a_cache_directory_that_cannot_be_used(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "closed").mkdir(mode=0)
