@@ -98,11 +98,26 @@ static bool match_method(const struct route *route, const char *method) {
            (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+/* The first route of the path; those with the same path have its other methods. A path that is in the table
+ * itself stands before the one that it lies below. ROUTES: none. */
+static size_t find_path(const char *path) {
+    size_t i = 0;
+    while (i < ROUTES && match_path(routes[i].path, path) == NULL) {
+        i++;
+    }
+    return i;
+}
+
+static bool is_at(size_t route, size_t first) {
+    return first < ROUTES && strcmp(routes[route].path, routes[first].path) == 0;
+}
+
 static void list_methods(const char *path, char *allowed, size_t size) {
     size_t length = 0;
+    size_t first = find_path(path);
     allowed[0] = '\0';
     for (size_t i = 0; i < ROUTES && length < size; i++) {
-        if (match_path(routes[i].path, path) != NULL && strstr(allowed, routes[i].method) == NULL) {
+        if (is_at(i, first)) {
             bool get = strcmp(routes[i].method, "GET") == 0;
             length +=
                 (size_t)snprintf(allowed + length, size - length, "%s%s%s", length > 0 ? ", " : "",
@@ -250,9 +265,9 @@ static void serve(struct http_exchange *exchange, struct models *models, const s
 
 /* ROUTES: none. */
 static size_t find_route(const struct http_exchange *exchange) {
+    size_t first = find_path(http_path(exchange));
     size_t i = 0;
-    while (i < ROUTES && (match_path(routes[i].path, http_path(exchange)) == NULL ||
-                          !match_method(&routes[i], http_method(exchange)))) {
+    while (i < ROUTES && (!is_at(i, first) || !match_method(&routes[i], http_method(exchange)))) {
         i++;
     }
     return i;
@@ -265,12 +280,7 @@ const char *routes_name(size_t route) {
 /* The routes of one path are counted together, as the first one: a series has one path and one status. */
 static size_t find_counted(const struct http_exchange *exchange) {
     size_t route = find_route(exchange);
-    for (size_t i = 0; i < route && route < ROUTES; i++) {
-        if (strcmp(routes[i].path, routes[route].path) == 0) {
-            return i;
-        }
-    }
-    return route;
+    return route < ROUTES ? find_path(http_path(exchange)) : route;
 }
 
 void routes_finish(const struct http_exchange *exchange, void *context) {
@@ -293,19 +303,11 @@ void routes_admit(struct http_exchange *exchange, void *context) {
 }
 
 void routes_handle(struct http_exchange *exchange, void *context) {
-    struct models *models = context;
     const char *path = http_path(exchange);
-    bool path_known = false;
-    for (size_t i = 0; i < ROUTES; i++) {
-        const char *rest = match_path(routes[i].path, path);
-        path_known = path_known || rest != NULL;
-        if (rest == NULL || !match_method(&routes[i], http_method(exchange))) {
-            continue;
-        }
-        serve(exchange, models, &routes[i], rest);
-        return;
-    }
-    if (path_known) {
+    size_t route = find_route(exchange);
+    if (route < ROUTES) {
+        serve(exchange, context, &routes[route], match_path(routes[route].path, path));
+    } else if (find_path(path) < ROUTES) {
         refuse_method(exchange);
     } else {
         refuse_path(exchange);

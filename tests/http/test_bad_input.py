@@ -124,7 +124,8 @@ def test_unknown_names_are_ignored(demo):
     ("GET", "/v1/completions", 405, {"POST"}),
     ("DELETE", "/health", 405, {"GET", "HEAD"}),
     ("POST", "/v1/models", 405, {"GET", "HEAD"}),
-    ("PUT", "/v1/responses/input_tokens", 405, {"GET", "HEAD", "POST", "DELETE"}),  # which two routes answer
+    ("GET", "/v1/responses/input_tokens", 405, {"POST"}),  # and not what is answered below /v1/responses/
+    ("PUT", "/v1/responses/resp_1", 405, {"GET", "HEAD", "POST", "DELETE"}),
 ])
 def test_unknown_paths_and_methods(demo, method, path, status, allow):
     got, headers, answer = demo.request(method, path, b"{}" if method == "POST" else None)
