@@ -13,14 +13,15 @@ enum {
     PLACES_MAX = 1 << 18,
     STATE_CHAINS = 1 << 14,
     STACK_CHAINS = 1 << 15,
-    /* Of places to return to in one stack. More come only of counting in many ways at once; what is
-     * beyond is left out, and the text still matches. */
+    /* Of places to return to in one stack. More come only of counting in many ways at once; beyond that
+     * the one from which the end is nearer takes the other's place, and the text still matches. */
     STACK_PLACES_MAX = 1 << 10,
     STAGE_MAX = 1 << 16,
     /* How deep the stacks of two places are made one. Below that both are kept. */
     UNION_DEPTH_MAX = 16,
-    /* Instructions and places looked at in one step. Beyond that an instruction goes on with the first
-     * stack it is reached with: the text is read in fewer ways, but in one at least. */
+    /* Instructions and places looked at in one step. Beyond that an instruction goes on with one of the
+     * stacks it is reached with, the cheapest, and beyond twice that with the first: the text is read in
+     * fewer ways, but in one at least. */
     STEP_WORK_MAX = 1 << 16,
     COST_MOST = 1 << 30,
 };
@@ -253,10 +254,23 @@ static uint32_t push_place(struct grammar_automaton *automaton, uint32_t instruc
     return intern_stack(automaton, first);
 }
 
-static void stage_place(struct automaton_memory *memory, size_t first, struct place place) {
+static void stage_place(struct grammar_automaton *automaton, size_t first, struct place place) {
+    struct automaton_memory *memory = automaton->memory;
     if (memory->staged - first < STACK_PLACES_MAX) {
         memory->stage[memory->staged++] = place;
+        return;
     }
+    struct place *last = &memory->stage[memory->staged - 1];
+    if (cost_of_place(automaton, &place) < cost_of_place(automaton, last)) {
+        *last = place;
+    }
+}
+
+/* What is left of two stacks where there is no room or time for both. The cheaper one: a matcher has
+ * counted on the shortest way to the end. */
+static uint32_t choose(const struct automaton_memory *memory, uint32_t a, uint32_t b) {
+    bool cheaper = memory->stacks[b].cost < memory->stacks[a].cost;
+    return cheaper && memory->step_work < 2 * STEP_WORK_MAX ? b : a;
 }
 
 /* The stack that returns to whatever one of the two returns to. */
@@ -264,7 +278,7 @@ static uint32_t unite(struct grammar_automaton *automaton, uint32_t a, uint32_t 
     struct automaton_memory *memory = automaton->memory;
     if (a == b || memory->step_work >= STEP_WORK_MAX ||
         memory->staged > STAGE_MAX - 2 * STACK_PLACES_MAX) {
-        return a; /* the stage is large enough for the greatest depth: this is for safety */
+        return choose(memory, a, b); /* the stage has room for the greatest depth: for safety */
     }
     const struct stack x = memory->stacks[a];
     const struct stack y = memory->stacks[b];
@@ -277,14 +291,14 @@ static uint32_t unite(struct grammar_automaton *automaton, uint32_t a, uint32_t 
         const struct place *q = memory->places + y.first_place + j;
         int order = i == x.place_count ? 1 : j == y.place_count ? -1 : compare_places(p, q);
         if (order != 0) {
-            stage_place(memory, first, order < 0 ? *p : *q);
+            stage_place(automaton, first, order < 0 ? *p : *q);
         } else if (p->stack == q->stack || depth < UNION_DEPTH_MAX) {
             struct place both = *p;
             both.stack = unite(automaton, p->stack, q->stack, depth + 1);
-            stage_place(memory, first, both);
+            stage_place(automaton, first, both);
         } else {
-            stage_place(memory, first, p->stack < q->stack ? *p : *q);
-            stage_place(memory, first, p->stack < q->stack ? *q : *p);
+            stage_place(automaton, first, p->stack < q->stack ? *p : *q);
+            stage_place(automaton, first, p->stack < q->stack ? *q : *p);
         }
         i += order <= 0;
         j += order >= 0;
@@ -347,7 +361,7 @@ static void stage_or_unite(struct grammar_automaton *automaton, size_t first, st
     if (last != NULL && compare_places(last, &place) == 0) {
         last->stack = unite(automaton, last->stack, place.stack, 0);
     } else {
-        stage_place(memory, first, place);
+        stage_place(automaton, first, place);
     }
 }
 
