@@ -127,6 +127,11 @@ def ask(path, method, target, body=None):
     return answer.status, answer.headers, json.loads(text)
 
 
+def is_listening(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @contextlib.contextmanager
 def loading(tmp_path):
     """A daemon whose model goes on being loaded until somebody reads its log: the model has no chat template, which is a
@@ -144,7 +149,7 @@ def loading(tmp_path):
     process = subprocess.Popen([BINARY, "serve", str(folder), "--listen", f"unix:{path}", "--log-level", "warning",
                                 "--no-cache"], stderr=writer, stdin=subprocess.DEVNULL)
     os.close(writer)
-    wait_until(path.exists, "the socket")
+    wait_until(lambda: is_listening(path), "the socket")
     with open(reader, "rb") as log:
         yield path, process, log
         process.kill()
