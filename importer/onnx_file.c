@@ -331,7 +331,7 @@ static bool make_value(struct graph_attribute *attribute, struct arena *arena, s
         if (bytes == NULL) {
             return error_set(err, ERROR_OUT_OF_MEMORY, "no memory for a constant");
         }
-        if (tensor->size > 0) {
+        if (forms[i].numbers != NULL) {
             memcpy(bytes, forms[i].numbers, tensor->size);
         }
         *attribute = (struct graph_attribute){
