@@ -351,18 +351,24 @@ static float *state_at(const struct executor *x, const struct plan_attention *at
     return x->states + (split ? index * x->chunks_max + chunk_index : index) * floats;
 }
 
+/* Head `head` of an attention's operand. */
+static const float *operand_head(const struct executor *x, const struct plan_operand *from,
+                                 size_t head, size_t head_dim, size_t row) {
+    return operand(x, from, row) + head * (from->step > 0 ? from->step : head_dim);
+}
+
 /* Copies heads from `from` to `to`, each normalized and rotated as the instruction says. */
 static void prepare_heads(const struct executor *x, const struct plan_attention *attention,
-                          const float *from, float *to, size_t heads, size_t head_dim, int norm,
-                          float epsilon, size_t row) {
+                          const struct plan_operand *from, float *to, size_t heads, size_t head_dim,
+                          int norm, float epsilon, size_t row) {
     const struct kernels *kernels = x->parts.kernels;
     const float *weight = executor_vector(x, norm);
     bool rotates = attention->rope != PLAN_NONE;
     size_t half = rotates ? x->parts.plan->ropes[attention->rope].half : 0;
     const float *cosines = rotates ? row_angles(x, attention->rope, row) : NULL;
-    memcpy(to, from, heads * head_dim * sizeof *to);
     for (size_t h = 0; h < heads; h++) {
         float *head = to + h * head_dim;
+        memcpy(head, operand_head(x, from, h, head_dim, row), head_dim * sizeof *head);
         if (weight != NULL && !attention->rope_first) {
             kernels->rms_norm(head, NULL, NULL, weight, epsilon, head_dim, head);
         }
@@ -376,15 +382,15 @@ static void prepare_heads(const struct executor *x, const struct plan_attention 
     }
 }
 
-/* The row's values, as the cache is to keep them; `room` is for those that change on their way. */
-static const float *prepare_values(const struct executor *x, const struct plan_attention *attention,
-                                   size_t width, float *room, size_t row) {
-    const float *values = operand(x, &attention->value, row);
+/* A head of the row's values, as the cache is to keep it; `room` is for one that changes on its way. */
+static const float *prepare_value(const struct executor *x, const struct plan_attention *attention,
+                                  size_t head, size_t head_dim, float *room, size_t row) {
+    const float *value = operand_head(x, &attention->value, head, head_dim, row);
     if (attention->v_scales == PLAN_NONE) {
-        return values;
+        return value;
     }
-    x->parts.kernels->round_to_codes(values, executor_vector(x, attention->v_scales),
-                                     attention->cache_bits, width, room);
+    const float *scales = executor_vector(x, attention->v_scales) + head * head_dim;
+    x->parts.kernels->round_to_codes(value, scales, attention->cache_bits, head_dim, room);
     return room;
 }
 
@@ -397,22 +403,21 @@ static void attention_prepare_row(struct executor *x, const struct op *op, size_
     size_t position = x->rows[row].position;
     size_t width = layer->kv_heads * layer->head_dim;
     float *keys = x->scratch[thread].keys;
-    prepare_heads(x, attention, operand(x, &attention->query, row),
-                  x->queries + row * x->queries_stride, attention->heads, layer->head_dim,
-                  attention->q_norm, attention->q_norm_epsilon, row);
-    prepare_heads(x, attention, operand(x, &attention->key, row), keys, layer->kv_heads,
-                  layer->head_dim, attention->k_norm, attention->k_norm_epsilon, row);
+    prepare_heads(x, attention, &attention->query, x->queries + row * x->queries_stride,
+                  attention->heads, layer->head_dim, attention->q_norm, attention->q_norm_epsilon,
+                  row);
+    prepare_heads(x, attention, &attention->key, keys, layer->kv_heads, layer->head_dim,
+                  attention->k_norm, attention->k_norm_epsilon, row);
     if (attention->k_scales != PLAN_NONE) {
         kernels->round_to_codes(keys, executor_vector(x, attention->k_scales),
                                 attention->cache_bits, width, keys);
     }
-    const float *values = prepare_values(x, attention, width, x->scratch[thread].values, row);
     for (size_t h = 0; h < layer->kv_heads; h++) {
         uint8_t *page = kv_sequence_head(x->rows[row].sequence, x->parts.cache, attention->layer, h,
                                          position / KV_PAGE_POSITIONS);
-        kernels->kv_store[x->parts.kv_type](page, layer->head_dim, position % KV_PAGE_POSITIONS,
-                                            keys + h * layer->head_dim,
-                                            values + h * layer->head_dim);
+        kernels->kv_store[x->parts.kv_type](
+            page, layer->head_dim, position % KV_PAGE_POSITIONS, keys + h * layer->head_dim,
+            prepare_value(x, attention, h, layer->head_dim, x->scratch[thread].values, row));
     }
 }
 

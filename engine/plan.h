@@ -175,10 +175,12 @@ struct plan_kv_layer {
 /* ---- Instructions ---- */
 
 /* Columns [first, first + n) of a register; n follows from the instruction. Packed QKV is one
- * register read at three places. */
+ * register read at three places. Where the heads of an attention do not lie side by side (GPT-NeoX has
+ * query, key and value of a head together), head h begins at first + h * step. */
 struct plan_operand {
     int reg;
     size_t first;
+    size_t step; /* 0: head_dim */
 };
 
 /* output[r] = scale * table[id of row r]. A table that a linear instruction uses too (tied

@@ -69,12 +69,22 @@ static void print_linear(const struct plan *plan, const struct plan_linear *line
     }
 }
 
+/* " q=r2@0", or " q=r2@0+96" for heads that lie 96 columns apart. */
+static void print_heads(const char *label, const struct plan_operand *operand, FILE *out) {
+    fprintf(out, " %s=r%d@%zu", label, operand->reg, operand->first);
+    if (operand->step > 0) {
+        fprintf(out, "+%zu", operand->step);
+    }
+}
+
 static void print_attention(const struct plan *plan, const struct plan_attention *attention,
                             FILE *out) {
     const struct plan_kv_layer *layer = &plan->kv_layers[attention->layer];
-    fprintf(out, "attention   q=r%d@%zu k=r%d@%zu v=r%d@%zu -> ", attention->query.reg,
-            attention->query.first, attention->key.reg, attention->key.first, attention->value.reg,
-            attention->value.first);
+    fprintf(out, "attention  ");
+    print_heads("q", &attention->query, out);
+    print_heads("k", &attention->key, out);
+    print_heads("v", &attention->value, out);
+    fprintf(out, " -> ");
     print_register(plan, attention->output, out);
     fprintf(out, "  layer=%zu heads=%zu/%zu head_dim=%zu window=%zu scale=%.9g", attention->layer,
             attention->heads, layer->kv_heads, layer->head_dim, layer->window,

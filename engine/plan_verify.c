@@ -118,6 +118,18 @@ static bool check_operand(const struct check *check, const char *what, struct pl
 
 /* ---- Instructions ---- */
 
+/* The heads of an attention's operand. */
+static bool check_heads(const struct check *check, const char *what, struct plan_operand operand,
+                        size_t heads, size_t head_dim) {
+    size_t span;
+    return (operand.step == 0 || operand.step >= head_dim) &&
+                   checked_multiply(heads - 1, operand.step > 0 ? operand.step : head_dim, &span) &&
+                   checked_add(span, head_dim, &span)
+               ? check_operand(check, what, operand, span)
+               : reject(check, "heads of the %s of %zu columns lie %zu apart", what, head_dim,
+                        operand.step);
+}
+
 static bool check_embed(struct check *check, const struct plan_embed *embed) {
     if (!check_weight(check, embed->table)) {
         return false;
@@ -275,9 +287,9 @@ static bool check_attention(struct check *check, const struct plan_attention *at
     if (scaled && (attention->cache_bits < 2 || attention->cache_bits > 8)) {
         return reject(check, "a cache of %u bits, expected 2 to 8", attention->cache_bits);
     }
-    return check_operand(check, "query", attention->query, query_width) &&
-           check_operand(check, "key", attention->key, kv_width) &&
-           check_operand(check, "value", attention->value, kv_width) &&
+    return check_heads(check, "query", attention->query, attention->heads, layer->head_dim) &&
+           check_heads(check, "key", attention->key, layer->kv_heads, layer->head_dim) &&
+           check_heads(check, "value", attention->value, layer->kv_heads, layer->head_dim) &&
            check_rope(check, attention->rope, layer->head_dim) &&
            check_optional_vector(check, attention->q_norm, layer->head_dim) &&
            check_optional_vector(check, attention->k_norm, layer->head_dim) &&

@@ -138,26 +138,29 @@ static enum lower_result find_columns(struct lowering *lowering, const struct gr
                       (long long)head_dim, HEAD_DIM_MAX);
     }
     draft->layer.head_dim = (size_t)head_dim;
-    size_t query_width = attention->heads * draft->layer.head_dim;
-    size_t kv_width = draft->layer.kv_heads * draft->layer.head_dim;
     const struct {
         enum attention_slot slot;
         const char *first;
-        size_t width;
+        const char *step;
+        size_t heads;
         struct plan_operand *operand;
     } operands[] = {
-        {SLOT_QUERY, "query_first", query_width, &attention->query},
-        {SLOT_KEY, "key_first", kv_width, &attention->key},
-        {SLOT_VALUE, "value_first", kv_width, &attention->value},
+        {SLOT_QUERY, "query_first", "query_step", attention->heads, &attention->query},
+        {SLOT_KEY, "key_first", "key_step", draft->layer.kv_heads, &attention->key},
+        {SLOT_VALUE, "value_first", "value_step", draft->layer.kv_heads, &attention->value},
     };
     for (size_t i = 0; i < sizeof operands / sizeof operands[0]; i++) {
         const struct row_value *row = row_input(lowering, node, operands[i].slot);
         size_t first = (size_t)graph_attribute_int(node, operands[i].first, 0);
-        if (row == NULL || first > row->width || operands[i].width > row->width - first) {
+        size_t step = (size_t)graph_attribute_int(node, operands[i].step, head_dim);
+        size_t width = row != NULL ? row->width : 0;
+        if (row == NULL || first > width || step > width || step < (size_t)head_dim ||
+            (operands[i].heads - 1) * step + (size_t)head_dim > width - first) {
             return refuse_rows(lowering, node,
                                "query, key and value must be columns of rows of activations");
         }
         set_operand(operands[i].operand, row, first);
+        operands[i].operand->step = step != (size_t)head_dim ? step : 0;
     }
     return LOWER_DONE;
 }

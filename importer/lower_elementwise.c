@@ -73,8 +73,9 @@ enum lower_result lower_gate(struct lowering *lowering, const struct graph_node 
         (has_bias && !is_whole(lowering, gate))) {
         return refuse_rows(lowering, node, "its inputs are not rows of one width");
     }
-    struct plan_operand columns = {gate->reg, gate->first};
-    struct plan_operand factor = {up != NULL ? up->reg : PLAN_NONE, up != NULL ? up->first : 0};
+    struct plan_operand columns = {.reg = gate->reg, .first = gate->first};
+    struct plan_operand factor = {.reg = up != NULL ? up->reg : PLAN_NONE,
+                                  .first = up != NULL ? up->first : 0};
     size_t width = gate->width;
     enum plan_activation activation =
         (enum plan_activation)graph_attribute_int(node, "activation", 0);
@@ -136,8 +137,8 @@ enum lower_result lower_factor(struct lowering *lowering, const struct graph_nod
                            divides ? "" : " and no other row of their width");
     }
     return append_gate(lowering, node, PLAN_ACTIVATION_IDENTITY,
-                       (struct plan_operand){first->reg, 0}, (struct plan_operand){second->reg, 0},
-                       first->width);
+                       (struct plan_operand){.reg = first->reg},
+                       (struct plan_operand){.reg = second->reg}, first->width);
 }
 
 enum lower_result lower_scale(struct lowering *lowering, const struct graph_node *node) {

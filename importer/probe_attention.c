@@ -182,10 +182,10 @@ static double column_number(const void *context, size_t index) {
     return (double)(index % *columns + 1);
 }
 
-/* What a projection does at position 0, where every rotation is by nothing: the column where head 0
- * begins, and the factor of each dimension. */
+/* What a projection does at position 0, where every rotation is by nothing: the columns of its heads,
+ * and the factor of each dimension. */
 static bool probe_columns(struct probe_runs *probes, const struct projection *projection,
-                          size_t *first, double *factors, struct error *err) {
+                          struct head_columns *columns, double *factors, struct error *err) {
     struct head_shape shape;
     struct experiment ones;
     struct experiment numbered;
@@ -202,20 +202,22 @@ static bool probe_columns(struct probe_runs *probes, const struct projection *pr
         factor != NULL ? project(&numbered, projection, &shape, column_number, &shape.columns)
                        : NULL;
     bool sound = code != NULL;
+    *columns = (struct head_columns){.step = shape.head_dim};
     for (size_t h = 0; sound && h < shape.heads; h++) {
         for (size_t d = 0; sound && d < shape.head_dim; d++) {
             size_t index = at_head(&shape, h, 0, d);
             double scale = tensor_number(factor, index);
             double column = round(tensor_number(code, index) / scale) - 1;
-            if (h == 0 && d == 0) {
-                *first = column >= 0 && column < (double)shape.columns ? (size_t)column : 0;
+            if (d == 0 && h < 2 && column >= 0 && column < (double)shape.columns) {
+                *(h == 0 ? &columns->first : &columns->step) = (size_t)column - columns->first;
             }
             if (h == 0) {
                 factors[d] = scale;
             }
             sound =
                 (isfinite(scale) && scale != 0 && near(scale, factors[d]) &&
-                 column == (double)(*first + h * shape.head_dim + d)) ||
+                 columns->step >= shape.head_dim && columns->step <= shape.columns &&
+                 column == (double)(columns->first + h * columns->step + d)) ||
                 unlike(err, "at position 0 its heads are not a multiple of neighbouring columns");
         }
     }
@@ -267,17 +269,16 @@ static size_t pair_second(const struct rotation *rotation, size_t i) {
 struct pattern {
     const struct rotation *rotation;
     size_t columns;
-    size_t first;
-    size_t head_dim;
+    struct head_columns heads;
 };
 
 static double first_of_pair(const void *context, size_t index) {
     const struct pattern *pattern = context;
     size_t column = index % pattern->columns;
-    if (column < pattern->first) {
+    if (column < pattern->heads.first) {
         return 0;
     }
-    size_t dim = (column - pattern->first) % pattern->head_dim;
+    size_t dim = (column - pattern->heads.first) % pattern->heads.step;
     const struct rotation *rotation = pattern->rotation;
     return rotation->interleaved ? dim < 2 * rotation->half && dim % 2 == 0 : dim < rotation->half;
 }
@@ -285,14 +286,15 @@ static double first_of_pair(const void *context, size_t index) {
 /* At position 1 the angle of a pair is its frequency: the first dimension becomes its cosine, the
  * second its sine. */
 static bool find_frequencies(struct probe_runs *probes, const struct projection *projection,
-                             size_t first, struct rotation *rotation, struct error *err) {
+                             struct head_columns columns, struct rotation *rotation,
+                             struct error *err) {
     struct head_shape shape;
     struct experiment experiment;
     if (!projection_shape(probes, PROBE_PROMPT, projection, &shape, err) ||
         !experiment_begin(&experiment, probes, PROBE_PROMPT, err)) {
         return false;
     }
-    struct pattern pattern = {rotation, shape.columns, first, shape.head_dim};
+    struct pattern pattern = {rotation, shape.columns, columns};
     const struct tensor *turned = project(&experiment, projection, &shape, first_of_pair, &pattern);
     for (size_t i = 0; turned != NULL && i < rotation->half; i++) {
         double cosine = tensor_number(turned, at_head(&shape, 0, 1, pair_first(rotation, i)));
@@ -347,7 +349,7 @@ static void rotate(const struct rotation *rotation, const double *head, size_t h
 
 /* Does the projection of scattered numbers agree with the rotation, in every head and row of a run? */
 static bool confirm_rotation(struct probe_runs *probes, enum probe_run which,
-                             const struct projection *projection, size_t first,
+                             const struct projection *projection, struct head_columns columns,
                              const struct rotation *rotation, struct error *err) {
     struct head_shape shape;
     struct experiment experiment;
@@ -362,7 +364,7 @@ static bool confirm_rotation(struct probe_runs *probes, enum probe_run which,
             double head[HEAD_DIM_MAX];
             double turned[HEAD_DIM_MAX];
             for (size_t d = 0; d < shape.head_dim; d++) {
-                size_t column = first + h * shape.head_dim + d;
+                size_t column = columns.first + h * columns.step + d;
                 head[d] = (double)(float)scattered(NULL, row * shape.columns + column);
             }
             rotate(rotation, head, shape.head_dim, experiment.past + row, turned);
@@ -378,10 +380,11 @@ static bool confirm_rotation(struct probe_runs *probes, enum probe_run which,
 }
 
 static bool confirm_everywhere(struct probe_runs *probes, const struct projection *projection,
-                               size_t first, const struct rotation *rotation, struct error *err) {
+                               struct head_columns columns, const struct rotation *rotation,
+                               struct error *err) {
     for (enum probe_run which = 0; which < PROBE_RUNS; which++) {
         if (!cannot_run(probes, which, projection->value) &&
-            !confirm_rotation(probes, which, projection, first, rotation, err)) {
+            !confirm_rotation(probes, which, projection, columns, rotation, err)) {
             return false;
         }
     }
@@ -404,7 +407,7 @@ static bool split_factors(const double *factors, size_t rotated_dims, size_t hea
 
 /* Finds out by which angles the heads of a projection are rotated. */
 static bool probe_rotation(struct probe_runs *probes, const struct projection *projection,
-                           size_t first, const double *factors, size_t head_dim,
+                           struct head_columns columns, const double *factors, size_t head_dim,
                            struct rotation *rotation, struct error *err) {
     size_t rotated_dims;
     if (!count_rotated(probes, projection, factors, &rotated_dims, err) ||
@@ -414,11 +417,11 @@ static bool probe_rotation(struct probe_runs *probes, const struct projection *p
     rotation->half = rotated_dims / 2;
     for (int interleaved = 0; interleaved < 2; interleaved++) {
         rotation->interleaved = interleaved == 1;
-        if (!find_frequencies(probes, projection, first, rotation, err)) {
+        if (!find_frequencies(probes, projection, columns, rotation, err)) {
             return false;
         }
         take_exact_frequencies(probes->graph, rotation);
-        if (confirm_everywhere(probes, projection, first, rotation, err)) {
+        if (confirm_everywhere(probes, projection, columns, rotation, err)) {
             return true;
         }
     }
@@ -469,8 +472,8 @@ static bool probe_projections(struct probe_runs *probes, const struct attention_
                               struct attention_meaning *meaning, struct error *err) {
     double factors[HEAD_DIM_MAX] = {0};
     struct rotation rotation = {0};
-    if (!probe_columns(probes, &parts->query, &meaning->query_first, factors, err) ||
-        !probe_rotation(probes, &parts->query, meaning->query_first, factors, meaning->head_dim,
+    if (!probe_columns(probes, &parts->query, &meaning->query, factors, err) ||
+        !probe_rotation(probes, &parts->query, meaning->query, factors, meaning->head_dim,
                         &rotation, err)) {
         return error_prefix(err, "the query");
     }
@@ -478,17 +481,17 @@ static bool probe_projections(struct probe_runs *probes, const struct attention_
         return false;
     }
     meaning->scale = (float)rotation.factor;
-    if (!probe_columns(probes, &parts->key, &meaning->key_first, factors, err)) {
+    if (!probe_columns(probes, &parts->key, &meaning->key, factors, err)) {
         return error_prefix(err, "the key");
     }
     rotation.factor = factors[meaning->head_dim - 1];
     meaning->scale *= (float)rotation.factor;
-    if (!confirm_everywhere(probes, &parts->key, meaning->key_first, &rotation, err)) {
+    if (!confirm_everywhere(probes, &parts->key, meaning->key, &rotation, err)) {
         return error_prefix(err, "the key");
     }
     struct rotation none = {.factor = 1, .amplitude = 1};
-    return (probe_columns(probes, &parts->value, &meaning->value_first, factors, err) &&
-            confirm_everywhere(probes, &parts->value, meaning->value_first, &none, err)) ||
+    return (probe_columns(probes, &parts->value, &meaning->value, factors, err) &&
+            confirm_everywhere(probes, &parts->value, meaning->value, &none, err)) ||
            error_prefix(err, "the value");
 }
 

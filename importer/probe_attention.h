@@ -48,13 +48,19 @@ struct attention_parts {
     int output;  /* (1, sequence, heads * head_dim) */
 };
 
+/* Where the heads of a projection are: head h begins at column first + h * step of its rows. */
+struct head_columns {
+    size_t first;
+    size_t step;
+};
+
 struct attention_meaning {
     size_t heads;
     size_t kv_heads;
     size_t head_dim;
-    size_t query_first; /* the column of the rows where head 0 begins */
-    size_t key_first;
-    size_t value_first;
+    struct head_columns query;
+    struct head_columns key;
+    struct head_columns value;
     size_t window; /* 0: none */
     float scale;
     float softcap;

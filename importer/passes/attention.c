@@ -317,7 +317,7 @@ static bool rewrite(const struct search *search, struct graph_node *node,
     int past_value = graph_input(graph, values, 0);
     int frequencies = add_frequencies(search, meaning);
     if ((meaning->rope_half > 0 && frequencies == GRAPH_NONE) ||
-        !graph_rewrite(graph, node, QUERN_DOMAIN, "Attention", 16, 13)) {
+        !graph_rewrite(graph, node, QUERN_DOMAIN, "Attention", 16, 16)) {
         return error_set(search->err, ERROR_OUT_OF_MEMORY, "no memory to rewrite a node");
     }
     for (size_t i = 0; i < node->input_count; i++) {
@@ -334,9 +334,12 @@ static bool rewrite(const struct search *search, struct graph_node *node,
     graph_set_int(node, "num_heads", (int64_t)meaning->heads);
     graph_set_int(node, "kv_num_heads", (int64_t)meaning->kv_heads);
     graph_set_int(node, "head_dim", (int64_t)meaning->head_dim);
-    graph_set_int(node, "query_first", (int64_t)meaning->query_first);
-    graph_set_int(node, "key_first", (int64_t)meaning->key_first);
-    graph_set_int(node, "value_first", (int64_t)meaning->value_first);
+    graph_set_int(node, "query_first", (int64_t)meaning->query.first);
+    graph_set_int(node, "query_step", (int64_t)meaning->query.step);
+    graph_set_int(node, "key_first", (int64_t)meaning->key.first);
+    graph_set_int(node, "key_step", (int64_t)meaning->key.step);
+    graph_set_int(node, "value_first", (int64_t)meaning->value.first);
+    graph_set_int(node, "value_step", (int64_t)meaning->value.step);
     graph_set_int(node, "local_window_size", meaning->window > 0 ? (int64_t)meaning->window : -1);
     graph_set_int(node, "rotary_interleaved", meaning->rope_interleaved);
     graph_set_float(node, "rotary_amplitude", meaning->rope_amplitude);

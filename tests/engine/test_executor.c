@@ -66,8 +66,8 @@ static void build(struct plan *plan, struct plan_weight *weights, bool fine_inpu
     append_linear(plan, 2, UP, 3);
     append(plan, (struct plan_instruction){.kind = PLAN_GATE,
                                            .gate = {.activation = PLAN_ACTIVATION_RELU,
-                                                    .gate = {3, 0},
-                                                    .up = {PLAN_NONE, 0},
+                                                    .gate = {.reg = 3},
+                                                    .up = {.reg = PLAN_NONE},
                                                     .output = 4}});
     append_linear(plan, 4, DOWN, 5);
     append(plan, (struct plan_instruction){

@@ -74,9 +74,9 @@ static void build(struct plan *plan) {
                                                   .epsilon = 1e-6f}};
     struct plan_instruction attend = {.kind = PLAN_ATTENTION,
                                       .name = "attention",
-                                      .attention = {.query = {2, 0},
-                                                    .key = {3, 0},
-                                                    .value = {4, 0},
+                                      .attention = {.query = {.reg = 2},
+                                                    .key = {.reg = 3},
+                                                    .value = {.reg = 4},
                                                     .output = 5,
                                                     .heads = 1,
                                                     .scale = 0.5f,
@@ -89,7 +89,8 @@ static void build(struct plan *plan) {
     struct plan_instruction gate = {
         .kind = PLAN_GATE,
         .name = "gate",
-        .gate = {.activation = PLAN_ACTIVATION_SILU, .gate = {7, 0}, .up = {8, 0}, .output = 9}};
+        .gate = {
+            .activation = PLAN_ACTIVATION_SILU, .gate = {.reg = 7}, .up = {.reg = 8}, .output = 9}};
     cr_assert(plan_append(plan, &embed) && plan_append(plan, &normalize));
     append_linear(plan, 1, HIDDEN, 3, (const size_t[]){HEAD, HEAD, HEAD}, 2);
     cr_assert(plan_append(plan, &attend));
@@ -144,6 +145,13 @@ static void spoil_linear_count(struct plan *plan) {
 }
 static void spoil_operand(struct plan *plan) {
     plan->instructions[3].attention.key.first = 1;
+}
+static void spoil_heads(struct plan *plan) {
+    plan->instructions[3].attention.key.step = 1;
+}
+static void spoil_last_head(struct plan *plan) {
+    plan->instructions[3].attention.heads = 2;
+    plan->instructions[3].attention.query.step = 100;
 }
 static void spoil_kv_layer(struct plan *plan) {
     plan->instructions[3].attention.layer = 1;
@@ -201,6 +209,8 @@ Test(plan, verify_names_what_is_wrong) {
         {spoil_linear_columns, "of width 4, expected 5"},
         {spoil_linear_count, "5 outputs, expected 1 to 4"},
         {spoil_operand, "key is columns 1 to 5 of register 3, which has 4"},
+        {spoil_heads, "lie 1 apart"},
+        {spoil_last_head, "query is columns 0 to 104 of register 2"},
         {spoil_kv_layer, "KV layer 1 does not exist"},
         {spoil_rope_length, "16 positions for 17"},
         {spoil_long_rope, "14 positions for 16"},
