@@ -55,76 +55,133 @@ void logprobs_deinit(struct logprobs *logprobs) {
     *logprobs = (struct logprobs){0};
 }
 
-/* ---- JSON ---- */
+/* ---- JSON ----
+ *
+ * Written as text: trees of what one request with many choices may want would take gigabytes. */
+
+struct writing {
+    const struct tokenizer *tokenizer;
+    struct text_buffer json;
+    struct text_buffer bytes; /* of one token */
+};
+
+static void end_writing(struct writing *writing) {
+    text_buffer_deinit(&writing->json);
+    text_buffer_deinit(&writing->bytes);
+}
+
+/* What has been written, as an item; NULL when memory is out. The next one may be written then. */
+static cJSON *take_written(struct writing *writing, bool ok) {
+    cJSON *item = ok ? cJSON_CreateRaw(writing->json.bytes) : NULL;
+    writing->json.length = 0;
+    return item;
+}
+
+static bool put(struct writing *writing, const char *json) {
+    return text_buffer_append(&writing->json, json, strlen(json));
+}
+
+static bool put_number(struct writing *writing, double number) {
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.15g", number);
+    return put(writing, digits);
+}
 
 /* To a millionth: an f32 has no more. */
-static cJSON *create_logprob(float logprob) {
-    double rounded = round((double)logprob * 1e6) / 1e6;
-    return cJSON_CreateNumber(rounded > logprob_least ? rounded : logprob_least);
+static bool put_logprob(struct writing *writing, float logprob) {
+    double rounded = round((double)logprob * 1e6) / 1e6 + 0.0; /* no -0 */
+    return put_number(writing, rounded > logprob_least ? rounded : logprob_least);
 }
 
-static bool append_escaped(struct text_buffer *name, const struct text_buffer *bytes) {
-    bool ok = text_buffer_append(name, "bytes:", 6);
-    for (size_t i = 0; ok && i < bytes->length; i++) {
-        char escape[5];
-        snprintf(escape, sizeof escape, "\\x%02x", (unsigned)(unsigned char)bytes->bytes[i]);
-        ok = text_buffer_append(name, escape, 4);
-    }
-    return ok;
+static bool find_bytes(struct writing *writing, int32_t token) {
+    writing->bytes.length = 0;
+    return text_buffer_append(&writing->bytes, "", 0) &&
+           tokenizer_token_bytes(writing->tokenizer, token, &writing->bytes, NULL);
 }
 
-/* The token's text as a string of its own; NULL when memory is out. */
-static cJSON *create_name(const struct tokenizer *tokenizer, int32_t token) {
-    struct text_buffer bytes = {0};
-    struct text_buffer name = {0};
-    cJSON *string = NULL;
-    if (text_buffer_append(&bytes, "", 0) &&
-        tokenizer_token_bytes(tokenizer, token, &bytes, NULL)) {
-        if (utf8_valid_prefix(bytes.bytes, bytes.length) == bytes.length) {
-            string = json_create_text(bytes.bytes, bytes.length);
-        } else if (append_escaped(&name, &bytes)) {
-            string = json_create_text(name.bytes, name.length);
-        }
+static bool put_escaped(struct writing *writing) {
+    bool ok = put(writing, "\"bytes:");
+    for (size_t i = 0; ok && i < writing->bytes.length; i++) {
+        char escape[8];
+        snprintf(escape, sizeof escape, "\\\\x%02x", (unsigned char)writing->bytes.bytes[i]);
+        ok = put(writing, escape);
     }
-    text_buffer_deinit(&bytes);
-    text_buffer_deinit(&name);
-    return string;
+    return ok && put(writing, "\"");
 }
+
+/* The token's text as a string. */
+static bool put_name(struct writing *writing, int32_t token) {
+    const struct text_buffer *bytes = &writing->bytes;
+    if (!find_bytes(writing, token)) {
+        return false;
+    }
+    return utf8_valid_prefix(bytes->bytes, bytes->length) == bytes->length
+               ? json_append_text(&writing->json, bytes->bytes, bytes->length)
+               : put_escaped(writing);
+}
+
+/* ---- Of completions ---- */
+
+/* The names that an object has, as they stand in its JSON. */
+struct names {
+    size_t count;
+    struct {
+        size_t begin;
+        size_t length;
+    } items[TOP_LOGPROBS_MAX + 1];
+};
 
 /* Adds a name and its logprob, unless the name is there: other tokens may have the same text. */
-static bool add_top(cJSON *object, const struct tokenizer *tokenizer, int32_t token,
-                    float logprob) {
-    cJSON *name = create_name(tokenizer, token);
-    bool ok = name != NULL;
-    if (ok && !cJSON_HasObjectItem(object, name->valuestring)) {
-        cJSON *number = create_logprob(logprob);
-        ok = cJSON_AddItemToObject(object, name->valuestring, number);
-        if (!ok) {
-            cJSON_Delete(number);
+static bool put_top(struct writing *writing, struct names *names, int32_t token, float logprob) {
+    struct text_buffer *json = &writing->json;
+    const size_t before = json->length;
+    if (!put(writing, names->count > 0 ? "," : "")) {
+        return false;
+    }
+    const size_t begin = json->length;
+    if (!put_name(writing, token)) {
+        return false;
+    }
+    const size_t length = json->length - begin;
+    for (size_t i = 0; i < names->count; i++) {
+        if (names->items[i].length == length &&
+            memcmp(json->bytes + names->items[i].begin, json->bytes + begin, length) == 0) {
+            json->length = before;
+            return true;
         }
     }
-    cJSON_Delete(name);
-    return ok;
+    names->items[names->count].begin = begin;
+    names->items[names->count++].length = length;
+    return put(writing, ":") && put_logprob(writing, logprob);
 }
 
 /* The most probable tokens, and the one that came, if it is none of them. */
-static cJSON *create_tops(const struct logprobs *logprobs, size_t index,
-                          const struct tokenizer *tokenizer) {
+static bool put_tops(struct writing *writing, const struct logprobs *logprobs, size_t index) {
     const struct logprobs_entry *entry = &logprobs->entries[index];
     const struct token_logprob *top = logprobs->tops + index * logprobs->top_count;
+    struct names names = {0};
     if (!entry->known) {
-        return cJSON_CreateNull();
+        return put(writing, "null");
     }
-    cJSON *object = cJSON_CreateObject();
-    bool ok = object != NULL;
+    bool ok = put(writing, "{");
     for (size_t i = 0; ok && i < logprobs->top_count && top[i].token >= 0; i++) {
-        ok = add_top(object, tokenizer, top[i].token, top[i].logprob);
+        ok = put_top(writing, &names, top[i].token, top[i].logprob);
     }
-    if (ok && add_top(object, tokenizer, entry->token, entry->logprob)) {
-        return object;
-    }
-    cJSON_Delete(object);
-    return NULL;
+    return ok && put_top(writing, &names, entry->token, entry->logprob) && put(writing, "}");
+}
+
+static bool put_token(struct writing *writing, const struct logprobs *logprobs, size_t index) {
+    return put_name(writing, logprobs->entries[index].token);
+}
+
+static bool put_token_logprob(struct writing *writing, const struct logprobs *logprobs,
+                              size_t index) {
+    const struct logprobs_entry *entry = &logprobs->entries[index];
+    return entry->known ? put_logprob(writing, entry->logprob) : put(writing, "null");
+}
+
+static bool put_offset(struct writing *writing, const struct logprobs *logprobs, size_t index) {
+    return put_number(writing, (double)logprobs->entries[index].offset);
 }
 
 /* The index behind the last token that begins before character `end`. */
@@ -136,28 +193,31 @@ static size_t find_end(const struct logprobs *logprobs, size_t end) {
     return next;
 }
 
+/* Adds an array of something about each of the tokens up to `next`. */
+static bool add_array(cJSON *object, const char *name, struct writing *writing,
+                      const struct logprobs *logprobs, size_t next,
+                      bool (*put_one)(struct writing *, const struct logprobs *, size_t index)) {
+    bool ok = true;
+    for (size_t i = logprobs->taken; ok && i < next; i++) {
+        ok = put(writing, i > logprobs->taken ? "," : "[") && put_one(writing, logprobs, i);
+    }
+    return answer_add(object, name, take_written(writing, ok && put(writing, "]")));
+}
+
 cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end) {
-    size_t first = logprobs->taken;
     size_t next = find_end(logprobs, end);
-    if (next == first) {
+    if (next == logprobs->taken) {
         return cJSON_CreateNull();
     }
+    struct writing writing = {.tokenizer = tokenizer};
     cJSON *object = cJSON_CreateObject();
-    cJSON *names = cJSON_AddArrayToObject(object, "tokens");
-    cJSON *numbers = cJSON_AddArrayToObject(object, "token_logprobs");
-    cJSON *tops = logprobs->top_count > 0 ? cJSON_AddArrayToObject(object, "top_logprobs")
-                                          : cJSON_AddNullToObject(object, "top_logprobs");
-    cJSON *offsets = cJSON_AddArrayToObject(object, "text_offset");
-    bool ok = names != NULL && numbers != NULL && tops != NULL && offsets != NULL;
-    for (size_t i = first; ok && i < next; i++) {
-        const struct logprobs_entry *entry = &logprobs->entries[i];
-        ok = answer_append(names, create_name(tokenizer, entry->token)) &&
-             answer_append(numbers,
-                           entry->known ? create_logprob(entry->logprob) : cJSON_CreateNull()) &&
-             (logprobs->top_count == 0 ||
-              answer_append(tops, create_tops(logprobs, i, tokenizer))) &&
-             answer_append(offsets, cJSON_CreateNumber((double)entry->offset));
-    }
+    bool ok = add_array(object, "tokens", &writing, logprobs, next, put_token) &&
+              add_array(object, "token_logprobs", &writing, logprobs, next, put_token_logprob) &&
+              (logprobs->top_count > 0
+                   ? add_array(object, "top_logprobs", &writing, logprobs, next, put_tops)
+                   : cJSON_AddNullToObject(object, "top_logprobs") != NULL) &&
+              add_array(object, "text_offset", &writing, logprobs, next, put_offset);
+    end_writing(&writing);
     if (!ok) {
         cJSON_Delete(object);
         return NULL;
@@ -168,52 +228,41 @@ cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenize
 
 /* ---- Of chat completions ---- */
 
-static cJSON *create_bytes(const struct tokenizer *tokenizer, int32_t token) {
-    struct text_buffer bytes = {0};
-    cJSON *array = cJSON_CreateArray();
-    bool ok = array != NULL && tokenizer_token_bytes(tokenizer, token, &bytes, NULL);
-    for (size_t i = 0; ok && i < bytes.length; i++) {
-        ok = answer_append(array, cJSON_CreateNumber((unsigned char)bytes.bytes[i]));
+/* The members of a token's object, and its brace. */
+static bool put_members(struct writing *writing, int32_t token, float logprob) {
+    bool ok = put(writing, "{\"token\":") && put_name(writing, token) &&
+              put(writing, ",\"logprob\":") && put_logprob(writing, logprob) &&
+              put(writing, ",\"bytes\":[");
+    for (size_t i = 0; ok && i < writing->bytes.length; i++) {
+        ok = put(writing, i > 0 ? "," : "") &&
+             put_number(writing, (unsigned char)writing->bytes.bytes[i]);
     }
-    text_buffer_deinit(&bytes);
-    if (!ok) {
-        cJSON_Delete(array);
-        return NULL;
-    }
-    return array;
+    return ok && put(writing, "]");
 }
 
-/* Appends a token to the array; NULL when memory is out. */
-static cJSON *append_token(cJSON *array, const struct tokenizer *tokenizer, int32_t token,
-                           float logprob) {
-    cJSON *object = cJSON_CreateObject();
-    bool ok = answer_add(object, "token", create_name(tokenizer, token)) &&
-              answer_add(object, "logprob", create_logprob(logprob)) &&
-              answer_add(object, "bytes", create_bytes(tokenizer, token));
-    return answer_append(array, object) && ok ? object : NULL;
-}
-
-static bool append_entry(cJSON *content, const struct logprobs *logprobs, size_t index,
-                         const struct tokenizer *tokenizer) {
+static bool put_entry(struct writing *writing, const struct logprobs *logprobs, size_t index) {
     const struct logprobs_entry *entry = &logprobs->entries[index];
     const struct token_logprob *top = logprobs->tops + index * logprobs->top_count;
-    cJSON *object = append_token(content, tokenizer, entry->token, entry->logprob);
-    cJSON *tops = cJSON_AddArrayToObject(object, "top_logprobs");
-    bool ok = tops != NULL;
+    bool ok =
+        put_members(writing, entry->token, entry->logprob) && put(writing, ",\"top_logprobs\":[");
     for (size_t i = 0; ok && i < logprobs->top_count && top[i].token >= 0; i++) {
-        ok = append_token(tops, tokenizer, top[i].token, top[i].logprob) != NULL;
+        ok = put(writing, i > 0 ? "," : "") && put_members(writing, top[i].token, top[i].logprob) &&
+             put(writing, "}");
     }
-    return ok;
+    return ok && put(writing, "]}");
 }
 
 cJSON *logprobs_take_list(struct logprobs *logprobs, const struct tokenizer *tokenizer,
                           size_t end) {
     size_t next = find_end(logprobs, end);
+    struct writing writing = {.tokenizer = tokenizer};
     cJSON *list = cJSON_CreateArray();
     bool ok = list != NULL;
     for (size_t i = logprobs->taken; ok && i < next; i++) {
-        ok = append_entry(list, logprobs, i, tokenizer);
+        bool written = put_entry(&writing, logprobs, i);
+        ok = answer_append(list, take_written(&writing, written));
     }
+    end_writing(&writing);
     if (!ok) {
         cJSON_Delete(list);
         return NULL;

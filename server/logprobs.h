@@ -50,7 +50,7 @@ cJSON *logprobs_take(struct logprobs *logprobs, const struct tokenizer *tokenize
  *     {"content": [{"token": " a", "logprob": -0.12, "bytes": [32, 97], "top_logprobs": […]}, …]} */
 cJSON *logprobs_take_chat(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end);
 
-/* Only the list, which may be empty, as responses tell of them. */
+/* Only the list, which may be empty, as responses tell of them: its elements are raw items. */
 cJSON *logprobs_take_list(struct logprobs *logprobs, const struct tokenizer *tokenizer, size_t end);
 
 /* Leaves out tokens that end at or before character `begin`. */

@@ -65,6 +65,17 @@ def test_a_stream_has_the_same_piece_by_piece(demo):
             said += len(piece["text"])
 
 
+def test_names_that_differ_only_in_case_are_different_tokens(demo):
+    messages = [{"role": "user", "content": "Hello"}]
+    ids = demo.post("/tokenize", content=demo.post("/apply-template", messages=messages)["prompt"])["tokens"]
+    ask = {"max_tokens": 60, "temperature": 0, "ignore_eos": True}
+    chat = demo.post("/v1/chat/completions", messages=messages, logprobs=True, top_logprobs=20, **ask)
+    plain = logprobs_of(demo.complete(prompt=ids, logprobs=20, **ask))["top_logprobs"]
+    listed = [{top["token"] for top in token["top_logprobs"]} | {token["token"]} for token in logprobs_of(chat)["content"]]
+    assert [set(tops) for tops in plain] == listed
+    assert any(len({name.lower() for name in names}) < len(names) for names in listed), "this tries nothing"
+
+
 def test_echo_scores_the_prompt_as_its_tokens_would_have_been_sampled(demo):
     reply = demo.complete(**GREEDY, logprobs=2)
     text = PROMPT + reply["choices"][0]["text"]
