@@ -81,6 +81,7 @@ void http_work_begin(struct http_exchange *exchange, const struct service *servi
                      const struct http_work *work, void *context) {
     static const struct http_task task = {advance, cancel, close_work};
     struct running_work *running = calloc(1, sizeof *running);
+    http_defer(exchange, NULL, NULL); /* whoever has deferred it leaves it to the work */
     if (running == NULL) {
         work->close(context);
         api_refuse(exchange, API_INTERNAL, NULL, "Out of memory");

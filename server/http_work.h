@@ -19,7 +19,7 @@ struct http_work {
     void (*close)(void *context); /* on any thread: much is freed in some time; always, last */
 };
 
-/* In a handler: answers later. Takes over the context, and holds the model until it is closed. */
+/* In a handler or a task: answers later. Takes over the context, and holds the model until it is closed. */
 void http_work_begin(struct http_exchange *exchange, const struct service *service,
                      const struct http_work *work, void *context);
 

@@ -1,5 +1,6 @@
 #include "server/job.h"
 
+#include "server/http_work.h"
 #include "server/models.h"
 #include "server/prefix_hash.h"
 #include "server/sse.h"
@@ -10,8 +11,14 @@
 #include <sys/random.h>
 #include <time.h>
 
-/* A stream pauses taking tokens while this much is on its way to a slow reader. */
-enum { BACKLOG_MAX = 64 << 10 };
+enum {
+    /* A stream pauses taking tokens while this much is on its way to a slow reader. */
+    BACKLOG_MAX = 64 << 10,
+    /* Tokens and logprobs that are printed in less than some 10 ms. */
+    PRINTED_AT_ONCE = 1 << 13,
+    /* Logprobs of one answer, which are some 60 bytes each in it. */
+    LOGPROBS_MAX = 1 << 22,
+};
 
 /* ---- For dialects ---- */
 
@@ -60,11 +67,17 @@ static void close_state(const struct dialect *dialect, void *state) {
     }
 }
 
-static void close_job(struct job *job) {
+/* On any thread, if no completion has a session. */
+static void free_job(struct job *job) {
     close_completions(job);
     close_state(job->dialect, job->state);
-    models_release(job->service);
+    free(job->printed);
     free(job);
+}
+
+static void close_job(struct job *job) {
+    models_release(job->service);
+    free_job(job);
 }
 
 static struct job *create_job(const struct job_request *request) {
@@ -188,10 +201,44 @@ static bool advance_completion(struct http_exchange *exchange, struct job *job, 
     return true;
 }
 
+static void print_job(void *context) {
+    struct job *job = context;
+    job->printed = job->dialect->print(job);
+}
+
+static void respond_printed(struct http_exchange *exchange, void *context) {
+    struct job *job = context;
+    http_respond_json(exchange, 200, job->printed);
+    job->printed = NULL;
+}
+
+static void close_printed(void *context) {
+    free_job(context);
+}
+
+static void print_beside_loop(struct http_exchange *exchange, struct job *job) {
+    static const struct http_work printing = {print_job, respond_printed, close_printed};
+    const struct service *service = job->service;
+    job->is_printed = true;
+    http_work_begin(exchange, service, &printing, job);
+    models_release(service); /* the work holds it */
+}
+
+static size_t count_logprobs(const struct job *job) {
+    size_t count = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        const struct logprobs *logprobs = &job->completions[i].logprobs;
+        count += logprobs->count * (logprobs->top_count + 1);
+    }
+    return count;
+}
+
 static void complete(struct http_exchange *exchange, struct job *job) {
     note(exchange, job, job_finish_name(job->completions[0].finish));
     if (job->stream) {
         job->dialect->end(exchange, job);
+    } else if (job_generated_tokens(job) + count_logprobs(job) > PRINTED_AT_ONCE) {
+        print_beside_loop(exchange, job);
     } else {
         http_respond_json(exchange, 200, job->dialect->print(job));
     }
@@ -204,7 +251,10 @@ static void advance_job(struct http_exchange *exchange, void *context) {
             return;
         }
     }
-    if (job->count > 0 && job->finished == job->count) {
+    if (!job->stream && count_logprobs(job) > LOGPROBS_MAX) {
+        fail(exchange, job, API_INVALID,
+             "The answer would have too many logprobs: ask for fewer, or for a stream");
+    } else if (job->count > 0 && job->finished == job->count) {
         complete(exchange, job);
     }
 }
@@ -215,6 +265,9 @@ static void on_cancel(struct http_exchange *exchange, void *context) {
 
 static void on_close(struct http_exchange *exchange, void *context, bool delivered) {
     struct job *job = context;
+    if (job->is_printed) {
+        return;
+    }
     if (!delivered && job->count > 0 && job->finished < job->count) {
         note(exchange, job, "cancelled");
     }

@@ -7,7 +7,8 @@
  *
  * How the client is told is its endpoint's dialect: a table of functions, which get the job and look
  * at its completions. A job lives until its exchange closes; a completion's session only until it
- * has finished. Loop thread. */
+ * has finished. Loop thread, but for print of a long answer: that is done beside the loop
+ * (http_work.h), when nothing else touches the job any more. */
 #ifndef QUERN_SERVER_JOB_H
 #define QUERN_SERVER_JOB_H
 
@@ -32,6 +33,8 @@ struct job {
     size_t best_of;  /* completions of each prompt ... */
     size_t n;        /* ... of which so many are told */
     size_t finished; /* completions whose finish has been handled */
+    bool is_printed; /* beside the loop: no longer the exchange's */
+    char *printed;
     size_t count;
     struct completion completions[]; /* index = prompt * best_of + choice */
 };

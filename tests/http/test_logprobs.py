@@ -65,6 +65,17 @@ def test_a_stream_has_the_same_piece_by_piece(demo):
             said += len(piece["text"])
 
 
+def test_a_long_answer_says_what_a_stream_says(demo):
+    """It is not printed on the loop."""
+    ask = {**GREEDY, "logprobs": 5, "n": 16, "max_tokens": 100, "temperature": 1, "seed": 2}
+    pieces = [event["choices"][0] for event in demo.stream(**ask)]
+    for choice in demo.complete(**ask)["choices"]:
+        own = [piece for piece in pieces if piece["index"] == choice["index"]]
+        assert choice["text"] == "".join(piece["text"] for piece in own)
+        tops = [piece["logprobs"]["top_logprobs"] for piece in own if piece["logprobs"]]
+        assert choice["logprobs"]["top_logprobs"] == sum(tops, [])
+
+
 def test_names_that_differ_only_in_case_are_different_tokens(demo):
     messages = [{"role": "user", "content": "Hello"}]
     ids = demo.post("/tokenize", content=demo.post("/apply-template", messages=messages)["prompt"])["tokens"]
