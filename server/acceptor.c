@@ -1,5 +1,7 @@
 #include "server/acceptor.h"
 
+#include "server/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 enum {
     ACCEPTS_AT_ONCE = 16, /* so that open connections have their turn, too */
     RETRY_MS = 100,       /* when descriptors or memory are out */
+    COMPLAIN_MS = 60000,  /* at most so often */
 };
 
 struct listening {
@@ -21,6 +24,7 @@ struct acceptor {
     bool paused;
     bool stopped;
     uv_timer_t retry;
+    uint64_t complained_ms; /* 0: never */
     unsigned open_handles;
     size_t count;
     struct listening listening[];
@@ -50,6 +54,17 @@ static void on_retry(uv_timer_t *handle) {
     resume_accepting(handle->data);
 }
 
+static void wait_for_resources(struct acceptor *acceptor, int error) {
+    uint64_t now_ms = uv_now(acceptor->retry.loop);
+    if (acceptor->complained_ms == 0 || now_ms - acceptor->complained_ms >= COMPLAIN_MS) {
+        acceptor->complained_ms = now_ms;
+        log_say(PRIORITY_WARNING, "further clients have to wait: %s%s", strerror(error),
+                error == EMFILE ? " (ulimit -n, or LimitNOFILE)" : "");
+    }
+    pause_accepting(acceptor);
+    uv_timer_start(&acceptor->retry, on_retry, RETRY_MS, 0);
+}
+
 /* False: there is no other one, or not now. */
 static bool accept_one(struct acceptor *acceptor, struct listening *listening) {
     struct sockaddr_storage peer;
@@ -58,8 +73,8 @@ static bool accept_one(struct acceptor *acceptor, struct listening *listening) {
         accept4(listening->socket, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (socket < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_accepting(acceptor);
-            uv_timer_start(&acceptor->retry, on_retry, RETRY_MS, 0);
+            wait_for_resources(acceptor, errno);
+            return false;
         }
         return errno == EINTR || errno == ECONNABORTED;
     }

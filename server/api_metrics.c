@@ -211,9 +211,11 @@ static void put_process(struct writing *writing, const struct service *service) 
         fclose(file);
     }
     getrusage(RUSAGE_SELF, &usage);
-    put_head(writing, "process_resident_memory_bytes", "gauge", "Memory in use.");
-    put(writing, "process_resident_memory_bytes %llu\n",
-        pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+    if (pages > 0) { /* no descriptor may be left to ask by */
+        put_head(writing, "process_resident_memory_bytes", "gauge", "Memory in use.");
+        put(writing, "process_resident_memory_bytes %llu\n",
+            pages * (unsigned long long)sysconf(_SC_PAGESIZE));
+    }
     put_head(writing, "process_cpu_seconds_total", "counter", "Processor time used.");
     put(writing, "process_cpu_seconds_total %.3f\n",
         (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +

@@ -1,7 +1,9 @@
 """HTTP as other clients write it: byte by byte, pipelined, chunked, old, half finished, and no HTTP at all."""
+import http.client
 import json
 import os
 import re
+import resource
 import socket
 import time
 
@@ -198,6 +200,26 @@ def test_long_requests_of_clients_that_are_gone_are_not_computed(start_server):
             connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: q\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     tokenize()  # behind those before it
     assert processor_seconds() - began < 20 * once
+
+
+def test_clients_wait_while_no_descriptor_is_left(start_server):
+    server = start_server()
+    first = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
+    first.connect()
+    server.health()
+    limit = len(os.listdir(f"/proc/{server.process.pid}/fd")) + 3
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    others = [socket.create_connection((server.host, server.port), timeout=PATIENCE) for _ in range(10)]
+    said = "further clients have to wait: Too many open files"
+    wait_until(lambda: said in server.stderr_text(), "a warning")
+    first.request("GET", "/metrics")
+    metrics = first.getresponse().read().decode()
+    assert "quern_sessions_running" in metrics and "process_resident_memory_bytes" not in metrics
+    for connection in others:
+        connection.close()
+    assert server.request("GET", "/health")[0] == 200
+    first.close()
+    assert server.stderr_text().count(said) == 1
 
 
 def test_a_line_without_an_end_keeps_nobody_waiting(demo):
