@@ -48,7 +48,7 @@ static grammar_expression build_arguments(struct grammar_builder *builder,
         return json_schema_any_object(builder);
     }
     cJSON *schema = cJSON_Duplicate(tool->schema, true);
-    if (schema == NULL || (!cJSON_HasObjectItem(schema, "type") &&
+    if (schema == NULL || (cJSON_GetObjectItemCaseSensitive(schema, "type") == NULL &&
                            cJSON_AddStringToObject(schema, "type", "object") == NULL)) {
         cJSON_Delete(schema);
         return grammar_fail(builder, ERROR_OUT_OF_MEMORY, "no memory for a schema");
