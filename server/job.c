@@ -75,9 +75,11 @@ static void free_job(struct job *job) {
     free(job);
 }
 
+/* The model last: completions have a part of its tokenizer. */
 static void close_job(struct job *job) {
-    models_release(job->service);
+    const struct service *service = job->service;
     free_job(job);
+    models_release(service);
 }
 
 static struct job *create_job(const struct job_request *request) {
