@@ -154,3 +154,8 @@ char *lower_small_graph(struct graph *graph, struct plan *plan) {
     cr_assert(plan_verify(plan, &err), "%s", err.text);
     return NULL;
 }
+
+void expect_reason(const char *reasons, const char *expected) {
+    cr_expect(reasons != NULL && strstr(reasons, expected) != NULL, "\"%s\" does not say \"%s\"",
+              reasons, expected);
+}

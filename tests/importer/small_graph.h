@@ -44,4 +44,7 @@ const struct graph_node *find_node(const struct graph *graph, const char *op);
  * or NULL for a sound plan. */
 char *lower_small_graph(struct graph *graph, struct plan *plan);
 
+/* Do the reasons why a graph cannot be lowered say this? */
+void expect_reason(const char *reasons, const char *expected);
+
 #endif

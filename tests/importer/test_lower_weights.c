@@ -267,8 +267,7 @@ Test(lower_weights, matmul_bnb4_that_does_not_add_up_is_refused) {
         add_attention(graph, PACKED);
         add_node(graph, "", "MatMul", "a,w_o", "o");
         char *reasons = finish_decoder(graph, &plan);
-        cr_expect(reasons != NULL && strstr(reasons, cases[i].expected) != NULL,
-                  "\"%s\" does not say \"%s\"", reasons, cases[i].expected);
+        expect_reason(reasons, cases[i].expected);
         free(reasons);
         plan_deinit(&plan);
         graph_close(graph);
@@ -304,8 +303,7 @@ Test(lower_weights, quantized_matrices_that_do_not_add_up_are_refused) {
         add_node(graph, "", "MatMul", "a,w_o", "o");
         add_node(graph, "", "MatMul", "o,w", "logits");
         char *reasons = finish_decoder(graph, &plan);
-        cr_expect(reasons != NULL && strstr(reasons, cases[i].expected) != NULL,
-                  "\"%s\" does not say \"%s\"", reasons, cases[i].expected);
+        expect_reason(reasons, cases[i].expected);
         free(reasons);
         plan_deinit(&plan);
         graph_close(graph);
