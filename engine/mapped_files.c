@@ -74,9 +74,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     }
     say("quern: ");
     say(name);
-    say(" became shorter, or can no longer be read, while it was in use. A file is to be replaced "
-        "by "
-        "renaming another one to its name, never by writing into it.\n");
+    say(" became shorter, or can no longer be read, while it was in use. A file is to be "
+        "replaced by renaming another one to its name, never by writing into it.\n");
     _exit(EXIT_FAILURE);
 }
 

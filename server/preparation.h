@@ -18,9 +18,8 @@
 #include <stddef.h>
 
 struct preparation {
-    size_t size; /* of a request, which is all zeros before it is read */
-    size_t
-        model; /* where a request has the name that it gives its model, const char *; 0: nowhere */
+    size_t size;  /* of a request, which is all zeros before it is read */
+    size_t model; /* where it has the name of its model, const char *; 0: nowhere */
     /* On any thread. The body stays where it is until this returns, with a zero byte behind it. */
     bool (*read)(void *request, const struct service *service, const char *body, size_t length,
                  struct api_error *error);
