@@ -90,7 +90,7 @@ static bool grow_names(struct graph *graph) {
     }
     size_t old_capacity = graph->name_capacity;
     struct graph_name_slot *old = graph->names;
-    size_t capacity = old_capacity == 0 ? 4 * CAPACITY_FIRST : old_capacity * 2;
+    size_t capacity = old_capacity == 0 ? (size_t)4 * CAPACITY_FIRST : old_capacity * 2;
     struct graph_name_slot *names = arena_allocate(graph->arena, capacity, sizeof *names);
     if (names == NULL) {
         return false;

@@ -96,8 +96,8 @@ enum lower_result lower_matmul_nbits(struct lowering *lowering, const struct gra
     enum { SLOT_BIAS = 5 };
     static const struct quantized_slots slots = {
         .data = 1, .scales = 2, .zero_points = 3, .group_index = 4};
-    size_t outputs;
-    size_t inputs;
+    size_t outputs = 0;
+    size_t inputs = 0;
     enum lower_result result = read_sizes(lowering, node, &outputs, &inputs);
     if (result != LOWER_DONE) {
         return result;
@@ -117,8 +117,8 @@ enum lower_result lower_matmul_nbits(struct lowering *lowering, const struct gra
 enum lower_result lower_matmul_bnb4(struct lowering *lowering, const struct graph_node *node) {
     enum { SLOT_BIAS = 3 }; /* given by a pass */
     static const struct quantized_slots slots = {.data = 1, .scales = 2};
-    size_t outputs;
-    size_t inputs;
+    size_t outputs = 0;
+    size_t inputs = 0;
     enum lower_result result = read_sizes(lowering, node, &outputs, &inputs);
     if (result != LOWER_DONE) {
         return result;

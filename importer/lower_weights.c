@@ -250,6 +250,7 @@ enum lower_result lower_code_book(struct lowering *lowering, const struct graph_
         !lower_float_element(scales->type, &weight.scale_type)) {
         return refuse(lowering, node, "codes must be constant u8 and absmax constant floats");
     }
+    assert(weight.block_size > 0); /* read_blocks has seen to it */
     size_t count;
     if (!checked_multiply(rows, columns, &count) || count > SIZE_MAX / 8 || data->size == 0 ||
         data->size != (count + 1) / 2 || scales->count != (count - 1) / weight.block_size + 1) {

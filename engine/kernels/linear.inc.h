@@ -314,7 +314,7 @@ EXPANDED void add_number_unit(const struct packed_matrix *matrix, const uint8_t 
                               const enum weight_format format, const size_t rows, lanes *sums) {
     const size_t number_bytes = format == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
     if (first_rows) {
-        prefetch_ahead(tile + k * TILE_ROWS * number_bytes, LINEAR_UNIT * TILE_ROWS * number_bytes);
+        prefetch_ahead(tile + k * TILE_ROWS * number_bytes, number_bytes * LINEAR_UNIT * TILE_ROWS);
     }
     const size_t end = k + LINEAR_UNIT < matrix->columns ? k + LINEAR_UNIT : matrix->columns;
     const uint16_t *halves = (const uint16_t *)(const void *)tile;

@@ -270,7 +270,7 @@ static void stage_place(struct grammar_automaton *automaton, size_t first, struc
  * counted on the shortest way to the end. */
 static uint32_t choose(const struct automaton_memory *memory, uint32_t a, uint32_t b) {
     bool cheaper = memory->stacks[b].cost < memory->stacks[a].cost;
-    return cheaper && memory->step_work < 2 * STEP_WORK_MAX ? b : a;
+    return cheaper && memory->step_work < UINT64_C(2) * STEP_WORK_MAX ? b : a;
 }
 
 /* The stack that returns to whatever one of the two returns to. */
