@@ -352,9 +352,18 @@ static void serve(struct server *server) {
     }
 }
 
-/* In the reverse order of opening; sessions end with the exchanges, before their engine. What the
- * loop's threads still compute ends with the loop, before the model that they read. */
+/* Nothing asks for anything any more. A further signal ends the process, as if there was no handler. */
+static void stop_events(struct server *server) {
+    uv_signal_stop(&server->terminate);
+    uv_signal_stop(&server->interrupt);
+    uv_signal_stop(&server->reload);
+    uv_timer_stop(&server->drain_timer);
+}
+
+/* In the reverse order of opening; sessions end with the exchanges, before their engine. So does what the
+ * loop's threads still compute for clients that left: it reads the model. */
 static void close_all(struct server *server) {
+    stop_events(server);
     if (server->service.http != NULL) {
         http_server_close(server->service.http);
         server->service.http = NULL;

@@ -756,11 +756,22 @@ void models_configure(struct models *models) {
     load_at_start(models);
 }
 
+static bool is_any_held(const struct models *models) {
+    const struct model_entry *entry = models->entries;
+    while (entry != NULL && entry->holders == 0) {
+        entry = entry->next;
+    }
+    return entry != NULL;
+}
+
 void models_stop(struct models *models) {
     models->running = false;
     if (models->task.entry != NULL) {
         uv_thread_join(&models->task.thread);
         end_task(models);
+    }
+    while (is_any_held(models)) {
+        uv_run(models->loop, UV_RUN_ONCE);
     }
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         engine_close(entry->loaded.engine);

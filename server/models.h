@@ -57,7 +57,8 @@ bool models_abandon_task(struct models *models);
  * whose options have changed, too, and loaded again when they are wanted. */
 void models_configure(struct models *models);
 
-/* Stops all engines, once the other thread is done; sessions have been released. What the loop's other threads compute may go on. */
+/* Stops all engines, once the other thread is done and nobody holds a model any more, for which the loop
+ * is run; sessions have been released. */
 void models_stop(struct models *models);
 
 /* Behind the loop. */

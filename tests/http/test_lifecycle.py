@@ -72,6 +72,17 @@ def test_a_server_that_will_drain_says_so_and_still_serves():
     assert server.process.wait(timeout=PATIENCE) == 128 + signal.SIGTERM
 
 
+def test_a_server_ends_after_what_it_computes_for_clients_that_left(start_server):
+    """Tokens of a long text are made beside the loop, from the model; start_server looks for what the sanitizers say."""
+    server = start_server()
+    body = json.dumps({"prompt": "Once upon a time. " * 60_000}).encode()
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    wait_until(lambda: "gone=yes" in server.stderr_text(), "the server to see that its client has left")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=PATIENCE) == 0
+
+
 def test_a_unix_socket_is_served_and_removed(tmp_path):
     path = tmp_path / "quern.sock"
     leftover = socket.socket(socket.AF_UNIX)
