@@ -109,6 +109,7 @@ static void on_drain_delay(uv_timer_t *handle) {
 static void on_signal(uv_signal_t *handle, int number) {
     struct server *server = handle->data;
     if (http_server_is_leaving(server->service.http)) {
+        models_abandon_task(server->models);
         listeners_close(&server->listeners);
         _exit(128 + number);
     }
