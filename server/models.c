@@ -15,7 +15,7 @@ enum {
     CHOICES_MAX = 128,      /* of one request; fewer if the queue is shorter */
     TICK_MS = 1000,         /* between looks for models that nobody uses */
     RETRY_AFTER_MS = 30000, /* a model that has failed may be tried again */
-    WAIT_MEMORY_MS = 30000, /* that a model waits for memory since it was wanted last */
+    WANTED_MS = 30000,      /* since it was wanted last, it waits for memory or its client */
     MEGABYTE = 1000000,
 };
 
@@ -50,6 +50,7 @@ struct model_entry {
     uint64_t failed_ms;
     enum state failed_state; /* in which it failed */
     struct error failure;
+    bool awaited;      /* by a client that was told to come again, and has not */
     bool leaving;      /* to be closed as soon as nobody holds it */
     bool removed;      /* no longer in the configuration */
     uint64_t progress; /* of its engine, seen last */
@@ -175,11 +176,11 @@ static size_t budget(const struct models *models) {
     return megabytes > 0 ? megabytes * MEGABYTE : memory_limit_for_data();
 }
 
-/* What others than this one take. */
+/* What others than this one take. Those that wait for memory take none, or they would wait for each other. */
 static size_t bytes_of_others(const struct models *models, const struct model_entry *entry) {
     size_t bytes = 0;
     for (const struct model_entry *other = models->entries; other != NULL; other = other->next) {
-        bytes += other != entry ? other->bytes : 0;
+        bytes += other != entry && other->state != STATE_OPENED ? other->bytes : 0;
     }
     return bytes;
 }
@@ -199,11 +200,17 @@ static bool is_idle(const struct model_entry *entry) {
     return entry->state == STATE_READY && entry->holders == 0;
 }
 
+/* One that is awaited stays for its client: others that are awaited, too, would take its memory at once, and
+ * it theirs, and none would ever answer. */
+static bool may_go(const struct model_entry *entry) {
+    return is_idle(entry) && !entry->awaited;
+}
+
 /* Of the models that nobody uses, and that stay otherwise, the one that has been unused for longest. */
 static struct model_entry *longest_unused(const struct models *models) {
     struct model_entry *found = NULL;
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
-        if (is_idle(entry) && !entry->leaving &&
+        if (may_go(entry) && !entry->leaving &&
             (found == NULL || entry->wanted_ms < found->wanted_ms)) {
             found = entry;
         }
@@ -220,7 +227,7 @@ static bool make_room(const struct models *models, const struct model_entry *ent
     for (struct model_entry *other = models->entries; other != NULL; other = other->next) {
         bool goes = other->state == STATE_CLOSING || (is_idle(other) && other->leaving);
         will_be_free += goes ? other->bytes : 0;
-        can_be_free += goes || is_idle(other) ? other->bytes : 0;
+        can_be_free += goes || may_go(other) ? other->bytes : 0;
     }
     while (!fits && can_be_free >= wanted && will_be_free < wanted) {
         struct model_entry *victim = longest_unused(models);
@@ -451,8 +458,9 @@ static void on_tick(uv_timer_t *timer) {
     for (struct model_entry *entry = models->entries; entry != NULL; entry = entry->next) {
         uint64_t unused_ms = now_ms(models) - entry->wanted_ms;
         size_t limit_s = entry->options.idle_unload_s;
-        bool idle = is_idle(entry) && limit_s > 0 && unused_ms >= limit_s * 1000;
-        bool forgotten = entry->state == STATE_OPENED && unused_ms >= WAIT_MEMORY_MS;
+        entry->awaited = entry->awaited && unused_ms < WANTED_MS;
+        bool idle = may_go(entry) && limit_s > 0 && unused_ms >= limit_s * 1000;
+        bool forgotten = entry->state == STATE_OPENED && unused_ms >= WANTED_MS;
         entry->leaving = entry->leaving || idle || forgotten;
     }
     advance(models);
@@ -514,7 +522,8 @@ const struct service *models_find(struct models *models, const char *name,
         return NULL;
     }
     want(models, entry);
-    if (entry->state != STATE_READY || entry->leaving) {
+    entry->awaited = entry->state != STATE_READY || entry->leaving;
+    if (entry->awaited) {
         refuse(models, entry, error);
         return NULL;
     }

@@ -12,7 +12,8 @@
  * Opening, starting and closing take long: one thread does it for one model at a time, while the
  * others answer requests. Requests for a model that is not ready are answered with 503 or, where it has
  * failed, 500. To make room for a model, those that nobody uses are unloaded, the one that has been
- * unused for longest first; one that is in use never is.
+ * unused for longest first; one that is in use never is, and one that a client was told to wait for not
+ * before that has come again, for a while.
  *
  * Whoever keeps a service beyond its handler holds it. All on the loop's thread. */
 #ifndef QUERN_SERVER_MODELS_H

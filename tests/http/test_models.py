@@ -143,6 +143,12 @@ def sizes(start):
             for model in ("gemma", "qwen")]
 
 
+def has_its_turn(server, model):
+    status, _, answer = post(server, model)
+    assert status == 200 or (status == 503 and answer["error"]["code"].startswith("model_")), answer
+    return status == 200
+
+
 def test_a_model_that_is_not_used_makes_room_for_another_and_one_that_is_does_not(start):
     megabytes = max(sizes(start)) // 1000000 + 1
     assert sum(sizes(start)) > megabytes * 1000000
@@ -156,13 +162,27 @@ def test_a_model_that_is_not_used_makes_room_for_another_and_one_that_is_does_no
     assert states(server)["gemma"] == "ready" and all(stream.readline() for _ in range(100))
     stream.close()
 
-    def others_turn(model):
-        status, _, answer = post(server, model)
-        return status == 200 or (answer["error"]["code"].startswith("model_") and status == 503 and None)
-
     for wanted, other in (("qwen", "gemma"), ("gemma", "qwen"), ("qwen", "gemma")):
-        wait_until(lambda: others_turn(wanted), f"{wanted} to come back")
+        wait_until(lambda: has_its_turn(server, wanted), f"{wanted} to come back")
         assert states(server) == {wanted: "ready", other: "unloaded"}
+
+
+def test_models_that_wait_for_memory_get_it_one_after_the_other(start):
+    megabytes = max(sizes(start)) // 1000000 + 1
+    server = start(f"[models]\nmemory = {megabytes}\n" + TWO + f"[model.third]\nfolder = {GEMMA}\n")
+    stream = begin_stream(server, "gemma", n=128, logprobs=20)
+    waiting = ["qwen", "third"]
+    wait_until(lambda: [has_its_turn(server, model) for model in waiting] and
+               all(states(server)[model] == "waiting" for model in waiting), "both to wait")
+    stream.close()
+
+    def serve_waiting():
+        waiting[:] = [model for model in waiting if not has_its_turn(server, model)]
+        return not waiting
+
+    wait_until(serve_waiting, "both to answer")
+    for model in ("qwen", "third"):
+        assert server.stderr_text().count(f"the model {model} is ready") == 1
 
 
 def test_a_model_that_can_never_fit_says_so_and_others_go_on(start):
