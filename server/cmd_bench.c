@@ -85,8 +85,10 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct bench_options, folder),
-     "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
+    {.name = "MODEL_DIR",
+     .offset = offsetof(struct bench_options, folder),
+     .help =
+         "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
 };
 
 const struct command_line bench_command_line = {

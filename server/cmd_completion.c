@@ -1,7 +1,6 @@
 /* quern completion: what a shell needs to complete the commands, their options and the options' words,
  * written from the tables that commands.h and options.h name. */
 #include "server/commands.h"
-#include "server/exit_status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,7 @@ struct completion_options {
 
 enum place {
     PLACE_NOTHING, /* nothing that could be guessed */
-    PLACE_WORDS,   /* the option's choices */
+    PLACE_WORDS,   /* the choices of the option or the operand */
     PLACE_FILE,
     PLACE_FOLDER,
 };
@@ -33,6 +32,10 @@ static enum place place_of_name(const char *name) {
                                      : PLACE_NOTHING;
 }
 
+static enum place place_of_operand(const struct operand *operand) {
+    return operand->choices != NULL ? PLACE_WORDS : place_of_name(operand->name);
+}
+
 static enum place place_of(const struct option *option) {
     return option->choices != NULL    ? PLACE_WORDS
            : option->argument == NULL ? PLACE_NOTHING
@@ -46,9 +49,9 @@ static const char *prefix_of(const struct option *option) {
     return on ? "--no-" : "--";
 }
 
-static void print_choices(const struct option *option) {
-    for (size_t i = 0; option->choices[i] != NULL; i++) {
-        printf("%s%s", i > 0 ? " " : "", option->choices[i]);
+static void print_choices(const char *const *choices) {
+    for (size_t i = 0; choices[i] != NULL; i++) {
+        printf("%s%s", i > 0 ? " " : "", choices[i]);
     }
 }
 
@@ -83,13 +86,33 @@ static void print_bash_arguments(const struct command *command) {
         printf("    %s:--%s) ", command->name, option->name);
         if (place_of(option) == PLACE_WORDS) {
             printf("_quern_take -W '");
-            print_choices(option);
+            print_choices(option->choices);
             printf("'; ");
         } else {
             printf("%s", bash_completers[place_of(option)]);
         }
         printf("return ;;\n");
     }
+}
+
+/* Words until one of them is there, and then what comes next; otherwise the first that can be guessed,
+ * wherever it stands. */
+static void print_bash_operands(const struct command *command) {
+    const struct command_line *line = command->line;
+    printf("    %s:*) ", command->name);
+    for (size_t i = 0; i < line->operand_count; i++) {
+        const struct operand *operand = &line->operands[i];
+        enum place place = place_of_operand(operand);
+        if (place == PLACE_WORDS) {
+            printf("_quern_either ");
+            print_choices(operand->choices);
+            printf(" || ");
+        } else if (place != PLACE_NOTHING) {
+            printf("%s", bash_completers[place]);
+            break;
+        }
+    }
+    printf("return ;;\n");
 }
 
 static void print_bash_options(const struct command *command) {
@@ -99,13 +122,7 @@ static void print_bash_options(const struct command *command) {
         printf("%s%s ", prefix_of(&line->options[i]), line->options[i].name);
     }
     printf("--help' ;;\n");
-    for (size_t i = 0; i < line->operand_count; i++) {
-        enum place place = place_of_name(line->operands[i].name);
-        if (place != PLACE_NOTHING) {
-            printf("    %s:*) %sreturn ;;\n", command->name, bash_completers[place]);
-            return;
-        }
-    }
+    print_bash_operands(command);
 }
 
 static void print_bash(void) {
@@ -113,6 +130,14 @@ static void print_bash(void) {
            "_quern_take() {\n"
            "    [ \"$1\" = -W ] || compopt -o filenames 2>/dev/null\n"
            "    mapfile -t COMPREPLY < <(compgen \"$@\" -- \"${COMP_WORDS[COMP_CWORD]}\")\n"
+           "}\n\n"
+           "# One of the words, unless one is there.\n"
+           "_quern_either() {\n"
+           "    local word\n"
+           "    for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n"
+           "        [[ \" $* \" != *\" $word \"* ]] || return 1\n"
+           "    done\n"
+           "    _quern_take -W \"$*\"\n"
            "}\n\n"
            "_quern() {\n"
            "    COMPREPLY=()\n"
@@ -142,6 +167,17 @@ static const char *const zsh_completers[] = {
     [PLACE_FOLDER] = "_files -/",
 };
 
+static void print_zsh_operand(size_t number, const struct operand *operand) {
+    enum place place = place_of_operand(operand);
+    printf(" \\\n            '%zu:%s:%s", number, operand->name, zsh_completers[place]);
+    if (place == PLACE_WORDS) {
+        printf("(");
+        print_choices(operand->choices);
+        printf(")");
+    }
+    printf("'");
+}
+
 static void print_zsh_command(const struct command *command) {
     static const char special[] = "\\:[]";
     const struct command_line *line = command->line;
@@ -156,14 +192,13 @@ static void print_zsh_command(const struct command *command) {
         }
         if (place_of(option) == PLACE_WORDS) {
             printf("(");
-            print_choices(option);
+            print_choices(option->choices);
             printf(")");
         }
         printf("'");
     }
     for (size_t i = 0; i < line->operand_count; i++) {
-        printf(" \\\n            '%zu:%s:%s'", i + 1, line->operands[i].name,
-               zsh_completers[place_of_name(line->operands[i].name)]);
+        print_zsh_operand(i + 1, &line->operands[i]);
     }
     printf("\n        ;;\n");
 }
@@ -196,32 +231,55 @@ static const char *const fish_completers[] = {
     [PLACE_FOLDER] = " -x -a '(__fish_complete_directories)'",
 };
 
+static const char fish_begin[] = "complete -c quern -n '__fish_seen_subcommand_from";
+
+/* Words until one of them is there, and then what comes next. */
+static void print_fish_operands(const struct command *command) {
+    static const char *const completers[] = {
+        [PLACE_FILE] = " -F",
+        [PLACE_FOLDER] = " -a '(__fish_complete_directories)'",
+    };
+    const char *const *words = NULL;
+    for (size_t i = 0; i < command->line->operand_count; i++) {
+        const struct operand *operand = &command->line->operands[i];
+        enum place place = place_of_operand(operand);
+        if (place == PLACE_WORDS) {
+            words = operand->choices;
+            printf("%s %s; and not __fish_seen_subcommand_from ", fish_begin, command->name);
+            print_choices(words);
+            printf("' -a '");
+            print_choices(words);
+            printf("'\n");
+        } else if (place != PLACE_NOTHING) {
+            printf("%s %s", fish_begin, command->name);
+            if (words != NULL) {
+                printf("; and __fish_seen_subcommand_from ");
+                print_choices(words);
+            }
+            printf("'%s\n", completers[place]);
+        }
+    }
+}
+
 static void print_fish_command(const struct command *command) {
     static const char special[] = "\\'";
-    static const char begin[] = "complete -c quern -n '__fish_seen_subcommand_from";
     const struct command_line *line = command->line;
     for (size_t i = 0; i < line->option_count; i++) {
         const struct option *option = &line->options[i];
-        printf("%s %s' -l %s%s", begin, command->name, prefix_of(option) + 2, option->name);
+        printf("%s %s' -l %s%s", fish_begin, command->name, prefix_of(option) + 2, option->name);
         if (option->argument != NULL) {
             printf("%s", fish_completers[place_of(option)]);
         }
         if (place_of(option) == PLACE_WORDS) {
-            print_choices(option);
+            print_choices(option->choices);
             printf("'");
         }
         printf(" -d '");
         print_escaped(option->help, special, false);
         printf("'\n");
     }
-    for (size_t i = 0; i < line->operand_count; i++) {
-        enum place place = place_of_name(line->operands[i].name);
-        if (place != PLACE_NOTHING) {
-            printf("%s %s'%s\n", begin, command->name,
-                   place == PLACE_FILE ? " -F" : " -a '(__fish_complete_directories)'");
-        }
-    }
-    printf("%s %s' -l help -d 'print help'\n", begin, command->name);
+    print_fish_operands(command);
+    printf("%s %s' -l help -d 'print help'\n", fish_begin, command->name);
 }
 
 static void print_fish(void) {
@@ -239,13 +297,15 @@ static void print_fish(void) {
 
 /* ---- The command ---- */
 
-static const struct {
-    const char *name;
-    void (*print)(void);
-} shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
+static const char *const shells[] = {"bash", "zsh", "fish", NULL};
+static void (*const printers[])(void) = {print_bash, print_zsh, print_fish};
 
 static const struct operand operands[] = {
-    {"SHELL", true, offsetof(struct completion_options, shell), "bash, zsh or fish"},
+    {.name = "SHELL",
+     .required = true,
+     .offset = offsetof(struct completion_options, shell),
+     .help = "bash, zsh or fish",
+     .choices = shells},
 };
 
 const struct command_line completion_command_line = {
@@ -262,17 +322,13 @@ int cmd_completion(int argc, char **argv) {
     if (!options_start(&completion_command_line, argc, argv, &options, &status)) {
         return status;
     }
-    struct error err = {0};
-    for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++) {
-        if (strcmp(options.shell, shells[i].name) == 0) {
-            shells[i].print();
-            bool written = fflush(stdout) == 0 && !ferror(stdout);
-            error_set(&err, ERROR_IO, "standard output cannot be written");
-            return written ? EXIT_SUCCESS : options_report("completion", &err);
+    for (size_t i = 0; shells[i] != NULL; i++) {
+        if (strcmp(options.shell, shells[i]) == 0) {
+            printers[i]();
         }
     }
-    error_set(&err, ERROR_INVALID, "the shell is one of bash, zsh, fish, not \"%.80s\"",
-              options.shell);
-    options_report("completion", &err);
-    return EXIT_USAGE;
+    struct error err = {0};
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    error_set(&err, ERROR_IO, "standard output cannot be written");
+    return written ? EXIT_SUCCESS : options_report("completion", &err);
 }

@@ -17,6 +17,7 @@ struct config_options {
     const char *format;
 };
 
+static const char *const actions[] = {"check", "print", NULL};
 static const char *const formats[] = {"conf", "man", "markdown", NULL};
 static config_printer *const printers[] = {config_print_file, config_print_man,
                                            config_print_markdown};
@@ -32,11 +33,15 @@ static const struct option options_table[] = {
 };
 
 static const struct operand operands[] = {
-    {"ACTION", true, offsetof(struct config_options, action),
-     "check: read the settings of quern serve, and say which are not at their default;\n"
-     "print: print all there are, with their defaults"},
-    {"FILE", false, offsetof(struct config_options, path),
-     "the configuration to check, otherwise $QUERN_CONFIG"},
+    {.name = "ACTION",
+     .required = true,
+     .offset = offsetof(struct config_options, action),
+     .help = "check: read the settings of quern serve, and say which are not at their default;\n"
+             "print: print all there are, with their defaults",
+     .choices = actions},
+    {.name = "FILE",
+     .offset = offsetof(struct config_options, path),
+     .help = "the configuration to check, otherwise $QUERN_CONFIG"},
 };
 
 const struct command_line config_command_line = {
@@ -126,12 +131,5 @@ int cmd_config(int argc, char **argv) {
     if (!options_start(&config_command_line, argc, argv, &options, &status)) {
         return status;
     }
-    if (strcmp(options.action, "check") == 0) {
-        return check(options.path);
-    }
-    if (strcmp(options.action, "print") == 0) {
-        return print(options.format);
-    }
-    fprintf(stderr, "quern config: the action is check or print, not \"%.80s\"\n", options.action);
-    return EXIT_USAGE;
+    return strcmp(options.action, "check") == 0 ? check(options.path) : print(options.format);
 }

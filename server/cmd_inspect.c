@@ -21,8 +21,10 @@ struct inspect_options {
 };
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct inspect_options, folder),
-     "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
+    {.name = "MODEL_DIR",
+     .offset = offsetof(struct inspect_options, folder),
+     .help =
+         "folder with an ONNX model, or the ONNX file in it; without it, the embedded demo model"},
 };
 
 static const struct option options_table[] = {

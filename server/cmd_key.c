@@ -17,9 +17,13 @@ struct key_options {
 };
 
 static const struct operand operands[] = {
-    {"NAME", true, offsetof(struct key_options, name), "whose key it is: the log says so"},
-    {"FILE", false, offsetof(struct key_options, path),
-     "the file of the setting api-keys; the key's line is added to it"},
+    {.name = "NAME",
+     .required = true,
+     .offset = offsetof(struct key_options, name),
+     .help = "whose key it is: the log says so"},
+    {.name = "FILE",
+     .offset = offsetof(struct key_options, path),
+     .help = "the file of the setting api-keys; the key's line is added to it"},
 };
 
 const struct command_line key_command_line = {

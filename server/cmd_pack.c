@@ -33,8 +33,10 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", true, offsetof(struct pack_options, folder),
-     "folder with an ONNX model, or the ONNX file in it"},
+    {.name = "MODEL_DIR",
+     .required = true,
+     .offset = offsetof(struct pack_options, folder),
+     .help = "folder with an ONNX model, or the ONNX file in it"},
 };
 
 const struct command_line pack_command_line = {

@@ -77,10 +77,14 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", true, offsetof(struct run_options, folder),
-     "folder with an ONNX model, or the ONNX file in it; \"-\" for the embedded demo model"},
-    {"PROMPT", false, offsetof(struct run_options, prompt),
-     "text to continue; without it, what is typed, or all of standard input"},
+    {.name = "MODEL_DIR",
+     .required = true,
+     .offset = offsetof(struct run_options, folder),
+     .help =
+         "folder with an ONNX model, or the ONNX file in it; \"-\" for the embedded demo model"},
+    {.name = "PROMPT",
+     .offset = offsetof(struct run_options, prompt),
+     .help = "text to continue; without it, what is typed, or all of standard input"},
 };
 
 const struct command_line run_command_line = {

@@ -16,8 +16,10 @@ struct template_options {
 };
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct template_options, folder),
-     "folder with a chat_template.jinja or tokenizer_config.json; without it, the demo model"},
+    {.name = "MODEL_DIR",
+     .offset = offsetof(struct template_options, folder),
+     .help =
+         "folder with a chat_template.jinja or tokenizer_config.json; without it, the demo model"},
 };
 
 const struct command_line template_command_line = {

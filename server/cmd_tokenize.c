@@ -16,8 +16,9 @@ struct tokenize_options {
 };
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct tokenize_options, folder),
-     "folder with a tokenizer.json; without it, the embedded demo model"},
+    {.name = "MODEL_DIR",
+     .offset = offsetof(struct tokenize_options, folder),
+     .help = "folder with a tokenizer.json; without it, the embedded demo model"},
 };
 
 const struct command_line tokenize_command_line = {

@@ -21,8 +21,8 @@ struct http_fetch_options {
  * option table. */
 #define HTTP_FETCH_OPERAND(at)                                                                     \
     {                                                                                              \
-        "ADDRESS", false, (at) + offsetof(struct http_fetch_options, address),                     \
-            "where the daemon listens, HOST:PORT or unix:/PATH; otherwise " HTTP_FETCH_ADDRESS     \
+        .name = "ADDRESS", .offset = (at) + offsetof(struct http_fetch_options, address),          \
+        .help = "where the daemon listens, HOST:PORT or unix:/PATH; otherwise " HTTP_FETCH_ADDRESS \
     }
 #define HTTP_FETCH_OPTION(at)                                                                      \
     {                                                                                              \

@@ -125,18 +125,22 @@ static bool read_number(const struct argument *argument, void *value, struct err
     return true;
 }
 
-static bool read_text(const struct argument *argument, void *value, struct error *err) {
-    const char *const *choices = argument->option->choices;
+static bool check_choice(const char *const *choices, const char *spelling, const char *text,
+                         struct error *err) {
     char words[256] = "";
     bool known = choices == NULL;
     for (size_t i = 0; !known && choices[i] != NULL; i++) {
-        known = strcmp(argument->text, choices[i]) == 0;
+        known = strcmp(text, choices[i]) == 0;
         size_t length = strlen(words);
         snprintf(words + length, sizeof words - length, "%s%s", i > 0 ? ", " : "", choices[i]);
     }
-    if (!known) {
-        return error_set(err, ERROR_INVALID, "%s takes one of %s, not \"%.80s\"",
-                         argument->spelling, words, argument->text);
+    return known || error_set(err, ERROR_INVALID, "%s takes one of %s, not \"%.80s\"", spelling,
+                              words, text);
+}
+
+static bool read_text(const struct argument *argument, void *value, struct error *err) {
+    if (!check_choice(argument->option->choices, argument->spelling, argument->text, err)) {
+        return false;
     }
     *(const char **)value = argument->text;
     return true;
@@ -327,9 +331,9 @@ static bool read_operand(struct reading *reading, const char *text, struct error
     if (reading->operands == line->operand_count) {
         return error_set(err, ERROR_INVALID, "\"%.80s\" is one argument too many", text);
     }
-    size_t offset = line->operands[reading->operands++].offset;
-    *(const char **)((char *)reading->values + offset) = text;
-    return true;
+    const struct operand *operand = &line->operands[reading->operands++];
+    *(const char **)((char *)reading->values + operand->offset) = text;
+    return check_choice(operand->choices, operand->name, text, err);
 }
 
 static bool is_set(const struct option *option, const void *values) {

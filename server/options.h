@@ -56,7 +56,8 @@ struct operand {
     const char *name; /* "MODEL_DIR" */
     bool required;
     size_t offset;
-    const char *help;
+    const char *help;           /* also of each of the choices */
+    const char *const *choices; /* as those of an option */
 };
 
 /* Sections of the configuration file that may be there several times, each with a name: "[model.NAME]".

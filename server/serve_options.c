@@ -120,8 +120,9 @@ static const struct option options_table[] = {
 /* clang-format on */
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", false, offsetof(struct serve_options, model.folder),
-     "folder with an ONNX model, or the ONNX file in it; without it, the demo model"},
+    {.name = "MODEL_DIR",
+     .offset = offsetof(struct serve_options, model.folder),
+     .help = "folder with an ONNX model, or the ONNX file in it; without it, the demo model"},
 };
 
 static const struct option_group group = {

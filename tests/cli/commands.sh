@@ -38,7 +38,7 @@ done
 for shell in bash zsh fish; do
     "$quern" completion $shell >"$scratch/complete.$shell" || fail "completion $shell: status $?"
 done
-expect 2 'one of bash, zsh, fish, not "tcsh"' completion tcsh
+expect 2 'SHELL takes one of bash, zsh, fish, not "tcsh"' completion tcsh
 cat >"$scratch/complete" <<'END'
 source "$1"
 COMP_WORDS=("${@:2}") COMP_CWORD=$(($# - 2))
@@ -64,7 +64,13 @@ for shell in bash fish; do
     completes $shell 'pack ' quern pa
     completes $shell '--mode ' quern run --mo
     completes $shell 'chat text ' quern run --mode ''
+    completes $shell 'check print ' quern config ''
+    completes $shell 'fish ' quern completion f
 done
+touch "$scratch/quern.conf"
+completes bash "$scratch/quern.conf " quern config check "$scratch/quern"
+completes fish "$scratch/quern.conf " quern config check "$scratch/quern"
+completes bash ' ' quern completion bash ''
 completes bash "$scratch/model folder " quern run "$scratch/mod"
 completes bash ' ' quern run --seed ''
 cat >"$scratch/complete" <<'END'
@@ -77,6 +83,7 @@ _quern
 END
 zsh -f "$scratch/complete" "$scratch/complete.zsh" >"$scratch/said" 2>&1 || fail "zsh: $(cat "$scratch/said")"
 grep -q -e '^--mode\[.*\]:MODE:(chat text)$' "$scratch/said" || fail "zsh: $(cat "$scratch/said")"
+grep -q -x -e ' *.1:ACTION:(check print). .' "$scratch/complete.zsh" || fail "zsh does not know what config does"
 
 # ---- inspect ----
 expect 0 'select_rows' inspect

@@ -50,8 +50,11 @@ static const struct option options[] = {
 };
 
 static const struct operand operands[] = {
-    {"MODEL_DIR", true, offsetof(struct values, folder), "a folder"},
-    {"PROMPT", false, offsetof(struct values, text), "a text"},
+    {.name = "MODEL_DIR",
+     .required = true,
+     .offset = offsetof(struct values, folder),
+     .help = "a folder"},
+    {.name = "PROMPT", .offset = offsetof(struct values, text), .help = "a text"},
 };
 
 static const struct command_line line = {"try", "Tries.", operands, 2, options, 5, NULL};
