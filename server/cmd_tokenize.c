@@ -6,7 +6,7 @@
 #include "server/json_lines.h"
 #include "server/options.h"
 
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ const struct command_line tokenize_command_line = {
         "Reads one JSON object a line from standard input and answers each with one line:\n"
         "  {\"text\": \"...\", \"add_special\": false}  ->  {\"ids\": [...]}\n"
         "  {\"ids\": [...], \"skip_special\": false}  ->  {\"text\": \"...\"}\n"
-        "A line that is neither is answered with {\"error\": \"...\"}.",
+        "A line that is neither, or has an id of no token, is answered with {\"error\": \"...\"}.",
     .operands = operands,
     .operand_count = 1,
 };
@@ -42,18 +42,23 @@ struct request {
     bool skip_special;
 };
 
-static void read_ids(struct json_reader *json, struct token_list *ids) {
+static void read_ids(struct json_reader *json, const struct tokenizer *tokenizer,
+                     struct token_list *ids) {
     int64_t id;
     json_begin_array(json);
     while (json_next_element(json) && json_integer(json, &id)) {
-        /* An id that is no 32-bit number is in no vocabulary either. */
-        if (!token_list_push(ids, id >= 0 && id <= INT32_MAX ? (int32_t)id : -1)) {
+        if (!tokenizer_has(tokenizer, id)) {
+            error_set(&json->error, ERROR_INVALID,
+                      "the id at index %zu is %" PRId64 ", which no token of the %zu has",
+                      ids->length, id, tokenizer_vocabulary_size(tokenizer));
+        } else if (!token_list_push(ids, (int32_t)id)) {
             error_set(&json->error, ERROR_OUT_OF_MEMORY, "no memory for the ids");
         }
     }
 }
 
-static void read_request(struct json_reader *json, struct request *request) {
+static void read_request(struct json_reader *json, const struct tokenizer *tokenizer,
+                         struct request *request) {
     struct token_text key;
     struct token_text text;
     json_begin_object(json);
@@ -67,7 +72,7 @@ static void read_request(struct json_reader *json, struct request *request) {
         } else if (token_text_is(key, "ids")) {
             request->has_ids = true;
             request->ids.length = 0;
-            read_ids(json, &request->ids);
+            read_ids(json, tokenizer, &request->ids);
         } else if (token_text_is(key, "add_special")) {
             json_boolean(json, &request->add_special);
         } else if (token_text_is(key, "skip_special")) {
@@ -117,7 +122,7 @@ static void answer_line(void *context, const char *line, size_t length) {
     struct json_reader json;
     struct request request = {0};
     json_reader_init(&json, line, length);
-    read_request(&json, &request);
+    read_request(&json, tokenizer, &request);
     json_end(&json);
     struct error err = json.error;
     if (err.code != ERROR_NONE || !answer(tokenizer, &request, &err)) {

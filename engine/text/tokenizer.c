@@ -153,6 +153,11 @@ size_t tokenizer_vocabulary_size(const struct tokenizer *tokenizer) {
     return tokenizer->vocabulary.size;
 }
 
+bool tokenizer_has(const struct tokenizer *tokenizer, int64_t id) {
+    return id >= 0 && id < TOKEN_ID_LIMIT &&
+           vocabulary_text(&tokenizer->vocabulary, (int32_t)id).bytes != NULL;
+}
+
 static int32_t find_added(const struct tokenizer *tokenizer, const struct added_tokens *added,
                           struct token_text content) {
     for (size_t i = 0; i < added->count; i++) {

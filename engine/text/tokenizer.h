@@ -58,8 +58,9 @@ bool tokenizer_encode_literal(const struct tokenizer *tokenizer, const char *tex
 bool tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                       bool skip_special, struct text_buffer *text, struct error *err);
 
-/* Ids are in [0, size). */
+/* Ids are in [0, size). Not each of them need be a token's. */
 size_t tokenizer_vocabulary_size(const struct tokenizer *tokenizer);
+bool tokenizer_has(const struct tokenizer *tokenizer, int64_t id);
 
 /* The id of the token whose content is exactly `content`, or -1. */
 int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *content);

@@ -185,6 +185,14 @@ expect 1 'nowhere' run nowhere hello
 printf 'Once' | "$quern" run - --seed 7 --temperature 1 --max-tokens 16 >"$scratch/second"
 cmp -s "$scratch/first" "$scratch/second" || fail 'run says something else with the same seed'
 
+# ---- tokenize ----
+printf '%s\n' '{"ids": [2, 99999]}' '{"ids": [-1]}' '{"ids": [4294967298]}' '{"ids": [2]}' |
+    "$quern" tokenize >"$scratch/said"
+printf '%s\n' '{"error": "the id at index 1 is 99999, which no token of the 2008 has"}' \
+    '{"error": "the id at index 0 is -1, which no token of the 2008 has"}' \
+    '{"error": "the id at index 0 is 4294967298, which no token of the 2008 has"}' \
+    '{"text": "<bos>"}' | diff - "$scratch/said" || fail 'tokenize takes ids of no token (above, >)'
+
 # ---- template ----
 # answers INPUT EXPECTED ARGUMENT...: quern template prints these lines for those.
 answers() {
