@@ -1,5 +1,6 @@
 /* quern run: a conversation at a terminal, or one prompt and its continuation for a pipe. */
 #include "server/commands.h"
+#include "server/exit_status.h"
 #include "server/options.h"
 #include "server/repl.h"
 #include "server/speaker.h"
@@ -175,12 +176,25 @@ static bool answer_once(const struct run_options *options, bool chat, struct spe
 
 /* ---- Either ---- */
 
+static bool is_typed(const struct run_options *options) {
+    return options->prompt == NULL && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+/* Without --mode, what a person types is a message, and what comes from elsewhere is none. */
+static bool check_system(const struct run_options *options, struct error *err) {
+    bool text = options->mode != NULL ? strcmp(options->mode, "text") == 0 : !is_typed(options);
+    return options->system == NULL || !text ||
+           error_set(err, ERROR_INVALID,
+                     "--system is the system message of a chat; use it with --mode chat");
+}
+
 static bool run(struct run_options *options, struct speaker *speaker, int *status,
                 struct error *err) {
     const struct model *model = speaker_model(speaker);
-    bool typed = options->prompt == NULL && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    bool chat = options->mode != NULL ? strcmp(options->mode, "chat") == 0
-                                      : typed && model->chat_template != NULL;
+    bool typed = is_typed(options);
+    bool chat = options->mode != NULL
+                    ? strcmp(options->mode, "chat") == 0
+                    : typed && (model->chat_template != NULL || options->system != NULL);
     if (chat && model->chat_template == NULL) {
         return error_set(err, ERROR_UNSUPPORTED, "chat is not possible with \"%s\": %s", model->id,
                          model->chat_template_error.text);
@@ -207,6 +221,11 @@ int cmd_run(int argc, char **argv) {
         return status;
     }
     struct error err = {0};
+    if (!check_system(&options, &err)) {
+        options_report("run", &err);
+        options_free(&run_command_line, &options);
+        return EXIT_USAGE;
+    }
     struct speaker *speaker = NULL;
     options.speaker.folder = strcmp(options.folder, "-") == 0 ? NULL : options.folder;
     status = EXIT_SUCCESS;

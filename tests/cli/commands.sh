@@ -184,6 +184,8 @@ expect 1 'nowhere' run nowhere hello
 "$quern" run - 'Once' --seed 7 --temperature 1 --max-tokens 16 >"$scratch/first"
 printf 'Once' | "$quern" run - --seed 7 --temperature 1 --max-tokens 16 >"$scratch/second"
 cmp -s "$scratch/first" "$scratch/second" || fail 'run says something else with the same seed'
+expect 2 '--system .* --mode chat' run - 'Once' --system 'Be brief.'
+expect 0 '' run - 'Once' --system 'Be brief.' --mode chat --max-tokens 2
 
 # ---- tokenize ----
 printf '%s\n' '{"ids": [2, 99999]}' '{"ids": [-1]}' '{"ids": [4294967298]}' '{"ids": [2]}' |
