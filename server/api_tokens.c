@@ -115,8 +115,8 @@ static bool read_detokenize(void *context, const struct service *service, const 
         if (!parameters_is_integer(element, 0, (double)size - 1)) {
             return api_error_set(error, API_INVALID, "tokens",
                                  "tokens must be integers from 0 to %zu, but the one at index %zu "
-                                 "is not",
-                                 size - 1, job->ids.length);
+                                 "is %s",
+                                 size - 1, job->ids.length, parameters_found(element).text);
         }
         if (!token_list_push(&job->ids, (int32_t)element->valuedouble)) {
             return api_error_set(error, API_INTERNAL, NULL, "Out of memory");

@@ -83,8 +83,8 @@ static bool refuse_part(const struct place *place, const struct template_value *
         return reader_refuse_member(
             &place->reader, "content",
             "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}, but "
-            "its element %zu is no such part",
-            index);
+            "its element %zu is %s",
+            index, part->type == TEMPLATE_DICT ? "without a type" : reader_kind(part));
     }
     if (template_text_is(*type, "text") || template_text_is(*type, "refusal")) {
         return reader_refuse_member(&place->reader, "content",
@@ -191,7 +191,8 @@ static bool read_content(const struct place *place, const struct template_dict *
     if (value->type != TEMPLATE_TEXT) {
         return reader_refuse_member(
             &place->reader, "content",
-            "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}");
+            "must be a string or a list of parts, {\"type\": \"text\", \"text\": …}, but is %s",
+            reader_kind(value));
     }
     if (!place->traits->needs_parts) {
         *content = *value;
@@ -283,7 +284,8 @@ static bool read_calls(const struct place *place, struct template_dict *message)
         return true;
     }
     if (value->type != TEMPLATE_LIST) {
-        return reader_refuse_member(&place->reader, "tool_calls", "must be a list of calls");
+        return reader_refuse_member(&place->reader, "tool_calls",
+                                    "must be a list of calls, but is %s", reader_kind(value));
     }
     struct template_list *calls = template_list_new(place->reader.arena);
     if (calls == NULL) {
@@ -314,12 +316,10 @@ static bool read_role(const struct place *place, const struct template_dict *mes
             }
         }
     }
-    static const char expected[] = "must be \"system\", \"developer\", \"user\", \"assistant\", "
-                                   "\"tool\" or \"function\"";
-    return is_text(value)
-               ? reader_refuse_member(&place->reader, "role", "%s, but is \"%.*s\"", expected,
-                                      reader_shown(value->text), value->text.bytes)
-               : reader_refuse_member(&place->reader, "role", "%s", expected);
+    return reader_refuse_member(&place->reader, "role",
+                                "must be \"system\", \"developer\", \"user\", \"assistant\", "
+                                "\"tool\" or \"function\", but is %s",
+                                reader_found(value).text);
 }
 
 static bool check_texts(const struct place *place, const struct template_dict *message) {
@@ -327,7 +327,8 @@ static bool check_texts(const struct place *place, const struct template_dict *m
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         const struct template_value *value = member_of(message, members[i]);
         if (is_given(value) && value->type != TEMPLATE_TEXT) {
-            return reader_refuse_member(&place->reader, members[i], "must be a string");
+            return reader_refuse_member(&place->reader, members[i], "must be a string, but is %s",
+                                        reader_kind(value));
         }
     }
     return true;
@@ -337,7 +338,9 @@ static bool check_texts(const struct place *place, const struct template_dict *m
 static bool read_message(const struct place *place, const struct template_value *value,
                          struct template_value *message) {
     if (value->type != TEMPLATE_DICT) {
-        return reader_refuse(&place->reader, "must be an object with a role and a content");
+        return reader_refuse(&place->reader,
+                             "must be an object with a role and a content, but is %s",
+                             reader_kind(value));
     }
     struct template_value role = {.type = TEMPLATE_ABSENT};
     struct template_value content = {.type = TEMPLATE_ABSENT};
@@ -357,9 +360,11 @@ static bool read_message(const struct place *place, const struct template_value 
 bool chat_messages_read(struct arena *arena, const struct chat_traits *traits,
                         struct template_value messages, struct template_value *out,
                         struct api_error *error) {
-    if (messages.type != TEMPLATE_LIST || messages.list->count == 0) {
+    bool empty = messages.type == TEMPLATE_LIST && messages.list->count == 0;
+    if (messages.type != TEMPLATE_LIST || empty) {
         return api_error_set(error, API_INVALID, "messages",
-                             "messages must be a list of at least one message");
+                             "messages must be a list of at least one message, but is %s",
+                             empty ? "empty" : reader_kind(&messages));
     }
     struct template_list *list = template_list_new(arena);
     for (size_t i = 0; i < messages.list->count; i++) {
@@ -387,22 +392,30 @@ static bool check_tool(const struct place *place, const struct template_value *t
                                     reader_shown(type->text), type->text.bytes);
     }
     if (!is_text(type) || function == NULL || function->type != TEMPLATE_DICT) {
+        const char *wrong = !is_text(type) ? "type" : "function";
+        bool object = tool->type == TEMPLATE_DICT;
         return reader_refuse(&place->reader,
-                             "must be {\"type\": \"function\", \"function\": {\"name\": …}}");
+                             "must be {\"type\": \"function\", \"function\": {\"name\": …}}, but "
+                             "%s is %s",
+                             object ? wrong : "it",
+                             reader_kind(object ? member_of(tool->dict, wrong) : tool));
     }
     const struct template_value *name = member_of(function->dict, "name");
     const struct template_value *description = member_of(function->dict, "description");
     const struct template_value *parameters = member_of(function->dict, "parameters");
     if (!is_text(name) || name->text.length == 0) {
         return reader_refuse_member(&place->reader, "function.name",
-                                    "must be a string that is not empty");
+                                    "must be a string that is not empty, but is %s",
+                                    reader_found(name).text);
     }
     if (is_given(description) && description->type != TEMPLATE_TEXT) {
-        return reader_refuse_member(&place->reader, "function.description", "must be a string");
+        return reader_refuse_member(&place->reader, "function.description",
+                                    "must be a string, but is %s", reader_kind(description));
     }
     if (is_given(parameters) && parameters->type != TEMPLATE_DICT) {
         return reader_refuse_member(&place->reader, "function.parameters",
-                                    "must be a JSON Schema, an object");
+                                    "must be a JSON Schema, an object, but is %s",
+                                    reader_kind(parameters));
     }
     return true;
 }
@@ -410,7 +423,8 @@ static bool check_tool(const struct place *place, const struct template_value *t
 bool chat_messages_check_tools(const struct chat_traits *traits, struct template_value tools,
                                struct api_error *error) {
     if (tools.type != TEMPLATE_LIST) {
-        return api_error_set(error, API_INVALID, "tools", "tools must be a list of functions");
+        return api_error_set(error, API_INVALID, "tools",
+                             "tools must be a list of functions, but is %s", reader_kind(&tools));
     }
     for (size_t i = 0; i < tools.list->count; i++) {
         const struct place place = place_of(NULL, traits, "tools", i, error);

@@ -20,7 +20,8 @@ static bool read_reasoning_format(const cJSON *value, void *target, struct api_e
         }
     }
     return api_error_set(error, API_INVALID, "reasoning_format",
-                         "reasoning_format must be \"auto\", \"deepseek\" or \"none\"");
+                         "reasoning_format must be \"auto\", \"deepseek\" or \"none\", but is %s",
+                         parameters_found(value).text);
 }
 
 #define FIELD(name) offsetof(struct chat_request, name)

@@ -14,10 +14,11 @@ static bool read_logprobs(const cJSON *value, void *target, struct api_error *er
         return true;
     }
     if (!parameters_is_integer(value, 0, TOP_LOGPROBS_MAX)) {
-        return api_error_set(error, API_INVALID, "logprobs",
-                             "logprobs must be an integer from 0 to %d: how many of the most "
-                             "probable tokens to tell of",
-                             TOP_LOGPROBS_MAX);
+        return api_error_set(
+            error, API_INVALID, "logprobs",
+            "logprobs must be an integer from 0 to %d, but is %s: it says how many "
+            "of the most probable tokens to tell of",
+            TOP_LOGPROBS_MAX, parameters_found(value).text);
     }
     request->logprobs = true;
     request->top_logprobs = (size_t)value->valuedouble;
@@ -75,7 +76,7 @@ static bool encode_prompt(const struct service *service, struct prompt *prompt,
     }
     if (prompt->ids.length == 0) {
         return api_error_set(error, API_INVALID, "prompt",
-                             "prompt must not be empty: it needs at least one token");
+                             "prompt must have at least one token, but is empty");
     }
     size_t context = engine_context_length(service->engine);
     return prompt->ids.length < context ||
@@ -172,8 +173,9 @@ static bool check_together(struct completion_request *request, struct api_error 
     }
     if (request->best_of > generation->n && generation->stream) {
         return api_error_set(error, API_INVALID, "best_of",
-                             "best_of must be n with stream: which completion is best is known "
-                             "only at the end");
+                             "best_of must be n with stream, but is %lld: which completion is best "
+                             "is known only at the end",
+                             (long long)request->best_of);
     }
     return true;
 }

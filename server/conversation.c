@@ -3,6 +3,7 @@
 #include "importer/json_values.h"
 #include "server/chat_messages.h"
 #include "server/chat_prompt.h"
+#include "server/prompt_reader.h"
 
 #include <string.h>
 
@@ -39,7 +40,9 @@ bool conversation_open(struct conversation *conversation, const struct service *
         return no_memory(error);
     }
     if (!fine || request.type != TEMPLATE_DICT) {
-        return fine ? api_error_set(error, API_INVALID, NULL, "The body must be a JSON object")
+        return fine ? api_error_set(error, API_INVALID, NULL,
+                                    "The body must be a JSON object, but is %s",
+                                    reader_kind(&request))
                     : api_error_set(error, API_INVALID, NULL, "Malformed JSON: %s", failure.text);
     }
     conversation->request = request.dict;
@@ -83,7 +86,8 @@ static bool read_boolean(const struct conversation *conversation, const char *na
         return true;
     }
     if (value->type != TEMPLATE_BOOLEAN) {
-        return api_error_set(error, API_INVALID, name, "%s must be true or false", name);
+        return api_error_set(error, API_INVALID, name, "%s must be true or false, but is %s", name,
+                             reader_kind(value));
     }
     *truth = value->boolean;
     return true;
@@ -97,13 +101,13 @@ bool conversation_read_variables(struct conversation *conversation, struct api_e
         const char *kind;
     } variables[] = {
         {"reasoning_effort", TEMPLATE_TEXT, "a string"},
-        {"documents", TEMPLATE_LIST, "a list"},
+        {"documents", TEMPLATE_LIST, "an array"},
     };
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
         const struct template_value *value = member_of(conversation->request, variables[i].name);
         if (is_given(value) && value->type != variables[i].type) {
-            return api_error_set(error, API_INVALID, variables[i].name, "%s must be %s",
-                                 variables[i].name, variables[i].kind);
+            return api_error_set(error, API_INVALID, variables[i].name, "%s must be %s, but is %s",
+                                 variables[i].name, variables[i].kind, reader_kind(value));
         }
         if (is_given(value) && !conversation_set(conversation, variables[i].name, *value, error)) {
             return false;
@@ -112,7 +116,9 @@ bool conversation_read_variables(struct conversation *conversation, struct api_e
     const struct template_value *named = member_of(conversation->request, "chat_template_kwargs");
     if (is_given(named) && named->type != TEMPLATE_DICT) {
         return api_error_set(error, API_INVALID, "chat_template_kwargs",
-                             "chat_template_kwargs must be an object: variables of the template");
+                             "chat_template_kwargs must be an object, variables of the template, "
+                             "but is %s",
+                             reader_kind(named));
     }
     for (size_t i = 0; is_given(named) && i < named->dict->count; i++) {
         const struct template_entry *entry = &named->dict->entries[i];

@@ -20,7 +20,9 @@
 static bool read_seed(const cJSON *value, void *target, struct api_error *error) {
     struct generation *generation = target;
     if (!parameters_is_integer(value, -SEED_LIMIT, SEED_LIMIT)) {
-        return api_error_set(error, API_INVALID, "seed", "seed must be an integer of 64 bits");
+        return api_error_set(error, API_INVALID, "seed",
+                             "seed must be an integer of 64 bits, but is %s",
+                             parameters_found(value).text);
     }
     generation->seed = (int64_t)value->valuedouble;
     generation->has_seed = true;
@@ -31,11 +33,13 @@ static bool add_text(const char *name, const cJSON *value, const char **list, si
                      size_t most, struct api_error *error) {
     if (!cJSON_IsString(value) || value->valuestring[0] == '\0') {
         return api_error_set(error, API_INVALID, name,
-                             "%s must be a string or an array of strings that are not empty", name);
+                             "%s must be a string or an array of strings that are not empty, but "
+                             "has %s",
+                             name, parameters_found(value).text);
     }
     if (*count == most) {
-        return api_error_set(error, API_INVALID, name, "%s must have at most %zu strings", name,
-                             most);
+        return api_error_set(error, API_INVALID, name,
+                             "%s must have at most %zu strings, but has more", name, most);
     }
     list[(*count)++] = value->valuestring;
     return true;
@@ -65,10 +69,14 @@ static bool read_stop_token_ids(const cJSON *value, void *target, struct api_err
     struct generation *generation = target;
     const struct model *model = generation->service->model;
     size_t count = (size_t)cJSON_GetArraySize(value);
-    if (!cJSON_IsArray(value) || count > STOP_TOKENS_MAX) {
+    if (!cJSON_IsArray(value)) {
         return api_error_set(error, API_INVALID, "stop_token_ids",
-                             "stop_token_ids must be an array of at most %d token ids",
-                             STOP_TOKENS_MAX);
+                             "stop_token_ids must be an array, but is %s", parameters_kind(value));
+    }
+    if (count > STOP_TOKENS_MAX) {
+        return api_error_set(error, API_INVALID, "stop_token_ids",
+                             "stop_token_ids must have at most %d token ids, but has %zu",
+                             STOP_TOKENS_MAX, count);
     }
     int32_t *tokens = calloc(count + model->stop_token_count + 1, sizeof *tokens);
     if (tokens == NULL) {
@@ -80,7 +88,8 @@ static bool read_stop_token_ids(const cJSON *value, void *target, struct api_err
         double greatest = (double)(model->plan.vocabulary_size - 1);
         if (!parameters_is_integer(element, 0, greatest)) {
             return api_error_set(error, API_INVALID, "stop_token_ids",
-                                 "stop_token_ids must be integers from 0 to %.0f", greatest);
+                                 "stop_token_ids must be integers from 0 to %.0f, but has %s",
+                                 greatest, parameters_found(element).text);
         }
         tokens[generation->stop_token_count++] = (int32_t)element->valuedouble;
     }
@@ -102,7 +111,9 @@ static bool read_mirostat(const cJSON *value, void *target, struct api_error *er
     struct generation *generation = target;
     if (!parameters_is_integer(value, 0, 2) || value->valuedouble == 1) {
         return api_error_set(error, API_INVALID, "mirostat",
-                             "mirostat must be 0 (off) or 2 (version 2; 1 is not supported)");
+                             "mirostat must be 0 (off) or 2 (version 2; 1 is not supported), but "
+                             "is %s",
+                             parameters_found(value).text);
     }
     generation->sampling.mirostat = value->valuedouble == 2;
     return true;
@@ -150,8 +161,9 @@ static bool read_logit_bias(const cJSON *value, void *target, struct api_error *
         }
         if (!cJSON_IsNumber(entry) || !(entry->valuedouble >= -100 && entry->valuedouble <= 100)) {
             return api_error_set(error, API_INVALID, "logit_bias",
-                                 "logit_bias of token %d must be a number from -100 to 100",
-                                 bias->token);
+                                 "logit_bias of token %d must be a number from -100 to 100, but "
+                                 "is %s",
+                                 bias->token, parameters_found(entry).text);
         }
         bias->bias = (float)entry->valuedouble;
     }
@@ -162,9 +174,14 @@ static bool read_logit_bias(const cJSON *value, void *target, struct api_error *
 static bool read_stream_options(const cJSON *value, void *target, struct api_error *error) {
     struct generation *generation = target;
     const cJSON *usage = cJSON_GetObjectItemCaseSensitive(value, "include_usage");
-    if (!cJSON_IsObject(value) || !(usage == NULL || cJSON_IsNull(usage) || cJSON_IsBool(usage))) {
+    if (!cJSON_IsObject(value)) {
         return api_error_set(error, API_INVALID, "stream_options",
-                             "stream_options must be an object; its include_usage true or false");
+                             "stream_options must be an object, but is %s", parameters_kind(value));
+    }
+    if (usage != NULL && !cJSON_IsNull(usage) && !cJSON_IsBool(usage)) {
+        return api_error_set(error, API_INVALID, "stream_options.include_usage",
+                             "stream_options.include_usage must be true or false, but is %s",
+                             parameters_kind(usage));
     }
     generation->include_usage = cJSON_IsTrue(usage);
     return true;

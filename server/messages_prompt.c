@@ -7,16 +7,21 @@
 
 /* ---- Values ---- */
 
+/* A member of any type, or NULL. */
+static const struct template_value *any_member(const struct template_value *object,
+                                               const char *name) {
+    return object->type == TEMPLATE_DICT ? template_dict_find_text(object->dict, name) : NULL;
+}
+
 /* A member of the type, or NULL. */
 static const struct template_value *member(const struct template_value *object, const char *name,
                                            enum template_type type) {
-    const struct template_value *value =
-        object->type == TEMPLATE_DICT ? template_dict_find_text(object->dict, name) : NULL;
+    const struct template_value *value = any_member(object, name);
     return value != NULL && value->type == type ? value : NULL;
 }
 
 static bool is_given(const struct template_value *object, const char *name) {
-    const struct template_value *value = template_dict_find_text(object->dict, name);
+    const struct template_value *value = any_member(object, name);
     return value != NULL && value->type != TEMPLATE_NONE;
 }
 
@@ -73,8 +78,11 @@ static bool read_tool_use(struct reader *reader, const char *role,
     const struct template_value *name = member(block, "name", TEMPLATE_TEXT);
     const struct template_value *input = member(block, "input", TEMPLATE_DICT);
     if (id == NULL || name == NULL || input == NULL) {
-        return reader_refuse(reader, "must be {\"type\": \"tool_use\", \"id\": …, \"name\": …, "
-                                     "\"input\": {…}}");
+        const char *wrong = id == NULL ? "id" : name == NULL ? "name" : "input";
+        return reader_refuse(reader,
+                             "must be {\"type\": \"tool_use\", \"id\": …, \"name\": …, \"input\": "
+                             "{…}}, but %s is %s",
+                             wrong, reader_kind(any_member(block, wrong)));
     }
     struct template_dict *message = open_message(reader, role);
     struct template_dict *function = template_dict_new(reader->arena);
@@ -170,7 +178,8 @@ static bool read_block(struct reader *reader, const char *role,
         return blocks[i].read(reader, role, block);
     }
     return type.length == 0
-               ? reader_refuse(reader, "must be an object with a type")
+               ? reader_refuse(reader, "must be an object with a type, but is %s",
+                               block->type == TEMPLATE_DICT ? "without" : reader_kind(block))
                : reader_refuse(reader,
                                "is a block of type \"%.*s\", but this model reads only text",
                                reader_shown(type), type.bytes);
@@ -185,8 +194,10 @@ static bool read_content(struct reader *reader, size_t index, const char *role,
     }
     if (list == NULL || list->list->count == 0) {
         snprintf(reader->place, sizeof reader->place, "messages[%zu].content", index);
-        return reader_refuse(reader, "must be a string or a list of blocks, {\"type\": \"text\", "
-                                     "\"text\": …}");
+        return reader_refuse(reader,
+                             "must be a string or a list of blocks, {\"type\": \"text\", \"text\": "
+                             "…}, but is %s",
+                             list != NULL ? "empty" : reader_kind(any_member(message, "content")));
     }
     for (size_t i = 0; i < list->list->count; i++) {
         snprintf(reader->place, sizeof reader->place, "messages[%zu].content[%zu]", index, i);
@@ -207,9 +218,11 @@ static bool read_message(struct reader *reader, size_t index,
         }
     }
     snprintf(reader->place, sizeof reader->place, "messages[%zu].role", index);
-    return reader_refuse(reader,
-                         "must be \"user\" or \"assistant\"; what the system says is the member "
-                         "system of the request");
+    return reader_refuse(
+        reader,
+        "must be \"user\" or \"assistant\", but is %s; what the system says is the "
+        "member system of the request",
+        reader_found(any_member(message, "role")).text);
 }
 
 /* A string or text blocks. */
@@ -224,13 +237,18 @@ static bool read_system(struct reader *reader, const struct template_value *requ
         return reader_add_text(reader, open_message(reader, "system"), *text);
     }
     if (list == NULL) {
-        return reader_refuse(reader, "must be a string or a list of text blocks");
+        return reader_refuse(reader, "must be a string or a list of text blocks, but is %s",
+                             reader_kind(any_member(request, "system")));
     }
     for (size_t i = 0; i < list->list->count; i++) {
         const struct template_value *block = &list->list->items[i];
         snprintf(reader->place, sizeof reader->place, "system[%zu]", i);
         if (!template_text_is(type_of(block), "text")) {
-            return reader_refuse(reader, "must be a block of type \"text\"");
+            return reader_refuse(reader, "must be a block of type \"text\", but %s is %s",
+                                 block->type == TEMPLATE_DICT ? "its type" : "it",
+                                 block->type == TEMPLATE_DICT
+                                     ? reader_found(any_member(block, "type")).text
+                                     : reader_kind(block));
         }
         if (!read_text(reader, "system", block)) {
             return false;
@@ -255,7 +273,8 @@ static bool read_messages(struct reader *reader, const struct template_value *re
     const struct template_value *list = member(request, "messages", TEMPLATE_LIST);
     if (list == NULL || list->list->count == 0) {
         return api_error_set(reader->error, API_INVALID, "messages",
-                             "messages must be a list of at least one message");
+                             "messages must be a list of at least one message, but is %s",
+                             list != NULL ? "empty" : reader_kind(any_member(request, "messages")));
     }
     for (size_t i = 0; i < list->list->count; i++) {
         if (!read_message(reader, i, &list->list->items[i])) {
@@ -282,8 +301,13 @@ static bool read_tool(struct reader *reader, const struct template_value *tool,
             reader_shown(type), type.bytes);
     }
     if (name == NULL || schema == NULL) {
-        return reader_refuse(reader,
-                             "must be {\"name\": …, \"description\": …, \"input_schema\": {…}}");
+        const char *wrong = name == NULL ? "name" : "input_schema";
+        bool object = tool->type == TEMPLATE_DICT;
+        return reader_refuse(
+            reader,
+            "must be {\"name\": …, \"description\": …, \"input_schema\": {…}}, but "
+            "%s is %s",
+            object ? wrong : "it", reader_kind(object ? any_member(tool, wrong) : tool));
     }
     struct template_dict *function = template_dict_new(reader->arena);
     struct template_dict *made = template_dict_new(reader->arena);
@@ -303,7 +327,9 @@ static bool read_tools(struct reader *reader, const struct template_value *reque
         return true;
     }
     if (list == NULL) {
-        return api_error_set(reader->error, API_INVALID, "tools", "tools must be a list of tools");
+        return api_error_set(reader->error, API_INVALID, "tools",
+                             "tools must be a list of tools, but is %s",
+                             reader_kind(any_member(request, "tools")));
     }
     *tools = template_list_new(reader->arena);
     for (size_t i = 0; i < list->list->count; i++) {
@@ -329,7 +355,11 @@ static bool read_thinking_choice(struct conversation *conversation,
         return api_error_set(
             error, API_INVALID, "thinking",
             "thinking must be {\"type\": \"enabled\"}, {\"type\": \"adaptive\"} or "
-            "{\"type\": \"disabled\"}");
+            "{\"type\": \"disabled\"}, but %s is %s",
+            thinking != NULL ? "its type" : "it",
+            reader_found(any_member(thinking != NULL ? thinking : request,
+                                    thinking != NULL ? "type" : "thinking"))
+                .text);
     }
     return conversation_set(conversation, "enable_thinking", template_from_boolean(enabled), error);
 }

@@ -12,20 +12,29 @@
 
 static bool read_stop_sequences(const cJSON *value, void *target, struct api_error *error) {
     struct generation *generation = &((struct messages_request *)target)->generation;
+    static const char name[] = "stop_sequences";
+    size_t count = (size_t)cJSON_GetArraySize(value);
     const cJSON *stop;
-    bool fine = cJSON_IsArray(value) != 0;
     generation->stop_count = 0;
-    cJSON_ArrayForEach(stop, value) {
-        fine = fine && cJSON_IsString(stop) && stop->valuestring[0] != '\0' &&
-               generation->stop_count < STOP_STRINGS_MAX;
-        if (fine) {
-            generation->stops[generation->stop_count++] = stop->valuestring;
-        }
+    if (!cJSON_IsArray(value)) {
+        return api_error_set(error, API_INVALID, name, "%s must be an array, but is %s", name,
+                             parameters_kind(value));
     }
-    return fine || api_error_set(error, API_INVALID, "stop_sequences",
-                                 "stop_sequences must be an array of at most %d strings that are "
-                                 "not empty",
-                                 STOP_STRINGS_MAX);
+    if (count > STOP_STRINGS_MAX) {
+        return api_error_set(error, API_INVALID, name,
+                             "%s must have at most %d strings, but has "
+                             "%zu",
+                             name, STOP_STRINGS_MAX, count);
+    }
+    cJSON_ArrayForEach(stop, value) {
+        if (!cJSON_IsString(stop) || stop->valuestring[0] == '\0') {
+            return api_error_set(error, API_INVALID, name,
+                                 "%s must be strings that are not empty, but has %s", name,
+                                 parameters_found(stop).text);
+        }
+        generation->stops[generation->stop_count++] = stop->valuestring;
+    }
+    return true;
 }
 
 #define REFUSED(name, why)                                                                         \

@@ -15,12 +15,24 @@ const char *parameters_kind(const cJSON *value) {
         {cJSON_Number, "a number"},  {cJSON_String, "a string"}, {cJSON_Array, "an array"},
         {cJSON_Object, "an object"},
     };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    for (size_t i = 0; value != NULL && i < sizeof kinds / sizeof *kinds; i++) {
         if ((value->type & 0xFF) == kinds[i].type) {
             return kinds[i].words;
         }
     }
-    return "nothing";
+    return "missing";
+}
+
+struct parameter_found parameters_found(const cJSON *value) {
+    struct parameter_found found;
+    if (cJSON_IsString(value)) {
+        snprintf(found.text, sizeof found.text, "\"%.40s\"", value->valuestring);
+    } else if (cJSON_IsNumber(value)) {
+        snprintf(found.text, sizeof found.text, "%.16g", value->valuedouble);
+    } else {
+        snprintf(found.text, sizeof found.text, "%s", parameters_kind(value));
+    }
+    return found;
 }
 
 bool parameters_is_integer(const cJSON *value, double least, double greatest) {

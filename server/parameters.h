@@ -52,8 +52,14 @@ bool parameters_read(const cJSON *object, const struct parameter *table, size_t 
 bool parameters_describe(const struct parameter *table, size_t count, const void *defaults,
                          cJSON *schema);
 
-/* "a string", "an array" …: what a value is, for messages. */
+/* "a string", "an array" …: what a value is, for messages; "missing" for NULL. */
 const char *parameters_kind(const cJSON *value);
+
+/* The same, but strings as they begin, in quotes, and numbers as they are. */
+struct parameter_found {
+    char text[64];
+};
+struct parameter_found parameters_found(const cJSON *value);
 
 /* Is the value a whole number from least to greatest? */
 bool parameters_is_integer(const cJSON *value, double least, double greatest);

@@ -34,6 +34,27 @@ bool reader_refuse_member(const struct reader *reader, const char *member, const
     return false;
 }
 
+const char *reader_kind(const struct template_value *value) {
+    static const char *const kinds[TEMPLATE_TYPE_COUNT] = {
+        [TEMPLATE_NONE] = "null",        [TEMPLATE_BOOLEAN] = "a boolean",
+        [TEMPLATE_INTEGER] = "a number", [TEMPLATE_BIG_INTEGER] = "a number",
+        [TEMPLATE_FLOAT] = "a number",   [TEMPLATE_TEXT] = "a string",
+        [TEMPLATE_LIST] = "an array",    [TEMPLATE_DICT] = "an object",
+    };
+    return value != NULL && kinds[value->type] != NULL ? kinds[value->type] : "missing";
+}
+
+struct reader_found reader_found(const struct template_value *value) {
+    struct reader_found found;
+    if (value != NULL && value->type == TEMPLATE_TEXT) {
+        snprintf(found.text, sizeof found.text, "\"%.*s\"", reader_shown(value->text),
+                 value->text.bytes);
+    } else {
+        snprintf(found.text, sizeof found.text, "%s", reader_kind(value));
+    }
+    return found;
+}
+
 bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
                 struct template_value value) {
     return (dict != NULL && template_dict_set_text(reader->arena, dict, name, value)) ||

@@ -32,6 +32,15 @@ bool reader_refuse(const struct reader *reader, const char *format, ...)
 bool reader_refuse_member(const struct reader *reader, const char *member, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* "a string", "an object" …: what a value is, for messages; "missing" for NULL. */
+const char *reader_kind(const struct template_value *value);
+
+/* The same, but texts as they begin, in quotes. */
+struct reader_found {
+    char text[64];
+};
+struct reader_found reader_found(const struct template_value *value);
+
 /* A NULL dict or list is one that memory was out for. */
 bool reader_set(const struct reader *reader, struct template_dict *dict, const char *name,
                 struct template_value value);

@@ -57,7 +57,9 @@ static const struct template_value *text_of_part(const struct reader *reader,
     const struct template_value *type =
         part->type == TEMPLATE_DICT ? member_text(part->dict, "type") : NULL;
     if (type == NULL) {
-        reader_refuse(reader, "must have parts like {\"type\": \"input_text\", \"text\": …}");
+        reader_refuse(reader,
+                      "must have parts like {\"type\": \"input_text\", \"text\": …}, but has %s",
+                      part->type == TEMPLATE_DICT ? "one without a type" : reader_kind(part));
         return NULL;
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -77,8 +79,10 @@ static bool read_content(const struct reader *reader, struct template_dict *mess
         return reader_add_text(reader, message, *content);
     }
     if (content == NULL || content->type != TEMPLATE_LIST) {
-        return reader_refuse(reader, "must have text: a string or a list of parts, {\"type\": "
-                                     "\"input_text\", \"text\": …}");
+        return reader_refuse(reader,
+                             "must have text, a string or a list of parts, {\"type\": "
+                             "\"input_text\", \"text\": …}, but it is %s",
+                             reader_kind(content));
     }
     for (size_t i = 0; i < content->list->count; i++) {
         const struct template_value *text = text_of_part(reader, &content->list->items[i]);
@@ -99,8 +103,10 @@ static bool read_message(struct reader *reader, const struct template_dict *item
         known = template_text_is(role->text, roles[i]) ? roles[i] : known;
     }
     if (known == NULL) {
-        return reader_refuse(reader, "must have the role \"user\", \"assistant\", \"system\" or "
-                                     "\"developer\"");
+        return reader_refuse(reader,
+                             "must have the role \"user\", \"assistant\", \"system\" or "
+                             "\"developer\", but it is %s",
+                             reader_found(member(item, "role")).text);
     }
     bool instructs = known == roles[2] || known == roles[3];
     bool joins = known == roles[1] || (instructs && reader->messages->count == 1);
@@ -114,9 +120,11 @@ static bool read_call(struct reader *reader, const struct template_dict *item) {
     const struct template_value *name = member_text(item, "name");
     const struct template_value *arguments = member_text(item, "arguments");
     if (id == NULL || name == NULL || arguments == NULL) {
+        const char *wrong = id == NULL ? "call_id" : name == NULL ? "name" : "arguments";
         return reader_refuse(reader,
                              "must be {\"type\": \"function_call\", \"call_id\": …, \"name\": …, "
-                             "\"arguments\": …}");
+                             "\"arguments\": …}, but %s is %s",
+                             wrong, reader_kind(member(item, wrong)));
     }
     struct template_dict *message = open_message(reader, "assistant");
     struct template_dict *call = template_dict_new(reader->arena);
@@ -135,8 +143,10 @@ static bool read_call(struct reader *reader, const struct template_dict *item) {
 static bool read_output(struct reader *reader, const struct template_dict *item) {
     const struct template_value *id = member_text(item, "call_id");
     if (id == NULL) {
-        return reader_refuse(reader, "must be {\"type\": \"function_call_output\", \"call_id\": …, "
-                                     "\"output\": …}");
+        return reader_refuse(reader,
+                             "must be {\"type\": \"function_call_output\", \"call_id\": …, "
+                             "\"output\": …}, but call_id is %s",
+                             reader_kind(member(item, "call_id")));
     }
     const struct template_value *name = template_dict_find(reader->called, *id);
     struct template_dict *message = add_message(reader, reader_literal("tool"));
@@ -170,14 +180,16 @@ static bool read_item(struct reader *reader, const struct template_value *item) 
         {"reasoning", read_reasoning},
     };
     if (item->type != TEMPLATE_DICT) {
-        return reader_refuse(reader, "must be an object, a message or another item");
+        return reader_refuse(reader, "must be an object, a message or another item, but is %s",
+                             reader_kind(item));
     }
     const struct template_value *type = member(item->dict, "type");
     if (type == NULL) {
         return read_message(reader, item->dict);
     }
     if (type->type != TEMPLATE_TEXT) {
-        return reader_refuse(reader, "must have a type that is a string");
+        return reader_refuse(reader, "must have a type that is a string, but it is %s",
+                             reader_kind(type));
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (template_text_is(type->text, kinds[i].type)) {
@@ -207,7 +219,7 @@ static bool read_input(struct reader *reader, const struct template_dict *reques
     const struct template_value *input = member(request, "input");
     if (instructions != NULL && instructions->type != TEMPLATE_TEXT) {
         return api_error_set(reader->error, API_INVALID, "instructions",
-                             "instructions must be a string");
+                             "instructions must be a string, but is %s", reader_kind(instructions));
     }
     if (instructions != NULL &&
         !reader_add_text(reader, add_message(reader, reader_literal("system")), *instructions)) {
@@ -218,7 +230,9 @@ static bool read_input(struct reader *reader, const struct template_dict *reques
     }
     if (input == NULL || input->type != TEMPLATE_LIST || input->list->count == 0) {
         return api_error_set(reader->error, API_INVALID, "input",
-                             "input must be a string or a list of items that is not empty");
+                             "input must be a string or a list of items, but is %s",
+                             input != NULL && input->type == TEMPLATE_LIST ? "empty"
+                                                                           : reader_kind(input));
     }
     for (size_t i = 0; i < input->list->count; i++) {
         snprintf(reader->place, sizeof reader->place, "input[%zu]", i);
@@ -237,8 +251,12 @@ static bool read_tool(struct reader *reader, const struct template_value *tool,
     const struct template_value *type =
         tool->type == TEMPLATE_DICT ? member_text(tool->dict, "type") : NULL;
     if (type == NULL) {
-        return reader_refuse(reader,
-                             "must be {\"type\": \"function\", \"name\": …, \"parameters\": {…}}");
+        bool object = tool->type == TEMPLATE_DICT;
+        return reader_refuse(
+            reader,
+            "must be {\"type\": \"function\", \"name\": …, \"parameters\": {…}}, but "
+            "%s is %s",
+            object ? "type" : "it", reader_kind(object ? member(tool->dict, "type") : tool));
     }
     if (!template_text_is(type->text, "function")) {
         return reader_refuse(reader,
@@ -268,7 +286,8 @@ static bool read_tools(struct reader *reader, struct conversation *conversation)
         return true;
     }
     if (tools->type != TEMPLATE_LIST) {
-        return api_error_set(reader->error, API_INVALID, "tools", "tools must be a list");
+        return api_error_set(reader->error, API_INVALID, "tools", "tools must be a list, but is %s",
+                             reader_kind(tools));
     }
     for (size_t i = 0; i < tools->list->count; i++) {
         snprintf(reader->place, sizeof reader->place, "tools[%zu]", i);
@@ -292,7 +311,9 @@ static bool read_reasoning_effort(struct conversation *conversation, struct api_
         reasoning->type == TEMPLATE_DICT ? member(reasoning->dict, "effort") : reasoning;
     if (effort != NULL && effort->type != TEMPLATE_TEXT) {
         return api_error_set(error, API_INVALID, "reasoning",
-                             "reasoning must be an object; its effort a string");
+                             "reasoning must be {\"effort\": …} or the effort itself, which is a "
+                             "string, but is %s",
+                             reader_kind(effort));
     }
     return effort == NULL || conversation_set(conversation, "reasoning_effort", *effort, error);
 }

@@ -15,15 +15,20 @@
 static bool read_include(const cJSON *value, void *target, struct api_error *error) {
     struct responses_request *request = target;
     const cJSON *element;
+    if (!cJSON_IsArray(value)) {
+        return api_error_set(error, API_INVALID, "include", "include must be an array, but is %s",
+                             parameters_kind(value));
+    }
     cJSON_ArrayForEach(element, value) {
         if (!cJSON_IsString(element)) {
-            break;
+            return api_error_set(error, API_INVALID, "include",
+                                 "include must be an array of strings, but has %s",
+                                 parameters_kind(element));
         }
         request->chat.logprobs = request->chat.logprobs ||
                                  strcmp(element->valuestring, "message.output_text.logprobs") == 0;
     }
-    return (cJSON_IsArray(value) && element == NULL) ||
-           api_error_set(error, API_INVALID, "include", "include must be an array of strings");
+    return true;
 }
 
 /* The format has the members that chat completions put one level deeper. */
@@ -45,11 +50,16 @@ static bool read_text(const cJSON *value, void *target, struct api_error *error)
     struct responses_request *request = target;
     const cJSON *format = cJSON_GetObjectItemCaseSensitive(value, "format");
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(format, "type");
-    if (!cJSON_IsObject(value) ||
-        (format != NULL && !cJSON_IsNull(format) && !cJSON_IsString(type))) {
+    if (!cJSON_IsObject(value)) {
         return api_error_set(error, API_INVALID, "text",
-                             "text must be {\"format\": {\"type\": \"text\", \"json_object\" or "
-                             "\"json_schema\", …}}");
+                             "text must be {\"format\": {…}}, but is %s", parameters_kind(value));
+    }
+    if (format != NULL && !cJSON_IsNull(format) && !cJSON_IsString(type)) {
+        return api_error_set(error, API_INVALID, "text.format",
+                             "text.format must be an object whose type is \"text\", "
+                             "\"json_object\" or \"json_schema\", but is %s%s",
+                             cJSON_IsObject(format) ? "an object whose type is " : "",
+                             parameters_kind(cJSON_IsObject(format) ? type : format));
     }
     if (!cJSON_IsObject(format)) {
         return true;

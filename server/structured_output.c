@@ -184,8 +184,9 @@ static bool read_structured_outputs(struct constraint *constraint, const cJSON *
                         COUNT(of_structured_outputs), error);
 }
 
-static bool refuse_format(struct api_error *error, const char *what) {
-    return api_error_set(error, API_INVALID, "response_format", "response_format%s", what);
+static bool refuse_format(struct api_error *error, const char *must, const cJSON *found) {
+    return api_error_set(error, API_INVALID, "response_format", "response_format%s, but is %s",
+                         must, parameters_found(found).text);
 }
 
 /* {"type": "json_schema", "json_schema": {"name", "schema", "strict"}}. Replies are always strict. */
@@ -195,14 +196,17 @@ static bool read_schema_format(struct constraint *constraint, const cJSON *forma
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(named, "name");
     const cJSON *strict = cJSON_GetObjectItemCaseSensitive(named, "strict");
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(named, "schema");
-    if (!cJSON_IsObject(named) || !cJSON_IsObject(value)) {
-        return refuse_format(error, ".json_schema must be an object with a \"schema\"");
+    if (!cJSON_IsObject(named)) {
+        return refuse_format(error, ".json_schema must be an object with a \"schema\"", named);
+    }
+    if (!cJSON_IsObject(value)) {
+        return refuse_format(error, ".json_schema.schema must be an object", value);
     }
     if (name != NULL && !cJSON_IsString(name)) {
-        return refuse_format(error, ".json_schema.name must be a string");
+        return refuse_format(error, ".json_schema.name must be a string", name);
     }
     if (!is_nothing(strict) && !cJSON_IsBool(strict)) {
-        return refuse_format(error, ".json_schema.strict must be true or false");
+        return refuse_format(error, ".json_schema.strict must be true or false", strict);
     }
     return set_constraint(constraint, "response_format", &schema, value, error);
 }
@@ -226,9 +230,11 @@ static bool read_response_format(struct constraint *constraint, const cJSON *for
     if (strcmp(name, "json_object") == 0) {
         return read_object_format(constraint, format, error);
     }
+    if (!cJSON_IsObject(format)) {
+        return refuse_format(error, " must be an object with a type", format);
+    }
     return strcmp(name, "text") == 0 ||
-           refuse_format(error, " must be an object whose type is \"text\", \"json_object\" or "
-                                "\"json_schema\"");
+           refuse_format(error, ".type must be \"text\", \"json_object\" or \"json_schema\"", type);
 }
 
 /* ---- The form ---- */

@@ -152,6 +152,7 @@ BAD_REQUESTS = [
 def test_an_error_names_its_parameter(demo, body, param):
     status, _, answer = demo.request("POST", "/v1/chat/completions", {"messages": [USER], **body})
     assert status == 400 and answer["error"]["param"] == param, answer
+    assert " must " not in answer["error"]["message"] or ", but " in answer["error"]["message"], answer
 
 
 def test_what_changes_no_reply_is_ignored(demo):

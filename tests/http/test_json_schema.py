@@ -240,8 +240,8 @@ def test_the_documentation_lists_what_is_read_and_refused(demo):
 
 
 @pytest.mark.parametrize("format, says", [
-    ("json", "must be an object"), ({}, "type"), ({"type": "xml"}, "type"), ({"type": "json_schema"}, "json_schema must be"),
-    ({"type": "json_schema", "json_schema": {"name": "a"}}, "json_schema must be"),
+    ("json", "must be an object"), ({}, "type must be"), ({"type": "xml"}, '"json_schema", but is "xml"'), ({"type": "json_schema"}, "json_schema must be"),
+    ({"type": "json_schema", "json_schema": {"name": "a"}}, "json_schema.schema must be an object, but is missing"),
     ({"type": "json_schema", "json_schema": {"name": 5, "schema": {}}}, "name"),
     ({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "integer", "multipleOf": 0.5}}}, "multipleOf"),
 ])

@@ -113,6 +113,7 @@ BAD_REQUESTS = [
 def test_an_error_names_its_parameter(demo, body, param):
     status, _, answer = demo.request("POST", "/v1/responses", {"input": "Hi", **body})
     assert status == 400 and answer["error"]["param"] == param, answer
+    assert " must " not in answer["error"]["message"] or ", but " in answer["error"]["message"], answer
 
 
 def test_the_tokens_of_an_input_are_counted(client):

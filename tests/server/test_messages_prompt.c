@@ -66,10 +66,10 @@ Test(messages_prompt, conversations_become_those_of_chat_completions) {
 
 Test(messages_prompt, errors_name_the_block_and_what_is_wrong_with_it) {
     static const struct example examples[] = {
-        {"{}", "messages must be a list"},
-        {USER("7"), "messages[0].content must be a string or a list"},
-        {USER("[]"), "messages[0].content must be"},
-        {USER("[7]"), "messages[0].content[0] must be an object with a type"},
+        {"{}", "messages must be a list of at least one message, but is missing"},
+        {USER("7"), "\"text\": …}, but is a number"},
+        {USER("[]"), "messages[0].content must be a string or a list of blocks"},
+        {USER("[7]"), "messages[0].content[0] must be an object with a type, but is a number"},
         {USER("[{\"type\": \"text\"}]"), "messages[0].content[0] is a block of type \"text\" with"},
         {USER("[{\"type\": \"text\", \"text\": \"a\"}, {\"type\": \"image\", \"source\": {}}]"),
          "messages[0].content[1] is a block of type \"image\", but this model reads only text"},
@@ -77,14 +77,15 @@ Test(messages_prompt, errors_name_the_block_and_what_is_wrong_with_it) {
         {USER("[{\"type\": \"tool_result\", \"tool_use_id\": \"b\"}]"),
          "no message before calls a tool with that id"},
         {ASSISTANT("{\"type\": \"tool_use\", \"id\": \"a\", \"name\": \"f\", \"input\": []}"),
-         "messages[1].content[0] must be {\"type\": \"tool_use\""},
+         "\"input\": {…}}, but input is an array"},
         {ASSISTANT("{\"type\": \"tool_use\", \"id\": \"a\", \"name\": \"f\", \"input\": {}}"),
          "their results must follow it"},
         {"{\"messages\": [{\"role\": \"system\", \"content\": \"Hi\"}]}", "messages[0].role must"},
-        {"{\"system\": 7, \"messages\": []}", "system must be"},
-        {"{\"system\": [{\"type\": \"image\"}], \"messages\": []}", "system[0] must be"},
+        {"{\"system\": 7, \"messages\": []}", "text blocks, but is a number"},
+        {"{\"system\": [{\"type\": \"image\"}], \"messages\": []}",
+         "\"text\", but its type is \"image\""},
         {"{\"thinking\": true, \"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}",
-         "thinking must be"},
+         "{\"type\": \"disabled\"}, but it is a boolean"},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         prompt_check_part(&fixture, examples[i].body, examples[i].expected);

@@ -59,6 +59,6 @@ Test(responses_prompt, errors_name_the_item) {
     check("{\"input\": [{\"role\": \"user\", \"content\": [{\"type\": \"input_file\"}]}]}",
           "input[0] has a part of type \"input_file\", but this model reads only text");
     check("{\"input\": [{\"role\": \"user\"}]}",
-          "input[0] must have text: a string or a list of parts, {\"type\": \"input_text\", "
-          "\"text\": …}");
+          "input[0] must have text, a string or a list of parts, {\"type\": \"input_text\", "
+          "\"text\": …}, but it is missing");
 }
