@@ -44,7 +44,12 @@ static const struct parameter calls[] = {
         JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
             {"type": "object", "required": ["type", "function"], "properties": {
                 "type": {"const": "function"}, "function": {"type": "object",
-                "required": ["name"], "properties": {"name": {"type": "string"}}}}}]})),
+                "required": ["name"], "properties": {"name": {"type": "string"}}}}},
+            {"type": "object", "required": ["type", "allowed_tools"], "properties": {
+                "type": {"const": "allowed_tools"}, "allowed_tools": {"type": "object",
+                "required": ["mode", "tools"], "properties": {
+                "mode": {"enum": ["auto", "required"]}, "tools": {"type": "array",
+                "items": {"type": "object", "required": ["function"]}}}}}}]})),
     OTHER("parallel_tool_calls", "A reply may have several calls.",
         JSON({"type": ["boolean", "null"], "default": true})),
 };
@@ -60,7 +65,11 @@ static const struct parameter responses[] = {
     OTHER("tool_choice", "Whether a function is to be called, and which.",
         JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
             {"type": "object", "required": ["type", "name"], "properties": {
-                "type": {"const": "function"}, "name": {"type": "string"}}}]})),
+                "type": {"const": "function"}, "name": {"type": "string"}}},
+            {"type": "object", "required": ["type", "mode", "tools"], "properties": {
+                "type": {"const": "allowed_tools"}, "mode": {"enum": ["auto", "required"]},
+                "tools": {"type": "array", "items": {"type": "object",
+                "required": ["name"]}}}}]})),
     OTHER("parallel_tool_calls", "A response may have several calls.",
         JSON({"type": ["boolean", "null"], "default": true})),
     OTHER("reasoning", "effort, or the effort itself: a variable of the chat template.",

@@ -20,7 +20,9 @@ struct notation {
     bool type_is_required;
     const char *schema;
     const char *expected;
-    const char *expected_choice; /* of a tool by its name */
+    const char *allowed; /* the member of a choice that allows only some tools; NULL: itself */
+    const char *expected_choice; /* what it may be besides a word */
+    const char *expected_allowed;
 };
 
 static const struct notation openai = {
@@ -29,7 +31,12 @@ static const struct notation openai = {
     .type_is_required = true,
     .schema = "parameters",
     .expected = "{\"type\": \"function\", \"function\": {\"name\": …, \"parameters\": {…}}}",
+    .allowed = "allowed_tools",
     .expected_choice = "{\"type\": \"function\", \"function\": {\"name\": …}}",
+    .expected_allowed =
+        "{\"type\": \"allowed_tools\", \"allowed_tools\": {\"mode\": \"auto\" or "
+        "\"required\", \"tools\": [{\"type\": \"function\", \"function\": {\"name\": "
+        "…}}, …]}}",
 };
 
 static const struct notation responses = {
@@ -38,6 +45,8 @@ static const struct notation responses = {
     .schema = "parameters",
     .expected = "{\"type\": \"function\", \"name\": …, \"parameters\": {…}}",
     .expected_choice = "{\"type\": \"function\", \"name\": …}",
+    .expected_allowed = "{\"type\": \"allowed_tools\", \"mode\": \"auto\" or \"required\", "
+                        "\"tools\": [{\"type\": \"function\", \"name\": …}, …]}",
 };
 
 static const struct notation anthropic = {
@@ -46,12 +55,24 @@ static const struct notation anthropic = {
     .expected = "{\"name\": …, \"description\": …, \"input_schema\": {…}}",
 };
 
+static const cJSON *function_of(const struct notation *notation, const cJSON *tool) {
+    return notation->function != NULL ? member(tool, notation->function) : tool;
+}
+
 /* What templates and the formats of calls can quote. */
 static bool is_name(const char *name) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     size_t length = strspn(name, letters);
     return length > 0 && length <= TOOL_NAME_MAX && name[length] == '\0';
+}
+
+static bool refuse_tool(const struct notation *notation, const char *place, const cJSON *tool,
+                        const char *wrong, const cJSON *found, struct api_error *error) {
+    bool object = cJSON_IsObject(tool);
+    return api_error_set(error, API_INVALID, place, "%s must be %s, but %s is %s", place,
+                         notation->expected, object ? wrong : "it",
+                         parameters_kind(object ? found : tool));
 }
 
 static bool check_type(const struct notation *notation, const cJSON *tool, const char *place,
@@ -66,8 +87,7 @@ static bool check_type(const struct notation *notation, const cJSON *tool, const
                                "%s is of type \"%.40s\", which runs elsewhere: only tools of type "
                                "\"%s\", which the client runs, can be called",
                                place, type->valuestring, notation->type)
-               : api_error_set(error, API_INVALID, place, "%s must be %s", place,
-                               notation->expected);
+               : refuse_tool(notation, place, tool, "its type", type, error);
 }
 
 static bool add_tool(struct tool_choice *choice, const struct notation *notation,
@@ -77,11 +97,14 @@ static bool add_tool(struct tool_choice *choice, const struct notation *notation
     if (!check_type(notation, value, place, error)) {
         return false;
     }
-    const cJSON *function = notation->function != NULL ? member(value, notation->function) : value;
+    const cJSON *function = function_of(notation, value);
     const cJSON *name = member(function, "name");
     const cJSON *schema = member(function, notation->schema);
-    if (!cJSON_IsString(name) || (schema != NULL && !cJSON_IsObject(schema))) {
-        return api_error_set(error, API_INVALID, place, "%s must be %s", place, notation->expected);
+    if (!cJSON_IsString(name)) {
+        return refuse_tool(notation, place, value, "its name", name, error);
+    }
+    if (schema != NULL && !cJSON_IsObject(schema)) {
+        return refuse_tool(notation, place, value, notation->schema, schema, error);
     }
     if (!is_name(name->valuestring)) {
         return api_error_set(error, API_INVALID, place,
@@ -165,16 +188,35 @@ static bool find_use(const struct use_name *names, size_t count, const cJSON *na
     return false;
 }
 
-static bool require(struct tool_choice *choice, const char *name, struct api_error *error) {
-    choice->use = TOOL_USE_REQUIRED;
-    for (size_t i = 0; i < choice->count; i++) {
-        if (strcmp(choice->tools[i].name, name) == 0) {
-            choice->only = &choice->tools[i];
-            return true;
-        }
+/* Moves the tool of the name to the `allowed` ones at the beginning, unless it is there. */
+static bool allow(struct tool_choice *choice, size_t *allowed, const char *name,
+                  struct api_error *error) {
+    size_t at = 0;
+    while (at < choice->count && strcmp(choice->tools[at].name, name) != 0) {
+        at++;
     }
-    return api_error_set(error, API_INVALID, "tool_choice",
-                         "tool_choice names \"%.100s\", which is none of the tools", name);
+    if (at == choice->count) {
+        return api_error_set(error, API_INVALID, "tool_choice",
+                             "tool_choice names \"%.100s\", which is none of the tools", name);
+    }
+    if (at >= *allowed) {
+        struct tool tool = choice->tools[at];
+        choice->tools[at] = choice->tools[*allowed];
+        choice->names[at] = choice->names[*allowed];
+        choice->tools[*allowed] = tool;
+        choice->names[(*allowed)++] = tool.name;
+    }
+    return true;
+}
+
+static bool require(struct tool_choice *choice, const char *name, struct api_error *error) {
+    size_t allowed = 0;
+    if (!allow(choice, &allowed, name, error)) {
+        return false;
+    }
+    choice->use = TOOL_USE_REQUIRED;
+    choice->count = allowed;
+    return true;
 }
 
 static bool check_use(const struct tool_choice *choice, struct api_error *error) {
@@ -183,14 +225,67 @@ static bool check_use(const struct tool_choice *choice, struct api_error *error)
                          "tool_choice requires a call, but there are no tools");
 }
 
-static bool read_openai(struct tool_choice *choice, const struct notation *notation,
-                        const cJSON *request, struct api_error *error) {
+static bool refuse_choice(const char *expected, const cJSON *value, const char *wrong,
+                          const cJSON *found, struct api_error *error) {
+    bool object = cJSON_IsObject(value);
+    return api_error_set(error, API_INVALID, "tool_choice", "tool_choice must be %s, but %s is %s",
+                         expected, object ? wrong : "it",
+                         parameters_found(object ? found : value).text);
+}
+
+/* Tools that a choice does not name stay in the prompt, but calls of them are none. */
+static bool read_allowed(struct tool_choice *choice, const struct notation *notation,
+                         const cJSON *value, struct api_error *error) {
+    static const struct use_name modes[] = {{"auto", TOOL_USE_AUTO},
+                                            {"required", TOOL_USE_REQUIRED}};
+    const cJSON *allowed = notation->allowed != NULL ? member(value, notation->allowed) : value;
+    const cJSON *mode = member(allowed, "mode");
+    const cJSON *tools = member(allowed, "tools");
+    size_t count = 0;
+    if (!find_use(modes, sizeof modes / sizeof *modes, mode, &choice->use)) {
+        return refuse_choice(notation->expected_allowed, value, "its mode", mode, error);
+    }
+    if (!cJSON_IsArray(tools) || cJSON_GetArraySize(tools) > TOOLS_MAX) {
+        return cJSON_IsArray(tools)
+                   ? api_error_set(error, API_INVALID, "tool_choice",
+                                   "tool_choice must have at most %d tools, but has %d", TOOLS_MAX,
+                                   cJSON_GetArraySize(tools))
+                   : refuse_choice(notation->expected_allowed, value, "tools", tools, error);
+    }
+    const cJSON *tool;
+    cJSON_ArrayForEach(tool, tools) {
+        const cJSON *name = member(function_of(notation, tool), "name");
+        if (!cJSON_IsString(name)) {
+            return refuse_choice(notation->expected_allowed, value, "the name of a tool", name,
+                                 error);
+        }
+        if (!allow(choice, &count, name->valuestring, error)) {
+            return false;
+        }
+    }
+    choice->count = count;
+    return check_use(choice, error);
+}
+
+static bool read_word(struct tool_choice *choice, const struct notation *notation,
+                      const cJSON *value, struct api_error *error) {
     static const struct use_name names[] = {
         {"auto", TOOL_USE_AUTO}, {"none", TOOL_USE_NONE}, {"required", TOOL_USE_REQUIRED}};
+    if (value != NULL && !find_use(names, sizeof names / sizeof *names, value, &choice->use)) {
+        char expected[512];
+        snprintf(expected, sizeof expected, "\"none\", \"auto\", \"required\", %s or %s",
+                 notation->expected_choice, notation->expected_allowed);
+        return refuse_choice(expected, value, "its type", member(value, "type"), error);
+    }
+    return check_use(choice, error);
+}
+
+static bool read_openai(struct tool_choice *choice, const struct notation *notation,
+                        const cJSON *request, struct api_error *error) {
     const cJSON *value = member(request, "tool_choice");
     const cJSON *parallel = member(request, "parallel_tool_calls");
-    const cJSON *function = notation->function != NULL ? member(value, notation->function) : value;
-    const cJSON *name = member(function, "name");
+    const cJSON *type = member(value, "type");
+    const cJSON *name = member(function_of(notation, value), "name");
     if (!read_tools(choice, notation, request, error)) {
         return false;
     }
@@ -200,15 +295,11 @@ static bool read_openai(struct tool_choice *choice, const struct notation *notat
                              parameters_kind(parallel));
     }
     choice->parallel = !cJSON_IsFalse(parallel);
-    if (cJSON_IsString(name)) {
-        return require(choice, name->valuestring, error);
+    if (cJSON_IsString(type) && strcmp(type->valuestring, "allowed_tools") == 0) {
+        return read_allowed(choice, notation, value, error);
     }
-    if (value != NULL && !find_use(names, sizeof names / sizeof *names, value, &choice->use)) {
-        return api_error_set(error, API_INVALID, "tool_choice",
-                             "tool_choice must be \"none\", \"auto\", \"required\" or %s",
-                             notation->expected_choice);
-    }
-    return check_use(choice, error);
+    return cJSON_IsString(name) ? require(choice, name->valuestring, error)
+                                : read_word(choice, notation, value, error);
 }
 
 bool tool_choice_read(struct tool_choice *choice, const cJSON *request, struct api_error *error) {
@@ -236,9 +327,9 @@ bool tool_choice_read_messages(struct tool_choice *choice, const cJSON *request,
     bool known = value == NULL || find_use(names, sizeof names / sizeof *names, type, &choice->use);
     bool named = known && value != NULL && strcmp(type->valuestring, "tool") == 0;
     if (!known || (named && !cJSON_IsString(name))) {
-        return api_error_set(error, API_INVALID, "tool_choice",
-                             "tool_choice must be {\"type\": \"auto\"}, {\"type\": \"any\"}, "
-                             "{\"type\": \"none\"} or {\"type\": \"tool\", \"name\": …}");
+        return refuse_choice("{\"type\": \"auto\"}, {\"type\": \"any\"}, {\"type\": \"none\"} or "
+                             "{\"type\": \"tool\", \"name\": …}",
+                             value, named ? "its name" : "its type", named ? name : type, error);
     }
     return named ? require(choice, name->valuestring, error) : check_use(choice, error);
 }

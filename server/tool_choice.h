@@ -1,10 +1,11 @@
 /* The tools that a request offers, and whether the reply must call one, by OpenAI's parameters
  *
  *     "tools": [{"type": "function", "function": {"name": "find", "parameters": {…}}}],
- *     "tool_choice": "none", "auto", "required" or {"type": "function", "function": {"name": "find"}},
+ *     "tool_choice": "none", "auto", "required", {"type": "function", "function": {"name": "find"}} or
+ *                    {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": […]}},
  *     "parallel_tool_calls": true
  *
- * (those of responses have no member "function", but what is in it), or Anthropic's
+ * (those of responses have no members "function" and "allowed_tools", but what is in them), or Anthropic's
  *
  *     "tools": [{"name": "find", "input_schema": {…}}],
  *     "tool_choice": {"type": "none", "auto", "any" or "tool", "name": "find",
@@ -38,12 +39,11 @@ enum tool_use {
 
 /* Strings and schemas are borrowed from the request. */
 struct tool_choice {
-    struct tool *tools;
+    struct tool *tools; /* of those offered, the ones that may be called */
     const char **names; /* of the same */
     size_t count;
     enum tool_use use;
-    const struct tool *only; /* of those required, the one; NULL: any */
-    bool parallel;           /* a reply may have several calls */
+    bool parallel; /* a reply may have several calls */
 };
 
 /* Also after an error the choice must be deinitialized. */

@@ -13,11 +13,6 @@ struct candidates {
     size_t count;
 };
 
-static struct candidates candidates_of(const struct tool_choice *choice) {
-    return choice->only != NULL ? (struct candidates){choice->only, 1}
-                                : (struct candidates){choice->tools, choice->count};
-}
-
 static bool append(struct text_buffer *buffer, const char *text) {
     return text_buffer_append(buffer, text, strlen(text));
 }
@@ -118,7 +113,7 @@ static bool set_form(struct reply_form *form, struct call call) {
 bool tool_grammar_require(const struct tool_choice *choice, struct conversation *conversation,
                           struct generation *generation, struct api_error *error) {
     const struct tool_format *format = generation->service->chat_format.tools;
-    struct candidates candidates = candidates_of(choice);
+    struct candidates candidates = {choice->tools, choice->count};
     if (choice->use != TOOL_USE_REQUIRED) {
         return true;
     }

@@ -102,6 +102,22 @@ def test_a_call_can_be_required(family, stream):
         assert arguments == {} if name == "now" else (set(arguments) == {"city", "days"} and len(arguments["city"]) <= 10)
 
 
+def allowed(mode, *names):
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+def test_only_tools_that_are_allowed_are_called(hermes):
+    choice = say(hermes, OTHER + CALL, tool_choice=allowed("auto", "weather")).choices[0]
+    assert choice.message.content == OTHER and [call.function.name for call in choice.message.tool_calls] == ["weather"]
+    for name in "weather", "now":
+        answer = chat(hermes, tools=TOOLS, tool_choice=allowed("required", name), seed=1, max_tokens=200)
+        assert [call.function.name for call in answer.choices[0].message.tool_calls] == [name]
+    prompts = {chat(hermes, tools=TOOLS, tool_choice=choice, max_tokens=1).usage.prompt_tokens
+               for choice in ("auto", allowed("auto", "now"))}
+    assert len(prompts) == 1, "the prompt has lost a tool"
+
+
 @pytest.mark.parametrize("family", ["harmony"], indirect=True)
 def test_channels_are_thoughts_text_and_calls(family):
     reply = ("<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|>"
@@ -127,6 +143,8 @@ def test_results_go_back_into_the_conversation(hermes):
     ({"tools": TOOLS + TOOLS}, "tools"),
     ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
     ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "then"}}}, "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": allowed("auto", "then")}, "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": allowed("none")}, "tool_choice"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"tools": TOOLS, "tool_choice": "required", "response_format": {"type": "json_object"}}, "tool_choice"),
     ({"tools": TOOLS, "tool_choice": "required", "continue_final_message": True, "add_generation_prompt": False,
@@ -151,6 +169,9 @@ def test_a_response_calls_a_required_tool_once(hermes):
     response = client.responses.create(model="model", input="Weather?", tools=tools, tool_choice="required", max_output_tokens=200)
     call, = response.output
     assert call.type == "function_call" and call.name in ("weather", "now") and json.loads(call.arguments) is not None
+    one = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "now"}]}
+    response = client.responses.create(model="model", input="Weather?", tools=tools, tool_choice=one, max_output_tokens=200)
+    assert [item.name for item in response.output] == ["now"]
     response = client.responses.create(model="model", input="Weather?", tools=tools, parallel_tool_calls=False,
                                        extra_body={"guided_choice": [CALL + OTHER]})
     assert [item.name for item in response.output] == ["weather"]

@@ -6,7 +6,7 @@
 typedef bool read_function(struct tool_choice *choice, const cJSON *request,
                            struct api_error *error);
 
-/* Writes the choice as "use names [only]", or the error's message. */
+/* Writes the choice as "use names", or the error's message. */
 static void describe(read_function *read, const char *body, char *text, size_t size) {
     static const char *const uses[] = {"auto", "none", "required"};
     struct tool_choice choice;
@@ -21,8 +21,7 @@ static void describe(read_function *read, const char *body, char *text, size_t s
             at += (size_t)snprintf(text + at, size - at, " %s%s", choice.tools[i].name,
                                    choice.tools[i].schema != NULL ? "()" : "");
         }
-        snprintf(text + at, size - at, "%s%s%s", choice.only != NULL ? " only " : "",
-                 choice.only != NULL ? choice.only->name : "", choice.parallel ? "" : " one call");
+        snprintf(text + at, size - at, "%s", choice.parallel ? "" : " one call");
     }
     tool_choice_deinit(&choice);
     cJSON_Delete(request);
@@ -49,6 +48,11 @@ static void check(read_function *read, const struct example *examples, size_t co
     "{}}}, "                                                                                       \
     "{\"type\": \"function\", \"function\": {\"name\": \"now\"}}]"
 
+#define ALLOWED(mode, tools)                                                                       \
+    "{" TOOLS                                                                                      \
+    ", \"tool_choice\": {\"type\": \"allowed_tools\", \"allowed_tools\": {\"mode\": " mode         \
+    ", \"tools\": " tools "}}}"
+
 Test(tool_choice, as_openai_writes_it) {
     static const struct example examples[] = {
         {"{}", "auto"},
@@ -58,11 +62,25 @@ Test(tool_choice, as_openai_writes_it) {
          "required find() now one call"},
         {"{" TOOLS
          ", \"tool_choice\": {\"type\": \"function\", \"function\": {\"name\": \"now\"}}}",
-         "required find() now only now"},
+         "required now"},
         {"{" TOOLS ", \"tool_choice\": {\"function\": {\"name\": \"then\"}}}",
          "tool_choice: tool_choice names \"then\""},
         {"{" TOOLS ", \"tool_choice\": \"any\"}", "tool_choice: tool_choice must be"},
         {"{" TOOLS ", \"tool_choice\": 7}", "tool_choice: tool_choice must be"},
+        {ALLOWED("\"auto\"", "[{\"function\": {\"name\": \"now\"}}]"), "auto now"},
+        {ALLOWED("\"required\"", "[{\"type\": \"function\", \"function\": {\"name\": \"now\"}}, "
+                                 "{\"function\": {\"name\": \"find\"}}, "
+                                 "{\"function\": {\"name\": \"now\"}}]"),
+         "required now find()"},
+        {ALLOWED("\"auto\"", "[]"), "auto"},
+        {ALLOWED("\"required\"", "[]"), "tool_choice: tool_choice requires a call"},
+        {ALLOWED("\"none\"", "[]"),
+         "tool_choice: tool_choice must be {\"type\": \"allowed_tools\""},
+        {ALLOWED("\"auto\"", "7"), "tool_choice: tool_choice must be {\"type\": \"allowed_tools\""},
+        {ALLOWED("\"auto\"", "[{\"name\": \"now\"}]"), "tool_choice: tool_choice must be"},
+        {ALLOWED("\"auto\"", "[{\"function\": {\"name\": \"then\"}}]"),
+         "tool_choice: tool_choice names \"then\""},
+        {"{" TOOLS ", \"tool_choice\": {\"type\": \"allowed_tools\"}}", "tool_choice: "},
         {"{" TOOLS ", \"parallel_tool_calls\": 1}", "parallel_tool_calls: "},
         {"{\"tool_choice\": \"required\"}", "tool_choice: tool_choice requires a call"},
         {"{\"tools\": {}}", "tools: tools must be an array"},
@@ -86,6 +104,16 @@ Test(tool_choice, as_openai_writes_it) {
     CHECK(tool_choice_read, examples);
 }
 
+Test(tool_choice, as_responses_write_it) {
+    static const struct example examples[] = {
+        {"{\"tools\": [{\"type\": \"function\", \"name\": \"find\"}, {\"type\": \"function\", "
+         "\"name\": \"now\"}], \"tool_choice\": {\"type\": \"allowed_tools\", \"mode\": \"auto\", "
+         "\"tools\": [{\"type\": \"function\", \"name\": \"now\"}]}}",
+         "auto now"},
+    };
+    CHECK(tool_choice_read_responses, examples);
+}
+
 Test(tool_choice, as_anthropic_writes_it) {
     static const struct example examples[] = {
         {"{\"tools\": [{\"name\": \"find\", \"input_schema\": {}}, {\"type\": \"custom\", "
@@ -94,7 +122,7 @@ Test(tool_choice, as_anthropic_writes_it) {
          "required find() now one call"},
         {"{\"tools\": [{\"name\": \"find\"}], \"tool_choice\": {\"type\": \"tool\", \"name\": "
          "\"find\"}}",
-         "required find only find"},
+         "required find"},
         {"{\"tools\": [{\"name\": \"find\"}], \"tool_choice\": {\"type\": \"none\"}}", "none find"},
         {"{\"tools\": [{\"name\": \"find\"}], \"tool_choice\": {\"type\": \"tool\"}}",
          "tool_choice: tool_choice must be"},
