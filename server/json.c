@@ -104,6 +104,41 @@ static bool scan_string(struct scan *scan, struct error *err) {
                      start);
 }
 
+/* How many digits stand at a place; 0 is none. */
+static size_t digits_at(const char *text) {
+    return strspn(text, "0123456789");
+}
+
+/* The length of the number at a place that RFC 8259 has; 0: none. */
+static size_t number_length(const char *text) {
+    const char *at = text + (text[0] == '-');
+    size_t digits = at[0] == '0' ? 1 : digits_at(at);
+    at += digits;
+    if (digits > 0 && at[0] == '.') {
+        digits = digits_at(at + 1);
+        at += 1 + digits;
+    }
+    if (digits > 0 && (at[0] == 'e' || at[0] == 'E')) {
+        at += 1 + (at[1] == '+' || at[1] == '-');
+        digits = digits_at(at);
+        at += digits;
+    }
+    return digits > 0 ? (size_t)(at - text) : 0;
+}
+
+/* cJSON takes what strtod does: "01", "1.", "-.5". */
+static bool scan_number(struct scan *scan, struct error *err) {
+    const char *text = scan->text + scan->at;
+    size_t length = strspn(text, "0123456789+-.eE");
+    if (number_length(text) != length) {
+        return error_set(err, ERROR_INVALID,
+                         "Malformed JSON: \"%.*s\" at byte %zu%s is not how JSON writes a number",
+                         (int)(length < 40 ? length : 40), text, scan->at, place_of(scan).text);
+    }
+    scan->at += length;
+    return true;
+}
+
 static bool scan_structure(struct scan *scan, struct error *err) {
     char byte = scan->text[scan->at];
     if (byte == '{' || byte == '[') {
@@ -133,7 +168,11 @@ static bool scan_structure(struct scan *scan, struct error *err) {
 static bool scan_text(const char *text, size_t length, struct error *err) {
     struct scan scan = {.text = text, .length = length};
     while (scan.at < length) {
-        bool fine = text[scan.at] == '"' ? scan_string(&scan, err) : scan_structure(&scan, err);
+        char byte = text[scan.at];
+        bool number = byte == '-' || (byte >= '0' && byte <= '9');
+        bool fine = byte == '"' ? scan_string(&scan, err)
+                    : number    ? scan_number(&scan, err)
+                                : scan_structure(&scan, err);
         if (!fine) {
             return false;
         }

@@ -1,10 +1,10 @@
 /* Reading JSON that a stranger sent.
  *
  * cJSON parses; before it, one pass over the bytes refuses what cJSON would take in silence or pay
- * too much for: bytes that are not UTF-8, NUL in a string (cJSON ends strings there), nesting that
- * costs stack, and so many values that the tree outweighs its text by far; those errors name the
- * byte, and the member of the outermost object that it is in. After it, an object in which a name
- * stands twice is refused. */
+ * too much for: bytes that are not UTF-8, NUL in a string (cJSON ends strings there), numbers that
+ * JSON writes otherwise (01, 1.), nesting that costs stack, and so many values that the tree
+ * outweighs its text by far; those errors name the byte, and the member of the outermost object
+ * that it is in. After it, an object in which a name stands twice is refused. */
 #ifndef QUERN_SERVER_JSON_H
 #define QUERN_SERVER_JSON_H
 

@@ -95,6 +95,7 @@ def test_a_prompt_beyond_the_context_is_told_both_numbers(demo):
     b'{"prompt": "a\\u0000b"}',
     b'{"prompt": "a", "prompt": "b"}',
     b'{"prompt": "a", "stream_options": {"include_usage": true, "include_usage": false}}',
+    b'{"prompt": "a", "max_tokens": 01}',
     b"\0",
     b"[1, 2]",
     b'"text"',

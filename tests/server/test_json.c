@@ -29,6 +29,15 @@ Test(json, what_cjson_would_misread_is_refused_with_its_place) {
         {"\"\xC0\x80\"", 4, "not UTF-8 at byte 1"},
         {"\"\xED\xA0\x80\"", 5, "not UTF-8 at byte 1"},
         {"[\xC3\xA9]", 4, "unexpected byte 0xc3 at byte 1"},
+        {"{\"a\":01}", 8, "\"01\" at byte 5 in \"a\" is not how JSON writes a number"},
+        {"[1.]", 4, "\"1.\" at byte 1"},
+        {"[-.5]", 5, "\"-.5\" at byte 1"},
+        {"[-]", 3, "\"-\" at byte 1"},
+        {"[1e+]", 5, "\"1e+\" at byte 1"},
+        {"[1.5.5]", 7, "\"1.5.5\" at byte 1"},
+        {"[-00]", 5, "\"-00\" at byte 1"},
+        {"[+1]", 4, "Malformed JSON at byte"},
+        {"[.5]", 4, "Malformed JSON at byte"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cJSON *json = NULL;
@@ -46,6 +55,18 @@ Test(json, an_escaped_backslash_before_u0000_is_plain_text) {
     struct error err = {0};
     cr_assert(json_parse(&json, text, sizeof text - 1, &err), "%s", err.text);
     cr_assert_str_eq(cJSON_GetObjectItem(json, "a")->valuestring, "\\u0000 \xF0\x9F\x8C\xBE");
+    cJSON_Delete(json);
+}
+
+Test(json, numbers_are_taken_as_json_writes_them) {
+    static const char text[] = "[0, -0, 10, 0.5, -12.25, 1e3, 1E+3, 1.5e-1]";
+    static const double expected[] = {0, -0.0, 10, 0.5, -12.25, 1000, 1000, 0.15};
+    cJSON *json = NULL;
+    struct error err = {0};
+    cr_assert(json_parse(&json, text, sizeof text - 1, &err), "%s", err.text);
+    for (int i = 0; i < cJSON_GetArraySize(json); i++) {
+        cr_expect(cJSON_GetArrayItem(json, i)->valuedouble == expected[i], "number %d", i);
+    }
     cJSON_Delete(json);
 }
 
