@@ -11,7 +11,7 @@
 /* A random number that stays the same as long as the process lives. */
 uint64_t secret_number(void);
 
-/* Of any bytes; all of its lower 61 bits are good. */
+/* Of any bytes; all of its bits are good. */
 uint64_t secret_hash(const char *bytes, size_t length);
 
 #endif

@@ -6,7 +6,7 @@
 
 enum { NAMES = 4096, PLACES = 2 * NAMES };
 
-/* As many as if they were thrown: 0.79 of all names get a place alone or come first to it. */
+/* As many as if they were thrown: 0.787 of all names come first to their place, give or take 0.007. */
 Test(secret_hash, similar_names_have_places_all_over_a_table) {
     static bool taken[PLACES];
     size_t first = 0;
@@ -18,7 +18,7 @@ Test(secret_hash, similar_names_have_places_all_over_a_table) {
         first += !taken[place];
         taken[place] = true;
     }
-    cr_assert_gt(first, NAMES / 2, "only %zu different places", first);
+    cr_assert_gt(first, NAMES * 3 / 4, "only %zu different places", first);
 }
 
 Test(secret_hash, a_text_is_not_one_with_zeros_behind_it) {
