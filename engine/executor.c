@@ -4,6 +4,7 @@
 #include "engine/checked.h"
 #include "engine/clock.h"
 #include "engine/executor_internal.h"
+#include "engine/sizes.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -306,10 +307,6 @@ static size_t code_blocks(size_t width) {
     return (width + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK;
 }
 
-static size_t round_to(size_t value, size_t step) {
-    return (value + step - 1) / step * step;
-}
-
 struct placing {
     struct executor *x;
     struct memory_plan *memory;
@@ -325,7 +322,7 @@ static void place_written(void *context, int reg, bool written) {
     }
     size_t width = placing->x->parts.plan->registers[reg].width;
     if (place->wants_values) {
-        size_t bytes = round_to(width, LANE_FLOATS) * sizeof(float);
+        size_t bytes = round_up(width, LANE_FLOATS) * sizeof(float);
         forms->values = take_slot(placing->memory, false, bytes, placing->rows, reg);
     }
     if (place->wants_codes) {
@@ -447,7 +444,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
     size_t threads = workers_count(x->parts.workers);
     size_t context = x->parts.plan->context_length;
     size_t chunk = (size_t)KV_CHUNK_PAGES * KV_PAGE_POSITIONS;
-    x->queries_stride = round_to(extent->queries, LANE_FLOATS);
+    x->queries_stride = round_up(extent->queries, LANE_FLOATS);
     x->chunks_max = (context + chunk - 1) / chunk + 1;
     x->split_rows_max = 2 * threads < rows ? 2 * threads : rows;
     size_t split_states = x->split_rows_max * x->chunks_max;
@@ -484,7 +481,7 @@ static struct offsets plan_offsets(struct executor *x, struct memory_plan *memor
 
 static float *next_floats(uint8_t **cursor, size_t count) {
     float *floats = (float *)(void *)*cursor;
-    *cursor += round_to(count * sizeof(float), LINE_BYTES);
+    *cursor += round_up(count * sizeof(float), LINE_BYTES);
     return floats;
 }
 

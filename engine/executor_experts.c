@@ -12,6 +12,7 @@
 #include "engine/executor_internal.h"
 
 #include "engine/checked.h"
+#include "engine/sizes.h"
 
 #include <math.h>
 #include <string.h>
@@ -197,10 +198,6 @@ struct experts_extent {
     size_t blocks; /* of a hidden row's codes */
 };
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static struct experts_extent measure(const struct executor *x) {
     const struct plan *plan = x->parts.plan;
     struct experts_extent extent = {0};
@@ -217,7 +214,7 @@ static struct experts_extent measure(const struct executor *x) {
                 larger(extent.blocks, (width + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK);
         }
         if (x->routing.hidden.wants_values) {
-            extent.values = larger(extent.values, (width + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS);
+            extent.values = larger(extent.values, round_up(width, TILE_ROWS));
         }
     }
     return extent;

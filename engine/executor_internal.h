@@ -192,10 +192,6 @@ bool executor_quantizes(const struct executor *x, const struct packed_matrix *ma
 void executor_mark_input(const struct executor *x, struct register_place *place,
                          const struct packed_matrix *matrix);
 
-static inline size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* ---- executor_ops.c ---- */
 
 /* The values of a vector; NULL for PLAN_NONE. */

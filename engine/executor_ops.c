@@ -1,5 +1,7 @@
 #include "engine/executor_internal.h"
 
+#include "engine/sizes.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>

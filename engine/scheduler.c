@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include "engine/sampler.h"
+#include "engine/sizes.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -387,10 +388,6 @@ static void admit(struct scheduler *scheduler) {
     }
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Is an older session about to compute the block that comes next here? */
 static bool should_wait_for_another(const struct scheduler *scheduler,
                                     const struct session *session) {
@@ -414,8 +411,9 @@ static size_t rows_left(const struct session *session) {
 static size_t scoring_rows(struct session *session, size_t left, size_t scores_left) {
     size_t first = session->scored - 1; /* the rows before it have scored already */
     size_t known = session->computed < first ? first - session->computed : 0;
-    size_t scores = least(session_scores_left(session), least(scores_left, session_room(session)));
-    size_t rows = least(known + scores, left);
+    size_t scores =
+        smaller(session_scores_left(session), smaller(scores_left, session_room(session)));
+    size_t rows = smaller(known + scores, left);
     session->step_scores = rows > known ? rows - known : 0;
     return rows;
 }
@@ -430,7 +428,7 @@ static size_t prompt_rows(struct scheduler *scheduler, struct session *session, 
     if (should_wait_for_another(scheduler, session)) {
         return 0;
     }
-    return least(rows_left(session), left);
+    return smaller(rows_left(session), left);
 }
 
 /* One token to compute, and the next one to sample. */
@@ -441,21 +439,21 @@ static bool decodes(const struct session *session) {
 /* Tokens that may be guessed behind those of a session that decodes: the step yields one token more
  * than there are right guesses, and must not go beyond the RoPE tables that it began with. */
 static size_t useful_drafts(const struct scheduler *scheduler, const struct session *session) {
-    size_t useful = least(session->capacity - session->length, session_room(session)) - 1;
+    size_t useful = smaller(session->capacity - session->length, session_room(session)) - 1;
     size_t short_rope = scheduler->decoder->plan->short_rope_length;
     bool bounded = short_rope > 0 && !session->long_rope;
-    return bounded ? least(useful, short_rope - session->length) : useful;
+    return bounded ? smaller(useful, short_rope - session->length) : useful;
 }
 
 /* Rows for guesses of the sessions that decode, oldest first. Returns how many. */
 static size_t add_drafts(struct scheduler *scheduler, size_t decoding, size_t left) {
     size_t budget = decoding < DECODE_ROWS_CHEAP ? DECODE_ROWS_CHEAP - decoding : 0;
-    budget = least(budget, left);
+    budget = smaller(budget, left);
     size_t drafts = 0;
     for (struct session *s = scheduler->running.first; s != NULL && drafts < budget; s = s->next) {
         if (s->step_rows == 1) {
             size_t useful = useful_drafts(scheduler, s);
-            size_t most = least(least(s->drafts_max, useful), budget - drafts);
+            size_t most = smaller(smaller(s->drafts_max, useful), budget - drafts);
             s->drafts = drafter_guess(&s->drafter, s->tokens, s->length, most);
             s->step_rows += s->drafts;
             drafts += s->drafts;

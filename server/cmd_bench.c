@@ -5,6 +5,7 @@
  * bytes per token; the bandwidth is measured by reading the packed weights themselves, on the same
  * threads, and doing nothing with them. */
 #include "engine/clock.h"
+#include "engine/sizes.h"
 #include "importer/model.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -132,10 +133,6 @@ struct bench {
     struct decoding *decodings; /* each batch at each depth, in the order of the options */
     size_t decoding_count;
 };
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
 
 static double per_second(struct rate rate) {
     return rate.seconds > 0 ? (double)rate.tokens / rate.seconds : 0;

@@ -3,10 +3,7 @@
 #define QUERN_ENGINE_KERNELS_ATTENTION_LAYOUT_H
 
 #include "engine/kernels/kernels.h"
-
-static inline size_t round_up(size_t value, size_t step) {
-    return (value + step - 1) / step * step;
-}
+#include "engine/sizes.h"
 
 /* Floats of a state's a, and numbers of one position's value. */
 static inline size_t attention_padded_dim(size_t head_dim) {
