@@ -34,7 +34,7 @@ struct job {
 
 /* clang-format off */
 static const struct parameter tokenize_parameters[] = {
-    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "The model that this server has.", NULL},
+    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "Whose tokens: the name of a model, or an alias.", NULL},
     {"content", PARAMETER_REQUIRED, 0, 0, 0, NULL, "The text.", JSON({"type": "string"})},
     {"add_special", PARAMETER_BOOLEAN, 0, 0, FIELD(add_special), NULL,
      "Put around it what the tokenizer puts around a prompt.", NULL},
@@ -45,7 +45,7 @@ static const struct parameter tokenize_parameters[] = {
 };
 
 static const struct parameter detokenize_parameters[] = {
-    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "The model that this server has.", NULL},
+    {"model", PARAMETER_TEXT, 0, 0, FIELD(model), NULL, "Whose tokens: the name of a model, or an alias.", NULL},
     {"tokens", PARAMETER_REQUIRED, 0, 0, 0, NULL, "The token ids.",
      JSON({"type": "array", "items": {"type": "integer", "minimum": 0}})},
 };

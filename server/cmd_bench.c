@@ -60,10 +60,11 @@ static const struct option options_table[] = {
      .help = "tokens to decode"},
     {.name = "depth", .type = OPTION_LIST, FIELD(depth), .argument = "LIST", .minimum = 1,
      .maximum = TOKENS_MAX, .fallback = "64",
-     .help = "numbers of tokens that each sequence holds before decoding starts"},
+     .help = "numbers of tokens that each sequence holds before decoding starts, separated by "
+             "commas"},
     {.name = "batch", .type = OPTION_LIST, FIELD(batch), .argument = "LIST", .minimum = 1,
      .maximum = BATCH_MAX, .fallback = "1",
-     .help = "numbers of sequences to decode together"},
+     .help = "numbers of sequences to decode together, separated by commas"},
     {.name = "chunk", .type = OPTION_SIZE, FIELD(chunk), .argument = "N", .minimum = 1,
      .maximum = CHUNK_MAX, .fallback = "512",
      .help = "prompt tokens of one step"},

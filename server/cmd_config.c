@@ -131,5 +131,10 @@ int cmd_config(int argc, char **argv) {
     if (!options_start(&config_command_line, argc, argv, &options, &status)) {
         return status;
     }
-    return strcmp(options.action, "check") == 0 ? check(options.path) : print(options.format);
+    bool checks = strcmp(options.action, "check") == 0;
+    if (!checks && options.path != NULL) {
+        fprintf(stderr, "quern config: print takes no FILE, found \"%.80s\"\n", options.path);
+        return EXIT_USAGE;
+    }
+    return checks ? check(options.path) : print(options.format);
 }

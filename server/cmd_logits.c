@@ -39,7 +39,7 @@ static const struct option options_table[] = {
     {.name = "ids", .type = OPTION_LIST, FIELD(ids), .required = true, .argument = "LIST",
      .help = "token ids of the prompt, separated by commas"},
     {.name = "force", .type = OPTION_LIST, FIELD(force), .argument = "LIST",
-     .help = "token ids to feed after it, one at a time"},
+     .help = "token ids, separated by commas, to feed after it one at a time"},
     {.name = "greedy", .type = OPTION_SIZE, FIELD(greedy), .argument = "N",
      .maximum = GREEDY_MAX,
      .help = "feed N tokens instead, each the most likely one"},

@@ -24,7 +24,7 @@ static const struct option options_table[] = {
     {.name = "cache-dir", .type = OPTION_TEXT, FIELD(cache.directory), .argument = "DIR",
      .help = "where the file goes (default: $CACHE_DIRECTORY, $XDG_CACHE_HOME/quern or "
              "~/.cache/quern)"},
-    {.name = "exact", .type = OPTION_FLAG, FIELD(exact), .help = "the file of --exact"},
+    {.name = "exact", .type = OPTION_FLAG, FIELD(exact), .help = "the file that serve, run and bench take with --exact"},
     {.name = "force", .type = OPTION_FLAG, FIELD(force),
      .help = "make it anew even if the one that is there is good"},
     {.name = "threads", .type = OPTION_SIZE, FIELD(threads), .argument = "N", .maximum = 1024,

@@ -42,11 +42,10 @@ static const struct parameter conversation[] = {
 static const struct parameter calls[] = {
     OTHER("tool_choice", "Whether a function is to be called, and which.",
         JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
-            {"type": "object", "required": ["type", "function"], "properties": {
-                "type": {"const": "function"}, "function": {"type": "object",
-                "required": ["name"], "properties": {"name": {"type": "string"}}}}},
-            {"type": "object", "required": ["type", "allowed_tools"], "properties": {
-                "type": {"const": "allowed_tools"}, "allowed_tools": {"type": "object",
+            {"type": "object", "required": ["type"], "properties": {
+                "type": {"enum": ["function", "allowed_tools"]}, "function": {"type": "object",
+                "required": ["name"], "properties": {"name": {"type": "string"}}},
+                "allowed_tools": {"type": "object",
                 "required": ["mode", "tools"], "properties": {
                 "mode": {"enum": ["auto", "required"]}, "tools": {"type": "array",
                 "items": {"type": "object", "required": ["function"]}}}}}}]})),
@@ -64,10 +63,9 @@ static const struct parameter responses[] = {
             "parameters": {"type": ["object", "null"]}}}})),
     OTHER("tool_choice", "Whether a function is to be called, and which.",
         JSON({"anyOf": [{"enum": ["none", "auto", "required", null]},
-            {"type": "object", "required": ["type", "name"], "properties": {
-                "type": {"const": "function"}, "name": {"type": "string"}}},
-            {"type": "object", "required": ["type", "mode", "tools"], "properties": {
-                "type": {"const": "allowed_tools"}, "mode": {"enum": ["auto", "required"]},
+            {"type": "object", "required": ["type"], "properties": {
+                "type": {"enum": ["function", "allowed_tools"]}, "name": {"type": "string"},
+                "mode": {"enum": ["auto", "required"]},
                 "tools": {"type": "array", "items": {"type": "object",
                 "required": ["name"]}}}}]})),
     OTHER("parallel_tool_calls", "A response may have several calls.",

@@ -34,6 +34,8 @@ for command in serve run inspect pack bench logits template tokenize top health 
     expect 2 'there is no option --no-such-thing' "$command" --no-such-thing
 done
 
+expect 2 'print takes no FILE, found "quern.conf"' config print quern.conf
+
 # ---- completion ----
 for shell in bash zsh fish; do
     "$quern" completion $shell >"$scratch/complete.$shell" || fail "completion $shell: status $?"
