@@ -14,7 +14,7 @@ from conftest import BINARY, MODELS, PATIENCE, Server, wait_until
 
 
 def test_draining_lets_a_stream_finish(start_server):
-    server = start_server()
+    server = start_server("--drain-timeout", 3600)
     connection = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
     connection.request("POST", "/v1/completions", json.dumps(
         {"prompt": "Once", "max_tokens": 600, "stream": True, "ignore_eos": True}))

@@ -2,7 +2,7 @@
 import os
 import time
 
-PATIENCE = float(os.environ.get("QUERN_TEST_PATIENCE", "60"))  # seconds: sanitizer builds are slow
+PATIENCE = float(os.environ.get("QUERN_TEST_PATIENCE", "300"))  # seconds: sanitizer builds are slow
 
 
 def wait_until(condition, what):
