@@ -176,11 +176,31 @@ static bool shape_of_attention(struct interpret_call *call) {
     return like_first(call, query->type, last_dim(query) / parts * heads);
 }
 
-/* Of quern Attention, whose attributes say all. */
+/* A cache behind an attention: as many positions longer as there are rows. */
+static bool shape_of_present(struct interpret_call *call) {
+    const struct tensor *query = call->inputs[0];
+    const struct tensor *past = interpret_input(call, call->slot == 1 ? 3 : 4);
+    size_t row = query->rank > 0 ? query->dims[query->rank - 1] : 0;
+    if (past == NULL || past->rank != 4 || past->dims[0] == 0 || row == 0) {
+        return wrong(call, "the past cache is not (batch, heads, positions, head_dim)");
+    }
+    int64_t dims[4];
+    for (size_t d = 0; d < 4; d++) {
+        dims[d] = (int64_t)past->dims[d];
+    }
+    dims[2] += (int64_t)(query->count / row / past->dims[0]);
+    return interpret_output(call, past->type, 4, dims);
+}
+
+/* Of quern Attention, whose attributes say all. Where an export asks for the shape of something within
+ * an attention, its parts are still there, behind the caches. */
 static bool shape_of_heads(struct interpret_call *call) {
     int64_t heads = graph_attribute_int(call->node, "num_heads", 0);
     int64_t head_dim = graph_attribute_int(call->node, "head_dim", 0);
     int64_t width;
+    if (call->slot == 1 || call->slot == 2) {
+        return shape_of_present(call);
+    }
     if (call->slot != 0 || __builtin_mul_overflow(heads, head_dim, &width)) {
         return wrong(call, "output is not evaluated");
     }

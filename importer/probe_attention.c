@@ -116,7 +116,8 @@ struct head_shape {
     size_t heads;
     size_t fresh;
     size_t head_dim;
-    size_t columns; /* of the rows */
+    size_t columns;   /* of the rows */
+    size_t rows_rank; /* 2: they have no batch dimension, 3 */
 };
 
 static size_t at_head(const struct head_shape *shape, size_t head, size_t row, size_t dim) {
@@ -132,12 +133,19 @@ static bool read_shape(struct probe_runs *probes, enum probe_run which,
     if (value == NULL) {
         return false;
     }
-    if (rows->rank != 3 || rows->dims[0] != 1 || rows->dims[1] != probes->fresh[which] ||
-        value->rank != 4 || value->dims[0] != 1 || value->dims[2] != rows->dims[1] ||
+    size_t fresh = probes->fresh[which];
+    size_t rank = rows->rank;
+    bool has_rows = rank >= 2 && rank <= 3 && rows->dims[rank - 2] == fresh &&
+                    rows->count == fresh * rows->dims[rank - 1];
+    if (!has_rows || value->rank != 4 || value->dims[0] != 1 || value->dims[2] != fresh ||
         value->count == 0) {
         return unlike(err, "queries, keys and values are not (batch, heads, sequence, head_dim)");
     }
-    *shape = (struct head_shape){value->dims[1], value->dims[2], value->dims[3], rows->dims[2]};
+    *shape = (struct head_shape){.heads = value->dims[1],
+                                 .fresh = fresh,
+                                 .head_dim = value->dims[3],
+                                 .columns = rows->dims[rank - 1],
+                                 .rows_rank = rank};
     return true;
 }
 
@@ -162,7 +170,8 @@ static const struct tensor *project(struct experiment *experiment,
                                     const struct head_shape *shape, number_at *number,
                                     const void *context) {
     const size_t dims[] = {1, shape->fresh, shape->columns};
-    if (!feed_numbers(experiment, projection->rows, 3, dims, number, context)) {
+    if (!feed_numbers(experiment, projection->rows, shape->rows_rank, dims + 3 - shape->rows_rank,
+                      number, context)) {
         return NULL;
     }
     if (projection->norm_input != GRAPH_NONE) {

@@ -24,7 +24,7 @@
 
 /* How a query, key or value comes out of the rows of a linear layer. */
 struct projection {
-    int rows;       /* (1, sequence, columns) */
+    int rows;       /* (1, sequence, columns), or without the batch */
     int norm_input; /* a norm of each head; GRAPH_NONE: there is none */
     int norm_output;
     int value; /* (1, heads, sequence, head_dim) */

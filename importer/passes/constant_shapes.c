@@ -4,8 +4,9 @@
  *     └──────────────────────────────┘                            (0, 0, -1) ┘
  *
  * What an argument is in a few runs of different lengths (probe_runs.h) tells what to write: a number
- * that never changes; 0 in a Reshape where the dimension is always that of x, -1 where one alone
- * changes in another way; for the end of a Slice that is always the end of x, the greatest number. */
+ * that never changes; 0 in a Reshape where the dimension is always that of x, unless it is the last one
+ * and never changes, -1 where one alone changes in another way; for the end of a Slice that is always
+ * the end of x, the greatest number. */
 #include "importer/passes/passes.h"
 
 #include "importer/probe_runs.h"
@@ -16,6 +17,7 @@
 struct observed {
     int64_t values[PROBE_RUNS];
     int64_t dims[PROBE_RUNS];
+    bool is_last; /* of the argument's elements */
 };
 
 typedef bool write_element(const struct observed *observed, int64_t *element);
@@ -33,9 +35,12 @@ static bool is_dimension(const struct observed *observed) {
     return memcmp(observed->values, observed->dims, sizeof observed->values) == 0;
 }
 
-/* A batch is always 1 in the runs, so that a dimension of x comes before a number that is the same. */
+/* A batch is always 1 in the runs, so that a dimension of x comes before a number that is the same, but
+ * for the last one: in how wide runs elements are seen is to be a number. */
 static bool write_dimension(const struct observed *observed, int64_t *element) {
-    *element = is_dimension(observed) ? 0 : is_constant(observed) ? observed->values[0] : -1;
+    bool constant = is_constant(observed);
+    bool copied = is_dimension(observed) && !(constant && observed->is_last);
+    *element = copied ? 0 : constant ? observed->values[0] : -1;
     return true;
 }
 
@@ -86,6 +91,7 @@ static bool observe(struct probe_runs *probes, const struct graph_node *node, si
         *count = tensor->count;
         for (size_t i = 0; i < tensor->count; i++) {
             size_t axis = axis_of(probes->graph, node, i, shape->rank);
+            observed[i].is_last = i + 1 == tensor->count;
             observed[i].values[r] = tensor_integer(tensor, i);
             observed[i].dims[r] = axis < shape->rank ? (int64_t)shape->dims[axis] : -1;
         }
