@@ -93,8 +93,9 @@ static void angles_row(struct executor *x, const struct op *op, size_t thread, s
 static void embed_row(struct executor *x, const struct op *op, size_t thread, size_t row) {
     const struct plan_embed *embed = &op->instruction->embed;
     float *output = row_to_write(x, embed->output, thread, row);
-    weights_embed_row(x->parts.weights, embed->table, (size_t)x->rows[row].token, embed->scale,
-                      output);
+    size_t entry = embed->by_position ? embed->first_position + x->rows[row].position
+                                      : (size_t)x->rows[row].token;
+    weights_embed_row(x->parts.weights, embed->table, entry, embed->scale, output);
     row_written(x, embed->output, output, row);
 }
 

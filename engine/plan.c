@@ -225,13 +225,14 @@ bool plan_append(struct plan *plan, const struct plan_instruction *instruction) 
 }
 
 bool plan_insert_select_rows(struct plan *plan) {
-    size_t at = 0; /* just behind the last attention */
+    size_t at = 0; /* just behind the last that needs every row */
+    bool attends = false;
     for (size_t i = 0; i < plan->instruction_count; i++) {
-        if (plan->instructions[i].kind == PLAN_ATTENTION) {
-            at = i + 1;
-        }
+        enum plan_kind kind = plan->instructions[i].kind;
+        at = kind == PLAN_ATTENTION || kind == PLAN_EMBED ? i + 1 : at;
+        attends |= kind == PLAN_ATTENTION;
     }
-    if (at == 0) {
+    if (!attends) {
         return true;
     }
     struct plan_instruction select = {.kind = PLAN_SELECT_ROWS, .name = "select_rows"};

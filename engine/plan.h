@@ -183,10 +183,13 @@ struct plan_operand {
     size_t step; /* 0: head_dim */
 };
 
-/* output[r] = scale * table[id of row r]. A table that a linear instruction uses too (tied
+/* output[r] = scale * table[id of row r] or, where positions are learned and there is a table of them,
+ * scale * table[first_position + position of row r]. A table that a linear instruction uses too (tied
  * embedding) is one weight. */
 struct plan_embed {
-    int table; /* weight (vocabulary, hidden) */
+    int table; /* weight (vocabulary, hidden), or (positions, hidden) */
+    bool by_position;
+    size_t first_position; /* the row of position 0 */
     float scale;
     int output;
 };
@@ -405,8 +408,9 @@ struct plan {
     size_t mapping_count;
     int logits; /* the register of width vocabulary_size that the last instruction writes */
     size_t vocabulary_size;
-    size_t context_length; /* positions a sequence may have: the least that configuration and RoPE
-                              tables allow */
+    size_t
+        context_length; /* positions a sequence may have: the least that configuration, RoPE tables
+                              and tables of learned positions allow */
     size_t short_rope_length; /* a longer sequence is rotated by the long angles of each RoPE, from
                                  position 0 on; 0: there are none */
     bool full_precision; /* the file asks for f32 activations (accuracy_level 1): fast mode must not
@@ -441,7 +445,7 @@ typedef void plan_visit_weight(void *context, int weight);
 void plan_instruction_matrices(const struct plan_instruction *instruction, plan_visit_weight *visit,
                                void *context);
 
-/* Inserts select_rows behind the last attention, so that for a prompt only its last row passes the
+/* Inserts select_rows behind the last attention (and embedding), so that for a prompt only its last row passes the
  * rest of the last layer, the final norm and the lm_head. */
 bool plan_insert_select_rows(struct plan *plan);
 

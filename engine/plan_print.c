@@ -27,11 +27,14 @@ static void print_weight(const struct plan *plan, int index, FILE *out) {
 }
 
 static void print_embed(const struct plan *plan, const struct plan_embed *embed, FILE *out) {
-    fprintf(out, "embed       ids -> ");
+    fprintf(out, embed->by_position ? "embed       positions -> " : "embed       ids -> ");
     print_register(plan, embed->output, out);
     fprintf(out, "  ");
     print_weight(plan, embed->table, out);
     fprintf(out, " scale=%.9g", (double)embed->scale);
+    if (embed->first_position > 0) {
+        fprintf(out, " first=%zu", embed->first_position);
+    }
 }
 
 static void print_norm(const struct plan *plan, const struct plan_norm *norm, FILE *out) {

@@ -3,9 +3,10 @@
  *
  *   1. A register is written by one instruction, and read only by later ones.
  *   2. Widths agree between instructions, weights, vectors, tables and KV layers.
- *   3. At most one select_rows, and no attention behind it: every row must reach the KV cache.
+ *   3. At most one select_rows, and no attention behind it, as every row must reach the KV cache, nor
+ *      an embedding, which knows rows by their place in the step.
  *   4. The last instruction writes the logits, vocabulary_size wide, and an embedding has a row for
- *      every id of the vocabulary. */
+ *      every id of the vocabulary, a table of positions one for every position of the context. */
 #include "engine/plan.h"
 
 #include "engine/checked.h"
@@ -130,12 +131,23 @@ static bool check_heads(const struct check *check, const char *what, struct plan
                         operand.step);
 }
 
+/* A table of learned positions has a row for each that a sequence may have. */
+static bool check_position_table(const struct check *check, const struct plan_embed *embed,
+                                 const struct plan_weight *table) {
+    return checked_range(embed->first_position, check->plan->context_length, table->rows) ||
+           reject(check, "a table of %zu positions, from %zu on, for a context of %zu", table->rows,
+                  embed->first_position, check->plan->context_length);
+}
+
 static bool check_embed(struct check *check, const struct plan_embed *embed) {
     if (!check_weight(check, embed->table)) {
         return false;
     }
     const struct plan_weight *table = &check->plan->weights[embed->table];
-    if (table->rows < check->plan->vocabulary_size) {
+    if (embed->by_position && !check_position_table(check, embed, table)) {
+        return false;
+    }
+    if (!embed->by_position && table->rows < check->plan->vocabulary_size) {
         return reject(check, "the embedding has %zu rows for a vocabulary of %zu", table->rows,
                       check->plan->vocabulary_size);
     }
@@ -463,11 +475,14 @@ static bool check_order(struct check *check, bool *layer_used, bool *selected) {
         }
         *selected = true;
     }
-    if (instruction->kind != PLAN_ATTENTION) {
+    if (instruction->kind != PLAN_ATTENTION && instruction->kind != PLAN_EMBED) {
         return true;
     }
     if (*selected) {
-        return reject(check, "attention behind select_rows would miss rows");
+        return reject(check, "attention or an embedding behind select_rows would miss rows");
+    }
+    if (instruction->kind == PLAN_EMBED) {
+        return true;
     }
     bool *used = &layer_used[instruction->attention.layer];
     if (*used) {

@@ -323,6 +323,16 @@ struct graph_node *graph_producer(const struct graph *graph, int value) {
     return producer == GRAPH_NONE ? NULL : &graph->nodes[producer];
 }
 
+int graph_reshaped(const struct graph *graph, int value) {
+    value = resolve(graph, value);
+    const struct graph_node *node = graph_producer(graph, value);
+    while (node != NULL && graph_node_is(node, "", "Reshape")) {
+        value = graph_input(graph, node, 0);
+        node = graph_producer(graph, value);
+    }
+    return value;
+}
+
 const struct tensor *graph_constant(const struct graph *graph, int value) {
     value = resolve(graph, value);
     return value == GRAPH_NONE ? NULL : graph->values[value].constant;

@@ -177,6 +177,9 @@ int graph_used_output(const struct graph *graph, const struct graph_node *node, 
 /* The node that produces the value, or NULL (inputs, constants, GRAPH_NONE). */
 struct graph_node *graph_producer(const struct graph *graph, int value);
 
+/* What the value is behind Reshapes, perhaps itself. GRAPH_NONE is allowed. */
+int graph_reshaped(const struct graph *graph, int value);
+
 /* The constant that the value holds, or NULL. GRAPH_NONE is allowed. */
 const struct tensor *graph_constant(const struct graph *graph, int value);
 

@@ -467,8 +467,8 @@ static bool check_configuration(struct lowering *lowering) {
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const struct plan_instruction *instruction = &plan->instructions[i];
-        if (instruction->kind == PLAN_EMBED &&
-            !contradiction(lowering, "the hidden size", config->hidden_size,
+        if (instruction->kind == PLAN_EMBED && !instruction->embed.by_position &&
+            !contradiction(lowering, "the embedding's width", config->embedding_width,
                            plan->registers[instruction->embed.output].width)) {
             return false;
         }
@@ -486,6 +486,11 @@ static bool check_configuration(struct lowering *lowering) {
     return true;
 }
 
+/* 0: not known yet. */
+static void bound_length(size_t *length, size_t positions) {
+    *length = *length == 0 || positions < *length ? positions : *length;
+}
+
 /* The least of what configuration and tables allow. */
 static bool set_context_length(struct lowering *lowering) {
     size_t length = lowering->config->context_length;
@@ -493,14 +498,21 @@ static bool set_context_length(struct lowering *lowering) {
         const struct plan_rope *rope = &lowering->plan->ropes[i];
         bool is_long = lowering->plan->short_rope_length > 0;
         const struct plan_angles *angles = is_long ? &rope->long_angles : &rope->angles;
-        bool bounds =
-            angles->frequencies == PLAN_NONE && (length == 0 || angles->positions < length);
-        length = bounds ? angles->positions : length;
+        if (angles->frequencies == PLAN_NONE) {
+            bound_length(&length, angles->positions);
+        }
+    }
+    for (size_t i = 0; i < lowering->plan->instruction_count; i++) {
+        const struct plan_instruction *instruction = &lowering->plan->instructions[i];
+        if (instruction->kind == PLAN_EMBED && instruction->embed.by_position) {
+            bound_length(&length, lowering->plan->weights[instruction->embed.table].rows -
+                                      instruction->embed.first_position);
+        }
     }
     if (length == 0) {
         return error_set(lowering->err, ERROR_BAD_FILE,
-                         "neither the configuration (%s) nor a RoPE table says how long a context "
-                         "may be",
+                         "neither the configuration (%s) nor a table of RoPE or of positions says "
+                         "how long a context may be",
                          lowering->config->source);
     }
     lowering->plan->context_length = length;

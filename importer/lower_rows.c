@@ -23,16 +23,58 @@ static enum lower_result lower_table(struct lowering *lowering, const struct gra
     return lower_matrix(lowering, node, EMBED_TABLE, transposed, weight);
 }
 
-enum lower_result lower_embed(struct lowering *lowering, const struct graph_node *node) {
+/* Ids in another shape are the same ids. */
+static enum lower_result check_token_ids(struct lowering *lowering, const struct graph_node *node) {
+    const struct graph *graph = lowering->graph;
     const struct graph_value *ids =
-        &lowering->graph->values[graph_input(lowering->graph, node, EMBED_IDS)];
+        &graph->values[graph_reshaped(graph, graph_input(graph, node, EMBED_IDS))];
     if (strcmp(ids->name, lowering->config->input_ids) != 0 || ids->rank != 2) {
         return refuse(lowering, node,
                       "looks up \"%.100s\" of rank %zu, expected \"%.100s\" (batch, sequence)",
                       ids->name, ids->rank, lowering->config->input_ids);
     }
-    struct plan_embed embed = {.scale = graph_attribute_float(node, "scale", 1)};
-    enum lower_result result = lower_table(lowering, node, &embed.table);
+    return LOWER_DONE;
+}
+
+/* What a table of learned positions is looked up by must count from one of its rows on. */
+static enum lower_result find_first_position(struct lowering *lowering,
+                                             const struct graph_node *node,
+                                             struct plan_embed *embed) {
+    size_t rows = lowering->plan->weights[embed->table].rows;
+    struct length_switch found;
+    struct error why = {0};
+    if (!probe_positions(lowering->graph, lowering->config,
+                         graph_input(lowering->graph, node, EMBED_IDS), rows, &found, &why)) {
+        return refuse(lowering, node, "what it looks up is not understood as positions: %.180s",
+                      why.text);
+    }
+    if (found.short_length > 0) {
+        return refuse(lowering, node,
+                      "sequences of more than %zu tokens begin at position %lld of its table, "
+                      "others at %lld",
+                      found.short_length, (long long)found.of_long, (long long)found.of_short);
+    }
+    if (found.of_short < 0 || (uint64_t)found.of_short >= rows) {
+        return refuse(lowering, node, "positions begin at row %lld of a table that has %zu",
+                      (long long)found.of_short, rows);
+    }
+    embed->first_position = (size_t)found.of_short;
+    return LOWER_DONE;
+}
+
+enum lower_result lower_embed(struct lowering *lowering, const struct graph_node *node) {
+    struct plan_embed embed = {
+        .by_position = graph_attribute_int(node, "by_position", 0) != 0,
+        .scale = graph_attribute_float(node, "scale", 1),
+    };
+    enum lower_result result = LOWER_DONE;
+    if (!embed.by_position) {
+        result = check_token_ids(lowering, node);
+    }
+    result = result != LOWER_DONE ? result : lower_table(lowering, node, &embed.table);
+    if (result == LOWER_DONE && embed.by_position) {
+        result = find_first_position(lowering, node, &embed);
+    }
     if (result != LOWER_DONE) {
         return result;
     }

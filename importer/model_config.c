@@ -102,7 +102,7 @@ static bool read_genai(struct reading *reading, const cJSON *root) {
            read_size(reading, decoder, "num_attention_heads", &config->heads) &&
            read_size(reading, decoder, "num_key_value_heads", &config->kv_heads) &&
            read_size(reading, decoder, "head_size", &config->head_dim) &&
-           read_size(reading, decoder, "hidden_size", &config->hidden_size) &&
+           read_size(reading, decoder, "hidden_size", &config->embedding_width) &&
            read_text(reading, inputs, "input_ids", &config->input_ids) &&
            read_text(reading, inputs, "attention_mask", &config->attention_mask) &&
            read_text(reading, inputs, "position_ids", &config->position_ids) &&
@@ -120,13 +120,16 @@ static bool read_hugging_face(struct reading *reading, const cJSON *root) {
     const cJSON *model = cJSON_IsObject(text) ? text : root;
     return read_text(reading, root, "model_type", &config->type) &&
            read_stop_tokens(reading, model) && read_stop_tokens(reading, root) &&
+           read_size(reading, model, "max_seq_len", &config->context_length) && /* MPT */
+           read_size(reading, model, "n_positions", &config->context_length) && /* GPT-2 */
            read_size(reading, model, "max_position_embeddings", &config->context_length) &&
            read_size(reading, model, "vocab_size", &config->vocabulary_size) &&
            read_size(reading, model, "num_hidden_layers", &config->layers) &&
            read_size(reading, model, "num_attention_heads", &config->heads) &&
            read_size(reading, model, "num_key_value_heads", &config->kv_heads) &&
            read_size(reading, model, "head_dim", &config->head_dim) &&
-           read_size(reading, model, "hidden_size", &config->hidden_size);
+           read_size(reading, model, "hidden_size", &config->embedding_width) &&
+           read_size(reading, model, "word_embed_proj_dim", &config->embedding_width); /* OPT */
 }
 
 static bool read_file(struct model_config *config, struct model_dir *dir, const char *name,

@@ -33,7 +33,7 @@ struct model_config {
     size_t heads;
     size_t kv_heads;
     size_t head_dim;
-    size_t hidden_size;
+    size_t embedding_width; /* as a rule the hidden size */
     int32_t *stop_tokens;
     size_t stop_token_count;
 };

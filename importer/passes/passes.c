@@ -14,7 +14,7 @@ static const struct {
     {"drop outputs that are not read", NULL, pass_unread_outputs},
     {"fold constants", pass_fold_constants, NULL},
     {"drop float casts", pass_drop_casts, NULL},
-    {"recognize the embedding", pass_embedding, NULL},
+    {"recognize embeddings", NULL, pass_embedding},
     {"recognize linears", pass_linear, NULL},
     {"recognize linears of quantized activations", pass_dynamic_int8, NULL},
     {"recognize norms", pass_norm, NULL},
@@ -51,8 +51,8 @@ static const struct operator_support recognized[] = {
     {"", "DynamicQuantizeLinear", 11, INT64_MAX,
      "before MatMulInteger; each row is quantized by itself"},
     {"", "Gather", 1, INT64_MAX,
-     "`axis` 0: the embedding, of a table of f32, f16, bf16, transposed or not, or "
-     "quantized"},
+     "`axis` 0: the embedding of ids, and that of positions which count, of a table of f32, f16, "
+     "bf16, transposed or not, or quantized"},
     {"", "Gelu", 20, INT64_MAX, "`approximate` none or tanh"},
     {"", "Gemm", 7, INT64_MAX,
      "a constant matrix, maybe behind Transpose or DequantizeLinear; `alpha`, "

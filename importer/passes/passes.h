@@ -5,6 +5,7 @@
  * and com.microsoft they leave these, of domain "quern":
  *
  *   Embed (table, ids, [scales], [zero_points])   rows of a table, times a constant
+ *       by_position  1: instead of ids, what is to be the positions of the tokens plus a number
  *       bits, block_size  as GatherBlockQuantized has packed bytes; bits 0: as Linear has its weight
  *       columns  fewer than there are, where the last block is padded
  *       transposed  1: the table is (hidden, vocabulary)
@@ -78,7 +79,6 @@ graph_pass pass_low_rank;
 graph_pass pass_optional_inputs;
 graph_pass pass_fold_constants;
 graph_pass pass_drop_casts;
-graph_pass pass_embedding;
 graph_pass pass_embedding_scale;
 graph_pass pass_linear;
 graph_pass pass_dynamic_int8;
@@ -92,6 +92,7 @@ graph_pass pass_qk_norm;
 graph_pass pass_skip_norm;
 
 graph_probing_pass pass_unread_outputs;
+graph_probing_pass pass_embedding;
 graph_probing_pass pass_write_out;
 graph_probing_pass pass_attention;
 graph_probing_pass pass_attention_bias;

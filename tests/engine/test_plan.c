@@ -167,6 +167,22 @@ static void spoil_long_rope(struct plan *plan) {
 static void spoil_table_rows(struct plan *plan) {
     plan->weights[0].rows = VOCABULARY - 1;
 }
+static void spoil_positions(struct plan *plan) {
+    struct plan_embed *embed = &plan->instructions[0].embed;
+    embed->by_position = true;
+    embed->first_position = VOCABULARY - plan->context_length + 1;
+}
+static void spoil_first_position(struct plan *plan) {
+    struct plan_embed *embed = &plan->instructions[0].embed;
+    embed->by_position = true;
+    embed->first_position = SIZE_MAX;
+}
+static void spoil_late_embedding(struct plan *plan) {
+    struct plan_instruction select = {.kind = PLAN_SELECT_ROWS, .name = "select_rows"};
+    cr_assert(plan_append(plan, &select));
+    cr_assert(plan_append(plan, &plan->instructions[0]));
+    plan->instructions[plan->instruction_count - 1].embed.output = plan_add_register(plan, HIDDEN);
+}
 static void spoil_logits(struct plan *plan) {
     plan->logits = 9;
 }
@@ -215,6 +231,9 @@ Test(plan, verify_names_what_is_wrong) {
         {spoil_rope_length, "16 positions for 17"},
         {spoil_long_rope, "14 positions for 16"},
         {spoil_table_rows, "31 rows for a vocabulary of 32"},
+        {spoil_positions, "a table of 32 positions, from 17 on, for a context of 16"},
+        {spoil_first_position, "for a context of 16"},
+        {spoil_late_embedding, "an embedding behind select_rows"},
         {spoil_logits, "does not write logits"},
         {spoil_block_size, "4 bits in blocks of 0"},
         {spoil_order, "a second select_rows"},

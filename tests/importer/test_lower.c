@@ -148,6 +148,64 @@ Test(lower, halves_of_a_row_are_gated_where_they_are) {
     graph_close(graph);
 }
 
+/* Rows of a table of positions are added to those of the ids: what the table is looked up by are the
+ * ones of the mask, counted, plus a number, as OPT has it, and at most `limit`. */
+static char *lower_learned_positions(int64_t offset, int64_t limit, struct plan *plan) {
+    struct graph *graph = begin_decoder();
+    constant_matrix(graph, "learned", POSITIONS, HIDDEN);
+    add_integers(graph, "offset", 0, NULL, &offset);
+    add_integers(graph, "limit", 0, NULL, &limit);
+    constant_list(graph, "greatest", 1, (const int64_t[]){INT64_MAX});
+    constant_list(graph, "third", 1, (const int64_t[]){2});
+    add_node(graph, "", "Shape", "past.0.key", "past_shape");
+    add_node(graph, "", "Gather", "past_shape,third", "past");
+    add_node(graph, "", "CumSum", "attention_mask,one", "counted");
+    add_node(graph, "", "Slice", "counted,past,greatest,axis1", "fresh");
+    add_node(graph, "", "Add", "fresh,offset", "moved");
+    add_node(graph, "", "Min", "moved,limit", "index");
+    add_node(graph, "", "Gather", "learned,index", "p");
+    add_node(graph, "", "Add", "e,p", "ep");
+    add_node(graph, "", "SimplifiedLayerNormalization", "ep,norm", "n");
+    add_node(graph, "", "MatMul", "n,w_qkv", "qkv");
+    add_attention(graph, PACKED);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    char *reasons = finish_decoder(graph, plan);
+    graph_close(graph);
+    return reasons;
+}
+
+Test(lower, learned_positions_bound_the_context) {
+    struct plan plan;
+    char *reasons = lower_learned_positions(2, INT32_MAX, &plan);
+    cr_assert(reasons == NULL, "%s", reasons);
+    const struct plan_embed *learned = &plan.instructions[1].embed;
+    cr_assert_eq(plan.instructions[1].kind, PLAN_EMBED);
+    cr_assert(learned->by_position);
+    cr_assert_eq(learned->first_position, 3, "the first one is counted as 1");
+    cr_assert_eq(plan.context_length, POSITIONS - 3);
+    plan_deinit(&plan);
+}
+
+Test(lower, a_table_is_looked_up_by_what_counts_from_one_of_its_rows_on) {
+    static const struct {
+        int64_t offset;
+        int64_t limit;
+        const char *why;
+    } cases[] = {
+        {-2, INT32_MAX, "positions begin at row -1 of a table that has 12"},
+        {POSITIONS, INT32_MAX, "positions begin at row 13 of a table that has 12"},
+        {-1, 6, "is not understood as positions"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct plan plan;
+        char *reasons = lower_learned_positions(cases[i].offset, cases[i].limit, &plan);
+        cr_assert(reasons != NULL && strstr(reasons, cases[i].why) != NULL, "%s", reasons);
+        free(reasons);
+        plan_deinit(&plan);
+    }
+}
+
 Test(lower, attention_behind_the_last_row_is_refused) {
     struct graph *graph = begin_decoder();
     struct plan plan;

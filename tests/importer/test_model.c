@@ -129,7 +129,7 @@ Test(model, inspect_shows_every_part) {
         "operators after passes",
         "input_ids",
         "GroupQueryAttention",
-        "recognize the embedding",
+        "recognize embeddings",
         "lm_head.MatMul.weight",
         "select_rows",
         "Gemma 3: 6 layers, 5 with a window of 16, 4 heads over 1 KV head of 32",

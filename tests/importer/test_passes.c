@@ -120,18 +120,41 @@ Test(passes, float_casts_go_and_integer_casts_stay) {
     graph_close(graph);
 }
 
+static bool find_embeddings(struct graph *graph, size_t *changes, struct error *err) {
+    static const struct model_config config = {.position_ids = "position_ids"};
+    return pass_embedding(graph, &config, changes, err);
+}
+
 Test(passes, a_gather_from_a_transposed_table_is_an_embedding_of_the_same_tensor) {
     struct graph *graph = small_graph();
     add_input(graph, "input_ids", TENSOR_I64, 2);
     int table = add_floats(graph, "table", 2, (const int64_t[]){2, 4}, numbers);
     add_node(graph, "", "Transpose", "table", "t");
     add_node(graph, "", "Gather", "t,input_ids", "y");
-    cr_assert_eq(run_pass(graph, pass_embedding), 1);
+    cr_assert_eq(run_pass(graph, find_embeddings), 1);
     const struct graph_node *embed = producer_of_y(graph);
     cr_assert(graph_node_is(embed, QUERN_DOMAIN, "Embed"));
     cr_assert_eq(embed->inputs[0], table);
     cr_assert_eq(graph_attribute_int(embed, "transposed", 0), 1);
     cr_assert(find_node(graph, "Transpose") == NULL);
+    graph_close(graph);
+}
+
+Test(passes, rows_by_position_are_an_embedding_only_where_they_are_added) {
+    struct graph *graph = small_graph();
+    add_input(graph, "position_ids", TENSOR_I64, 2);
+    add_input(graph, "x", TENSOR_F32, 3);
+    add_floats(graph, "table", 2, (const int64_t[]){4, 2}, numbers);
+    add_floats(graph, "angles", 2, (const int64_t[]){4, 2}, numbers);
+    add_node(graph, "", "Gather", "table,position_ids", "learned");
+    add_node(graph, "", "Gather", "angles,position_ids", "cosines");
+    add_node(graph, "", "Add", "x,learned", "sum");
+    add_node(graph, "", "Mul", "sum,cosines", "y");
+    cr_assert_eq(run_pass(graph, find_embeddings), 1);
+    const struct graph_node *learned = graph_producer(graph, graph_find(graph, "learned"));
+    cr_assert_str_eq(learned->op, "Embed");
+    cr_assert_eq(graph_attribute_int(learned, "by_position", 0), 1);
+    cr_assert_str_eq(graph_producer(graph, graph_find(graph, "cosines"))->op, "Gather");
     graph_close(graph);
 }
 
@@ -462,7 +485,7 @@ Test(passes, bytes_that_are_dequantized_behind_their_gather_are_an_embedding) {
     int scale = add_floats(graph, "scale", 0, NULL, numbers);
     add_node(graph, "", "Gather", "table,input_ids", "codes");
     add_node(graph, "", "DequantizeLinear", "codes,scale,zero", "y");
-    cr_assert_eq(run_pass(graph, pass_embedding), 1);
+    cr_assert_eq(run_pass(graph, find_embeddings), 1);
     const struct graph_node *embed = producer_of_y(graph);
     cr_assert_str_eq(embed->op, "Embed");
     cr_assert_eq(graph_input(graph, embed, EMBED_TABLE), table);
@@ -482,7 +505,7 @@ Test(passes, columns_that_are_sliced_off_a_packed_table_are_padding) {
                                          "table,input_ids,scales", "padded");
     graph_set_int(gather, "block_size", 16);
     add_node(graph, "", "Slice", "padded,start,end,axis", "y");
-    cr_assert_eq(run_pass(graph, pass_embedding), 2);
+    cr_assert_eq(run_pass(graph, find_embeddings), 2);
     const struct graph_node *embed = producer_of_y(graph);
     cr_assert_str_eq(embed->op, "Embed");
     cr_assert_eq(graph_attribute_int(embed, "columns", 0), 12);
