@@ -82,6 +82,25 @@ static const struct tensor *shape_of(struct probe_runs *probes, enum probe_run w
     return interpretation_shape(&probes->runs[which], value, err);
 }
 
+/* The dimensions of (batch, heads, rows, columns), where the batch, which is 1, may be left out: older
+ * exports multiply stacks of matrices, one for each head. */
+static bool head_dims(const struct tensor *tensor, size_t *dims) {
+    if (tensor->rank < 3 || tensor->rank > 4) {
+        return false;
+    }
+    dims[0] = 1;
+    memcpy(dims + 4 - tensor->rank, tensor->dims, tensor->rank * sizeof dims[0]);
+    return dims[0] == 1;
+}
+
+/* Feeds numbers of four dimensions, or three if that is how the value is. */
+static bool feed_heads(struct experiment *experiment, int value, const size_t *dims,
+                       number_at *number, const void *context) {
+    const struct tensor *shape = interpretation_shape(&experiment->run, value, experiment->err);
+    size_t rank = shape != NULL && shape->rank == 3 ? 3 : 4;
+    return shape != NULL && feed_numbers(experiment, value, rank, dims + 4 - rank, number, context);
+}
+
 static const struct tensor *numbers_of(struct experiment *experiment, int value, size_t count) {
     const struct tensor *tensor = interpretation_value(&experiment->run, value, experiment->err);
     if (tensor != NULL && tensor->count != count) {
@@ -137,13 +156,13 @@ static bool read_shape(struct probe_runs *probes, enum probe_run which,
     size_t rank = rows->rank;
     bool has_rows = rank >= 2 && rank <= 3 && rows->dims[rank - 2] == fresh &&
                     rows->count == fresh * rows->dims[rank - 1];
-    if (!has_rows || value->rank != 4 || value->dims[0] != 1 || value->dims[2] != fresh ||
-        value->count == 0) {
+    size_t heads[4];
+    if (!has_rows || !head_dims(value, heads) || heads[2] != fresh || value->count == 0) {
         return unlike(err, "queries, keys and values are not (batch, heads, sequence, head_dim)");
     }
-    *shape = (struct head_shape){.heads = value->dims[1],
+    *shape = (struct head_shape){.heads = heads[1],
                                  .fresh = fresh,
-                                 .head_dim = value->dims[3],
+                                 .head_dim = heads[3],
                                  .columns = rows->dims[rank - 1],
                                  .rows_rank = rank};
     return true;
@@ -513,6 +532,15 @@ static size_t at_operand(const struct attention_meaning *meaning, size_t total, 
                       : (head * total + position) * meaning->head_dim + dim;
 }
 
+/* One KV head need not be repeated for its query heads: a product does so itself. */
+static size_t operand_heads(struct probe_runs *probes, int operand,
+                            const struct attention_meaning *meaning, struct error *err) {
+    const struct tensor *shape = shape_of(probes, PROBE_PROMPT, operand, err);
+    size_t dims[4];
+    bool single = shape != NULL && head_dims(shape, dims) && dims[1] == 1;
+    return single && meaning->kv_heads == 1 ? 1 : meaning->heads;
+}
+
 /* *factor is what the operand has been multiplied with. */
 static bool probe_operand(struct probe_runs *probes, int present, int operand, bool transposed,
                           const struct attention_meaning *meaning, double *factor,
@@ -523,15 +551,16 @@ static bool probe_operand(struct probe_runs *probes, int present, int operand, b
     }
     size_t total = experiment.past + experiment.fresh;
     size_t group = meaning->heads / meaning->kv_heads;
+    size_t heads = operand_heads(probes, operand, meaning, err);
     const size_t dims[] = {1, meaning->kv_heads, total, meaning->head_dim};
     bool fed = feed_numbers(&experiment, present, 4, dims, scattered, NULL);
     const struct tensor *numbers =
-        fed ? numbers_of(&experiment, operand, meaning->heads * total * meaning->head_dim) : NULL;
+        fed ? numbers_of(&experiment, operand, heads * total * meaning->head_dim) : NULL;
     bool sound = numbers != NULL;
     if (sound) {
         *factor = tensor_number(numbers, 0) / (double)(float)scattered(NULL, 0);
     }
-    for (size_t h = 0; sound && h < meaning->heads; h++) {
+    for (size_t h = 0; sound && h < heads; h++) {
         for (size_t i = 0; sound && i < total * meaning->head_dim; i++) {
             size_t position = i / meaning->head_dim;
             size_t dim = i % meaning->head_dim;
@@ -567,18 +596,28 @@ static double same_number(const void *context, size_t index) {
     return *(const double *)context;
 }
 
-/* What goes into the softmax of a run if all scores of a single head are `score`: (heads of the mask,
- * fresh, total), as some masks repeat themselves for each head. */
+/* Feeds `score` as all scores, of a single head where that may do. */
+static bool feed_scores(struct experiment *experiment, int scores, double score) {
+    const struct tensor *shape = interpretation_shape(&experiment->run, scores, experiment->err);
+    size_t dims[4];
+    if (shape == NULL || !head_dims(shape, dims)) {
+        return shape != NULL && unlike(experiment->err, "its scores have unexpected dimensions");
+    }
+    dims[1] = shape->rank == 3 ? dims[1] : 1;
+    return feed_heads(experiment, scores, dims, same_number, &score);
+}
+
+/* What goes into the softmax of a run if all scores are `score`: (heads of the mask, fresh, total), as
+ * some masks repeat themselves for each head. */
 static const struct tensor *soften(struct experiment *experiment,
                                    const struct attention_parts *parts, double score) {
     size_t total = experiment->past + experiment->fresh;
-    const size_t dims[] = {1, 1, experiment->fresh, total};
-    bool fed = parts->scores == GRAPH_NONE ||
-               feed_numbers(experiment, parts->scores, 4, dims, same_number, &score);
+    size_t dims[4];
+    bool fed = parts->scores == GRAPH_NONE || feed_scores(experiment, parts->scores, score);
     const struct tensor *tensor =
         fed ? interpretation_value(&experiment->run, parts->softmax_input, experiment->err) : NULL;
-    if (tensor != NULL && (tensor->rank != 4 || tensor->dims[0] != 1 || tensor->dims[1] == 0 ||
-                           tensor->dims[2] != dims[2] || tensor->dims[3] != dims[3])) {
+    if (tensor != NULL && (!head_dims(tensor, dims) || dims[1] == 0 ||
+                           dims[2] != experiment->fresh || dims[3] != total)) {
         unlike(experiment->err, "its mask has unexpected dimensions");
         return NULL;
     }
@@ -616,7 +655,8 @@ static bool shorten_long_run(struct probe_runs *probes, const struct attention_p
         return false;
     }
     size_t longest = PROBE_POSITIONS_MAX / (heads > 0 ? heads : 1);
-    if (shape->rank != 4 || shape->dims[1] == 1 || probes->past[PROBE_LONG] < longest) {
+    size_t dims[4];
+    if (!head_dims(shape, dims) || dims[1] == 1 || probes->past[PROBE_LONG] < longest) {
         return true;
     }
     return probe_runs_shorten(probes, longest, err);
@@ -724,7 +764,7 @@ static bool probe_weights(struct probe_runs *probes, const struct attention_part
     }
     const size_t dims[] = {1, heads, experiment.fresh, experiment.past + experiment.fresh};
     size_t count = heads * dims[2] * dims[3];
-    bool fed = feed_numbers(&experiment, parts->softmax_output, 4, dims, scattered, NULL);
+    bool fed = feed_heads(&experiment, parts->softmax_output, dims, scattered, NULL);
     const struct tensor *weights = fed ? numbers_of(&experiment, parts->weights, count) : NULL;
     bool sound = weights != NULL;
     for (size_t i = 0; sound && i < count; i++) {
@@ -753,7 +793,7 @@ static bool probe_output(struct probe_runs *probes, const struct attention_parts
     size_t fresh = experiment.fresh;
     size_t width = meaning->heads * meaning->head_dim;
     const size_t dims[] = {1, meaning->heads, fresh, meaning->head_dim};
-    bool fed = feed_numbers(&experiment, parts->context, 4, dims, scattered, NULL);
+    bool fed = feed_heads(&experiment, parts->context, dims, scattered, NULL);
     const struct tensor *rows = fed ? numbers_of(&experiment, parts->output, fresh * width) : NULL;
     bool sound = rows != NULL;
     for (size_t i = 0; sound && i < fresh * width; i++) {

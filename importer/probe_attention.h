@@ -30,7 +30,7 @@ struct projection {
     int value; /* (1, heads, sequence, head_dim) */
 };
 
-/* Values of the graph. */
+/* Values of the graph. Of those of four dimensions, all but the caches may lack the batch. */
 struct attention_parts {
     struct projection query; /* its value is the first operand of the scores */
     struct projection key;

@@ -243,10 +243,11 @@ static bool find_parts(const struct search *search, const struct graph_node *sof
                        struct attention_parts *parts, struct graph_node **output) {
     const struct graph *graph = search->graph;
     int64_t axis = graph_attribute_int(softmax, "axis", -1);
-    if (axis != -1 && axis != 3) {
-        return not_found(search, "it is not over the last of four dimensions");
-    }
     parts->softmax_input = graph_input(graph, softmax, 0);
+    const struct tensor *shape = search->probes->runs[PROBE_PROMPT].values[parts->softmax_input];
+    if (axis != -1 && (shape == NULL || axis != (int64_t)shape->rank - 1)) {
+        return not_found(search, "it is not over the last dimension");
+    }
     parts->softmax_output = softmax->outputs[0];
     const struct graph_node *scores = find_scores(search, parts->softmax_input);
     const struct graph_node *context = find_context(search, parts->softmax_output);

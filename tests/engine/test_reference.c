@@ -7,9 +7,10 @@
 #include <string.h>
 
 static const char *const models[] = {
-    "gemma3-int4",        "gemma3-int4-untied", "gemma3-fp32",    "hunyuan-int4",
-    "optimum-gemma3-q4",  "optimum-qwen2-q4",   "gptoss-int4",    "llama-lora-int4",
-    "optimum-llama-bnb4", "optimum-gptneox-q4", "optimum-gpt2-q4"};
+    "gemma3-int4",        "gemma3-int4-untied", "gemma3-fp32",     "hunyuan-int4",
+    "optimum-gemma3-q4",  "optimum-qwen2-q4",   "gptoss-int4",     "llama-lora-int4",
+    "optimum-llama-bnb4", "optimum-gptneox-q4", "optimum-gpt2-q4", "optimum-opt-fp32",
+    "optimum-falcon-q4"};
 enum { MODELS = sizeof models / sizeof models[0], ROWS_MAX = 64 };
 
 static struct decoder open_decoder(const struct fixture *fixture, struct decoder_options options) {
