@@ -639,8 +639,11 @@ static bool check_mask(struct experiment *experiment, const struct tensor *mask,
         }
         if (seen ? fabs(added) > 1e-6 : !(added <= masked)) {
             return error_set(experiment->err, ERROR_UNSUPPORTED,
-                             "its mask adds %g to the score of position %zu at position %zu", added,
-                             position, here);
+                             "its mask adds %g to the score of position %zu at position %zu%s",
+                             added, position, here,
+                             seen && added > masked
+                                 ? ", and scores with a bias, as ALiBi has it, have no instruction"
+                                 : "");
         }
     }
     return true;
