@@ -31,88 +31,137 @@ static inline void row_store(float *y, size_t i, size_t n, lanes value) {
  * longer. */
 enum { QUANTIZE_TRIES = 4 };
 
-struct rounding {
-    int_lanes low; /* codes of 16 numbers */
-    int_lanes high;
-    float error; /* the sum of squares of what was rounded off, in units of the numbers */
+/* 16 or 32 numbers that share a scale. */
+struct numbers {
+    lanes low;
+    lanes high; /* of 32 */
 };
 
-/* Of numbers between -127 and 127, multiplied by `factor`. */
-EXPANDED struct rounding round_numbers(lanes low, lanes high, float factor) {
-    lanes scaled_low = lanes_mul(low, lanes_set(factor));
-    lanes scaled_high = lanes_mul(high, lanes_set(factor));
-    struct rounding rounding = {.low = lanes_round_to_int(scaled_low),
-                                .high = lanes_round_to_int(scaled_high)};
-    lanes off_low = lanes_sub(scaled_low, lanes_from_int(rounding.low));
-    lanes off_high = lanes_sub(scaled_high, lanes_from_int(rounding.high));
-    rounding.error = lanes_sum(lanes_fma(off_low, off_low, lanes_mul(off_high, off_high))) *
-                     (1.0f / (factor * factor));
-    return rounding;
+/* From x[i] on; those past the end are 0. */
+EXPANDED struct numbers load_numbers(const float *x, size_t i, size_t columns, const bool all) {
+    struct numbers y = {.low = lanes_zero(), .high = lanes_zero()};
+    if (i < columns) {
+        y.low = row_load(x, i, columns);
+    }
+    if (all && i + LANES < columns) {
+        y.high = row_load(x, i + LANES, columns);
+    }
+    return y;
 }
 
-/* The scale that suits the codes of `rounding` best. */
-EXPANDED float fit_scale(lanes low, lanes high, const struct rounding *rounding) {
-    lanes q_low = lanes_from_int(rounding->low);
-    lanes q_high = lanes_from_int(rounding->high);
-    float product = lanes_sum(lanes_fma(low, q_low, lanes_mul(high, q_high)));
-    return product / lanes_sum(lanes_fma(q_low, q_low, lanes_mul(q_high, q_high)));
+EXPANDED struct numbers scale_numbers(const struct numbers *x, float factor, const bool all) {
+    struct numbers y = {.low = lanes_mul(x->low, lanes_set(factor))};
+    if (all) {
+        y.high = lanes_mul(x->high, lanes_set(factor));
+    }
+    return y;
 }
 
-/* Numbers that share a scale. */
-struct quantized_numbers {
-    int_lanes low;
-    int_lanes high;
-    float scale;
-    int32_t offset;
-};
+EXPANDED float dot_numbers(const struct numbers *x, const struct numbers *y, const bool all) {
+    lanes low = lanes_mul(x->low, y->low);
+    return lanes_sum(all ? lanes_fma(x->high, y->high, low) : low);
+}
+
+/* The sum of squares of what is rounded off `x` * factor, in units of `x`. */
+EXPANDED float rounding_error(const struct numbers *x, float factor, const bool all) {
+    struct numbers off = scale_numbers(x, factor, all);
+    off.low = lanes_sub(off.low, lanes_from_int(lanes_round_to_int(off.low)));
+    if (all) {
+        off.high = lanes_sub(off.high, lanes_from_int(lanes_round_to_int(off.high)));
+    }
+    return dot_numbers(&off, &off, all) * (1.0f / (factor * factor));
+}
+
+/* What the numbers `x`, between -127 and 127, are to be multiplied with before they are rounded. Which
+ * try is best cannot be foretold, so no branch may depend on it: the bits of positive numbers are in
+ * their order, and the last two of an error's can tell its try. */
+EXPANDED float find_factor(const struct numbers *x, const bool all) {
+    static const float factors[QUANTIZE_TRIES] = {1.0f, 126.0f / 127.0f, 125.0f / 127.0f,
+                                                  124.0f / 127.0f};
+    uint32_t best = UINT32_MAX;
+#pragma GCC unroll 4
+    for (uint32_t t = 0; t < QUANTIZE_TRIES; t++) {
+        float error = rounding_error(x, factors[t], all);
+        uint32_t bits;
+        memcpy(&bits, &error, sizeof bits);
+        bits = (bits & ~(uint32_t)(QUANTIZE_TRIES - 1)) | t;
+        best = bits < best ? bits : best;
+    }
+    return factors[best % QUANTIZE_TRIES];
+}
+
+EXPANDED float greatest_magnitude(const struct numbers *x, const bool all) {
+    lanes magnitudes = lanes_abs(x->low);
+    return lanes_greatest(all ? lanes_max(magnitudes, lanes_abs(x->high)) : magnitudes);
+}
+
+/* Rounds `x`, which is in units of `unit`, to codes: half `half` of a block, or, if `all`, the
+ * whole. */
+EXPANDED void round_numbers(const struct numbers *x, float factor, float unit,
+                            struct quantized_block *block, const size_t half, const bool all) {
+    struct numbers scaled = scale_numbers(x, factor, all);
+    int_lanes low = lanes_round_to_int(scaled.low);
+    int_lanes high = all ? lanes_round_to_int(scaled.high) : int_lanes_zero();
+    struct numbers rounded = {.low = lanes_from_int(low), .high = lanes_from_int(high)};
+    float fitting = dot_numbers(x, &rounded, all) / dot_numbers(&rounded, &rounded, all);
+    float scale = unit > 0.0f ? unit * fitting : 0.0f;
+    int32_t offset = -8 * int_lanes_sum(all ? int_lanes_add(low, high) : low);
+
+    int_lanes_store_int8(block->codes + half * LANES, low);
+    block->scales[half] = scale;
+    block->offsets[half] = offset;
+    if (all) {
+        int_lanes_store_int8(block->codes + LANES, high);
+        block->scales[1] = scale;
+        block->offsets[1] = offset;
+    }
+}
+
+/* One after the other, the steps of a block wait for each other's sums over lanes most of the time;
+ * so many blocks therefore take each step together. */
+enum { QUANTIZE_TOGETHER = 8 };
 
 /* Numbers too small for 127 / the greatest to be finite count as zeros, and so do those of which the
  * greatest is NaN. */
-EXPANDED struct quantized_numbers quantize_numbers(lanes low, lanes high) {
-    float greatest = lanes_greatest(lanes_max(lanes_abs(low), lanes_abs(high)));
-    bool empty = !(greatest > 127.0f / FLT_MAX);
-    lanes inverse = lanes_set(empty ? 0.0f : 127.0f / greatest);
-    low = lanes_mul(low, inverse);
-    high = lanes_mul(high, inverse);
-    struct rounding best = round_numbers(low, high, 1.0f);
-    for (int t = 1; t < QUANTIZE_TRIES; t++) {
-        struct rounding next = round_numbers(low, high, 1.0f - (float)t / 127.0f);
-        best = next.error < best.error ? next : best;
+EXPANDED void quantize_together(const float *x, size_t columns, struct quantized_block *blocks,
+                                size_t count, const bool all) {
+    struct numbers numbers[QUANTIZE_TOGETHER];
+    float units[QUANTIZE_TOGETHER];
+    float factors[QUANTIZE_TOGETHER];
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = load_numbers(x, i * (all ? 2 * LANES : LANES), columns, all);
+        float greatest = greatest_magnitude(&numbers[i], all);
+        bool empty = !(greatest > 127.0f / FLT_MAX);
+        units[i] = empty ? 0.0f : greatest * (1.0f / 127.0f);
+        numbers[i] = scale_numbers(&numbers[i], empty ? 0.0f : 127.0f / greatest, all);
     }
-    int_lanes sum = int_lanes_add(best.low, best.high);
-    return (struct quantized_numbers){
-        .low = best.low,
-        .high = best.high,
-        .scale = empty ? 0.0f : greatest / 127.0f * fit_scale(low, high, &best),
-        .offset = int_lanes_sum(int_lanes_mul(sum, int_lanes_set(-8))),
-    };
+    for (size_t i = 0; i < count; i++) {
+        factors[i] = find_factor(&numbers[i], all);
+    }
+    for (size_t i = 0; i < count; i++) {
+        round_numbers(&numbers[i], factors[i], units[i], &blocks[all ? i : i / 2], all ? 0 : i % 2,
+                      all);
+    }
 }
 
-EXPANDED void quantize_block(lanes low, lanes high, struct quantized_block *block) {
-    struct quantized_numbers all = quantize_numbers(low, high);
-    int_lanes_store_int8(block->codes, all.low);
-    int_lanes_store_int8(block->codes + LANES, all.high);
-    block->scales[0] = block->scales[1] = all.scale;
-    block->offsets[0] = block->offsets[1] = all.offset;
-}
-
-EXPANDED void quantize_half(lanes x, struct quantized_block *block, const size_t half) {
-    struct quantized_numbers all = quantize_numbers(x, lanes_zero());
-    int_lanes_store_int8(block->codes + half * LANES, all.low);
-    block->scales[half] = all.scale;
-    block->offsets[half] = all.offset;
+EXPANDED void quantize_row(const float *x, size_t columns, struct quantized_block *blocks,
+                           const bool all) {
+    size_t count = (columns + ACTIVATION_BLOCK - 1) / ACTIVATION_BLOCK * (all ? 1 : 2);
+    const size_t step = QUANTIZE_TOGETHER * (all ? ACTIVATION_BLOCK : ACTIVATION_BLOCK / 2);
+    for (; count > QUANTIZE_TOGETHER; count -= QUANTIZE_TOGETHER) {
+        quantize_together(x, columns, blocks, QUANTIZE_TOGETHER, all);
+        x += step;
+        columns -= step;
+        blocks += step / ACTIVATION_BLOCK;
+    }
+    quantize_together(x, columns, blocks, count, all);
 }
 
 static void quantize(const float *x, size_t columns, bool halves, struct quantized_block *blocks) {
-    for (size_t i = 0; i < columns; i += ACTIVATION_BLOCK) {
-        lanes low = row_load(x, i, columns);
-        lanes high = columns - i > LANES ? row_load(x, i + LANES, columns) : lanes_zero();
-        if (halves) {
-            quantize_half(low, &blocks[i / ACTIVATION_BLOCK], 0);
-            quantize_half(high, &blocks[i / ACTIVATION_BLOCK], 1);
-        } else {
-            quantize_block(low, high, &blocks[i / ACTIVATION_BLOCK]);
-        }
+    if (halves) {
+        quantize_row(x, columns, blocks, false);
+    } else {
+        quantize_row(x, columns, blocks, true);
     }
 }
 
