@@ -71,7 +71,9 @@ static bool reshape(struct interpret_call *call, size_t rank, const int64_t *dim
     if (!tensor_set_shape(call->output, input->type, rank, dims, call->err)) {
         return false;
     }
-    return call->output->count == input->count || wrong(call, "the shapes differ in size");
+    return call->output->count == input->count ||
+           error_set(call->err, ERROR_BAD_FILE, "%zu elements cannot be seen as %zu", input->count,
+                     call->output->count);
 }
 
 /* ---- Shapes ---- */

@@ -353,6 +353,20 @@ enum lower_result append(struct lowering *lowering, const struct plan_instructio
 
 /* ---- Nodes ---- */
 
+/* What makes one of the node's inputs of constants, and contradicts itself; else the node. */
+static const struct graph_node *find_cause(const struct lowering *lowering,
+                                           const struct graph_node *node) {
+    for (size_t i = 0; i < node->input_count; i++) {
+        const struct graph_node *before =
+            graph_producer(lowering->graph, graph_input(lowering->graph, node, i));
+        if (before != NULL && before->note != NULL &&
+            state_of_inputs(lowering, before) == ROW_NONE) {
+            return before;
+        }
+    }
+    return node;
+}
+
 static enum lower_result lower_node(struct lowering *lowering, const struct graph_node *node) {
     enum row_state state = state_of_inputs(lowering, node);
     bool begins_rows = graph_node_is(node, QUERN_DOMAIN, "Embed");
@@ -361,8 +375,9 @@ static enum lower_result lower_node(struct lowering *lowering, const struct grap
     }
     size_t index = find_operator(node);
     if (index == OPERATOR_COUNT) {
-        bool follows = node->note == NULL && interpret_knows(node);
-        note_reason(lowering->reasons, node, refusal_of(node), follows);
+        const struct graph_node *cause = find_cause(lowering, node);
+        bool follows = cause->note == NULL && interpret_knows(cause);
+        note_reason(lowering->reasons, cause, refusal_of(cause), follows);
         break_outputs(lowering, node);
         return LOWER_REFUSED;
     }

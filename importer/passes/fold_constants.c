@@ -55,10 +55,23 @@ static bool hold(struct graph *graph, int value, int named, const struct tensor 
     return true;
 }
 
+/* A node that cannot be computed stays; if it matters, lowering will say why. */
+static bool compute(struct graph *graph, struct graph_node *node,
+                    const struct tensor *const *inputs, struct tensor *folded) {
+    struct error why = {0};
+    if (interpret_node(node, inputs, folded, graph->arena, &why)) {
+        return true;
+    }
+    if (why.code == ERROR_BAD_FILE && node->note == NULL) {
+        node->note = arena_copy_text(graph->arena, why.text, strlen(why.text));
+    }
+    return false;
+}
+
 bool pass_fold_constants(struct graph *graph, size_t *changes, struct error *err) {
     size_t limit = graph->arena->total + FOLD_BYTES_MAX;
     for (size_t n = 0; n < graph->node_count && graph->arena->total < limit; n++) {
-        const struct graph_node *node = &graph->nodes[n];
+        struct graph_node *node = &graph->nodes[n];
         if (node->output_count != 1 || node->outputs[0] == GRAPH_NONE) {
             continue;
         }
@@ -69,9 +82,7 @@ bool pass_fold_constants(struct graph *graph, size_t *changes, struct error *err
         const struct graph_attribute *value = graph_attribute(node, "value");
         if (graph_node_is(node, "", "Constant")) {
             result = value != NULL ? value->tensor : NULL;
-        } else if (is_foldable(graph, node, inputs) &&
-                   interpret_node(node, inputs, &folded, graph->arena, NULL)) {
-            /* A node that cannot be computed stays; if it matters, lowering will say so. */
+        } else if (is_foldable(graph, node, inputs) && compute(graph, node, inputs, &folded)) {
             result = &folded;
             named = keeps_bytes(node) ? graph_input(graph, node, 0) : named;
         }

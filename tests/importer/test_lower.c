@@ -252,3 +252,27 @@ Test(lower, logits_that_do_not_come_from_ids_are_refused) {
     plan_deinit(&plan);
     graph_close(graph);
 }
+
+/* The model builder reshapes the codes of a quantized lm_head into a shared embedding, also those that
+ * are padded to whole blocks. */
+Test(lower, a_table_that_cannot_be_reshaped_is_named) {
+    static const uint8_t codes[VOCABULARY * 2 * HIDDEN];
+    static const float scales[VOCABULARY * 2];
+    struct graph *graph = begin_decoder();
+    struct plan plan;
+    add_elements(graph, "codes", TENSOR_U8, 3, (const int64_t[]){VOCABULARY, 2, HIDDEN}, codes);
+    add_floats(graph, "scales", 2, (const int64_t[]){VOCABULARY, 2}, scales);
+    constant_list(graph, "narrow", 2, (const int64_t[]){VOCABULARY, 12});
+    add_node(graph, "", "Reshape", "codes,narrow", "padded");
+    add_node(graph, MICROSOFT_DOMAIN, "GatherBlockQuantized", "padded,input_ids,scales", "x2");
+    add_node(graph, "", "MatMul", "x2,w_qkv", "qkv");
+    add_attention(graph, PACKED);
+    add_node(graph, "", "MatMul", "a,w_o", "o");
+    add_node(graph, "", "MatMul", "o,w_head", "logits");
+    char *reasons = finish_decoder(graph, &plan);
+    expect_reason(reasons, "Reshape): 256 elements cannot be seen as 192");
+    cr_assert(strstr(reasons, "GatherBlockQuantized") == NULL, "%s", reasons);
+    free(reasons);
+    plan_deinit(&plan);
+    graph_close(graph);
+}
