@@ -66,7 +66,7 @@ struct share {
 struct register_place {
     bool wants_values;
     bool wants_codes;
-    bool codes_by_halves;   /* a matrix that reads the codes wants them so */
+    bool codes_by_halves;   /* a matrix that reads the codes wants them so, or is attention's */
     bool crosses_selection; /* written before select_rows, read after it */
     float *values;
     size_t stride;

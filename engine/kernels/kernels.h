@@ -33,9 +33,10 @@ enum {
 };
 
 /* 32 inputs of a row quantized to int8: x = code * scale. They share one scale, or each half has its
- * own, which loses less: with blocks of 16, because inputs should be no coarser than weights, and where
- * nothing asks for int8 inputs. A row is ceil(columns / 32) blocks, padded with zeros. Everything that
- * a dot product needs of the inputs lies side by side, so that a kernel keeps one pointer a row.
+ * own, which loses less: with blocks of 16, because inputs should be no coarser than weights, where
+ * nothing asks for int8 inputs, and for attention. A row is ceil(columns / 32) blocks, padded with
+ * zeros. Everything that a dot product needs of the inputs lies side by side, so that a kernel keeps
+ * one pointer a row.
  *
  * Weight codes are unsigned, so a dot product owes sum((code - zero point) * x) - sum(code * x) =
  * -zero point * sum(x). The offsets hold that for the zero point 8, which 4-bit weights have unless
