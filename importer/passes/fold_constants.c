@@ -62,8 +62,11 @@ static bool compute(struct graph *graph, struct graph_node *node,
     if (interpret_node(node, inputs, folded, graph->arena, &why)) {
         return true;
     }
-    if (why.code == ERROR_BAD_FILE && node->note == NULL) {
-        node->note = arena_copy_text(graph->arena, why.text, strlen(why.text));
+    char description[GRAPH_DESCRIPTION_BYTES]; /* which the error begins with, and a reason, too */
+    graph_node_describe(node, description);
+    size_t begin = strlen(description) + strlen(": ");
+    if (why.code == ERROR_BAD_FILE && node->note == NULL && begin < strlen(why.text)) {
+        node->note = arena_copy_text(graph->arena, why.text + begin, strlen(why.text + begin));
     }
     return false;
 }
