@@ -408,9 +408,8 @@ struct plan {
     size_t mapping_count;
     int logits; /* the register of width vocabulary_size that the last instruction writes */
     size_t vocabulary_size;
-    size_t
-        context_length; /* positions a sequence may have: the least that configuration, RoPE tables
-                              and tables of learned positions allow */
+    size_t context_length; /* positions a sequence may have: the least that configuration, tables of
+                              RoPE and tables of learned positions allow */
     size_t short_rope_length; /* a longer sequence is rotated by the long angles of each RoPE, from
                                  position 0 on; 0: there are none */
     bool full_precision; /* the file asks for f32 activations (accuracy_level 1): fast mode must not
@@ -445,8 +444,8 @@ typedef void plan_visit_weight(void *context, int weight);
 void plan_instruction_matrices(const struct plan_instruction *instruction, plan_visit_weight *visit,
                                void *context);
 
-/* Inserts select_rows behind the last attention (and embedding), so that for a prompt only its last row passes the
- * rest of the last layer, the final norm and the lm_head. */
+/* Inserts select_rows behind the last attention and the last embedding, so that for a prompt only its
+ * last row passes the rest of the last layer, the final norm and the lm_head. */
 bool plan_insert_select_rows(struct plan *plan);
 
 /* Checks every index, width and order, so that the executor need not. ERROR_BAD_FILE names the
