@@ -353,11 +353,13 @@ static void serve(struct server *server) {
     }
 }
 
-/* Nothing asks for anything any more. A further signal ends the process, as if there was no handler. */
+/* Nothing asks for anything any more. A further signal ends the process, as if there was no handler, but
+ * for that to reload, which comes too late to change anything. */
 static void stop_events(struct server *server) {
     uv_signal_stop(&server->terminate);
     uv_signal_stop(&server->interrupt);
     uv_signal_stop(&server->reload);
+    signal(SIGHUP, SIG_IGN);
     uv_timer_stop(&server->drain_timer);
 }
 
